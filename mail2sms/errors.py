@@ -1,0 +1,100 @@
+"""Everything that can go wrong and that somebody will act on: by who must act.
+
+`Refusal` is for the writer, `SendFailed` and its three kinds for the dispatcher, `StoreUnavailable` for
+whoever must say "try again". Texts are for their reader; secrets and message texts never appear in them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing to put right. `reason` is a code of `reasons.REASONS`.
+
+    `line` and `column` count from 1 in the text of the mail (0: no place); `width` is how many characters the
+    caret underlines; `value` is what was found there, `hint` what was probably meant; `facts` fill the reason's
+    text (`country`, `limit`, ...), all as text.
+    """
+
+    reason: str
+    value: str = ""
+    hint: str = ""
+    line: int = 0
+    column: int = 0
+    width: int = 1
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+class Refusal(Exception):
+    """We say no to the writer. All problems together, the first one first; `corrected` is the mail to send instead.
+
+    `source` are the lines the problems point into (what the writer sent, as read).
+    """
+
+    def __init__(self, *problems: Problem, corrected: str = "", source: tuple[str, ...] = ()) -> None:
+        super().__init__(", ".join(problem.reason for problem in problems))
+        self.problems = problems
+        self.corrected = corrected
+        self.source = source
+
+
+class BadNumber(ValueError):
+    """Text that is no phone number we may write to. `reason`, `hint` and `facts` as in `Problem`."""
+
+    def __init__(self, reason: str, hint: str = "", **facts: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+        self.facts = facts
+
+
+class SendFailed(Exception):
+    """A carrier did not take a part. `code` is the carrier's own, `detail` its meaning, fit for the writer.
+
+    `retry_after_s` is the carrier's wish; with `same_carrier` the next attempt stays with it (throttling).
+    """
+
+    def __init__(
+        self, code: str, detail: str = "", *, retry_after_s: float | None = None, same_carrier: bool = False
+    ) -> None:
+        super().__init__(f"{code} {detail}".strip())
+        self.code = code
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.same_carrier = same_carrier
+
+
+class Unavailable(SendFailed):
+    """Certainly not taken: try later or elsewhere."""
+
+
+class Refused(SendFailed):
+    """Certainly not taken, and never will be."""
+
+
+class Uncertain(SendFailed):
+    """May have been taken: the answer was lost. Trying again may send it twice."""
+
+
+class DeliveryFailed(Exception):
+    """An email or a chat post did not leave. `is_final`: it never will; else it is tried again."""
+
+    def __init__(self, detail: str, *, is_final: bool = False, retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.is_final = is_final
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(Exception):
+    """Our database did not commit: nothing was promised, the client may try again."""
+
+
+class BadOption(ValueError):
+    """A value of the configuration that can't be read. `hint` is what to write instead."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint

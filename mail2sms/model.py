@@ -1,0 +1,258 @@
+"""The nouns of the bridge, as frozen values. Pure; knows no library, no database and no clock.
+
+Times are UTC epoch milliseconds (`_at`), durations milliseconds (`_ms`) unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+Msisdn = NewType("Msisdn", str)
+"""An E.164 number with `+`, as `numbers` makes it: once typed so, never checked again."""
+
+SenderId = NewType("SenderId", str)
+"""What the phone shows as sender: E.164 with `+`, a short code, or a name of at most 11 GSM characters."""
+
+
+class Status(StrEnum):
+    """Where a message stands. The only words for it, in code, tables, API and CLI."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    ENROUTE = "enroute"
+    DELIVERED = "delivered"
+    UNDELIVERABLE = "undeliverable"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+FINAL = frozenset(
+    {Status.DELIVERED, Status.UNDELIVERABLE, Status.EXPIRED, Status.REJECTED, Status.CANCELLED}
+)
+"""No work of ours is left; a late report may still correct EXPIRED."""
+
+
+class Proof(StrEnum):
+    """How the writer proved to be who they say."""
+
+    LOGIN = "login"
+    NETWORK = "network"
+    KEY = "key"  # an API key
+    OPERATOR = "operator"  # the control socket
+
+
+DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.KEY, Proof.OPERATOR})
+"""The client is the writer's own, so it is told in its own protocol (550, 4xx) and not by an email."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class User:
+    """A person of the configuration."""
+
+    address: str
+    name: str = ""
+    number: Msisdn | None = None
+    language: str | None = None
+    zone: str | None = None
+    teams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Team:
+    """Phones or people that are written to by one name; `number` is its own sender ID."""
+
+    name: str
+    number: Msisdn | None = None
+    email: str | None = None
+    members: tuple[str, ...] = ()
+    phones: tuple[Msisdn, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writer:
+    """Who writes, proven. `address` is where replies and notices go; empty for an API key without one."""
+
+    account: str
+    address: str
+    proof: Proof
+    name: str = ""
+    number: Msisdn | None = None
+    language: str = "en"
+    zone: str = "UTC"
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether a refusal is told in the client's own protocol, without an email."""
+        return self.proof in DIRECT_PROOFS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """What of a mail did not become SMS text, and why: `signature`, `quote`, `after_marker`, `attachment`, ..."""
+
+    kind: str
+    lines: int
+    sample: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """The email (or API call) that a submission came from: what a threaded answer must refer to."""
+
+    source: str  # smtp, api, cli
+    message_id: str | None = None
+    subject: str = ""
+    references: tuple[str, ...] = ()
+    thread_index: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """What a proven writer asks for, as intake or the API read it: not yet judged, counted or stored."""
+
+    id: str
+    writer: Writer
+    text: str
+    recipients: tuple[Msisdn, ...]
+    origin: Origin
+    created_at: int
+    sender_id: str | None = None  # as declared by the writer, unchecked
+    send_at: int | None = None
+    validity_ms: int | None = None
+    reference: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    conversation: str | None = None  # the mail answers one: its address is the sender ID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MtMessage:
+    """One text to one recipient, as stored. `text` is filled when it is claimed to be sent.
+
+    `attempts` counts the intents so far; `segments` is what is billed; `route` are carriers in order.
+    """
+
+    id: str
+    account: str
+    submission: str
+    conversation: str
+    msisdn: Msisdn
+    region: str
+    sender_id: SenderId
+    status: Status
+    encoding: str
+    segments: int
+    route: tuple[str, ...]
+    created_at: int
+    due_at: int
+    expires_at: int
+    reason: str = ""
+    detail: str = ""
+    attempts: int = 0
+    position: int = 0  # index into `route` of the carrier that is next (or has it)
+    fence: int = 0
+    updated_at: int = 0
+    reference: str | None = None
+    text: str = field(default="", repr=False)
+    writer: str = ""
+    subject: str = ""
+
+    @property
+    def carrier(self) -> str:
+        """The carrier that is next, or that has it."""
+        return self.route[self.position % len(self.route)] if self.route else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What goes to a carrier in one request: the whole message where it splits itself, else one segment.
+
+    `attempt_id` is ours, unique, committed before the first byte leaves; carriers that echo a reference get it.
+    """
+
+    message: str
+    index: int
+    count: int
+    attempt_id: str
+    attempt: int
+    msisdn: Msisdn
+    sender_id: SenderId
+    encoding: str
+    segments: int
+    text: str = field(repr=False)
+    reference: int = 0  # the concatenation reference, the same for all parts of a message (0 to 255)
+    expires_at: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """The carrier has it. `carrier_message_id` is what its reports will name."""
+
+    carrier_message_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryReport:
+    """What a carrier says became of a part. `event_id` tells repeats apart; `code` is the carrier's own."""
+
+    carrier: str
+    carrier_message_id: str
+    status: Status
+    at: int
+    event_id: str
+    code: str = ""
+    attempt_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Photo:
+    """A picture or other file that came with an MO."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoMessage:
+    """One text from a phone, as its carrier brought it. `to` is our number (or name) it was sent to."""
+
+    carrier: str
+    event_id: str
+    msisdn: Msisdn
+    to: str
+    at: int
+    text: str = field(repr=False)
+    photos: tuple[Photo, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """Everything between one of our addresses and one phone, for one account."""
+
+    id: str
+    account: str
+    our_address: str
+    msisdn: Msisdn
+
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I L O U
+_EPOCH_MS = 1_735_689_600_000  # 2025-01-01; 40 bits of milliseconds last until 2059
+
+
+def make_id(prefix: str, now_ms: int, chance: int) -> str:
+    """Return `prefix-` and 16 speakable characters that sort by time: 40 bits of time, 40 of `chance`.
+
+    Made before the insert, so that a commit in doubt can be repeated without storing twice.
+    """
+    number = ((max(0, now_ms - _EPOCH_MS) & (1 << 40) - 1) << 40) | (chance & (1 << 40) - 1)
+    return f"{prefix}-" + "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5))
+
+
+def base32(digest: bytes, length: int) -> str:
+    """Return the first `length` lower-case base32 characters of `digest`, for addresses people may type."""
+    return base64.b32encode(digest).decode("ascii").lower()[:length]

@@ -1,0 +1,238 @@
+"""Types of configuration values: text in, checked value out. Pure.
+
+Every scalar of mail2sms.yaml arrives as the text that was written (`NO` is Norway, `06...` a number, `22:00` a
+time), and the type of the option decides. Each module declares its own options as a pydantic model of these types;
+`config` puts them together. A value that can't be read raises `BadOption` with a hint.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from mail2sms.errors import BadOption
+
+
+class Options(BaseModel):
+    """Base of all option models: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+_YES, _NO = frozenset({"yes", "true", "on"}), frozenset({"no", "false", "off"})
+_DURATION = re.compile(r"(\d{1,9})\s*(ms|s|m|h|d|y)\Z")
+_DURATION_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "y": 31_536_000_000}
+_SIZE = re.compile(r"(\d{1,9})\s*(B|kB|KB|MB|GB)\Z")
+_SIZE_BYTES = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
+_RATE = re.compile(r"(\d{1,9})\s*/\s*(s|second|m|minute|h|hour|d|day)\Z")
+_RATE_S = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
+
+
+def read_flag(value: Any) -> bool:
+    """`yes`, `no`, `on`, `off`, `true`, `false`, in any case."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _YES:
+        return True
+    if text in _NO:
+        return False
+    raise BadOption(f'expected yes or no, got "{value}"')
+
+
+def read_count(value: Any) -> int:
+    """A whole number without sign."""
+    text = str(value).strip()
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    raise BadOption(f'expected a whole number, got "{value}"')
+
+
+def read_duration_ms(value: Any) -> int:
+    """`30s`, `15m`, `12h`, `90d`: milliseconds. A bare number is refused."""
+    if isinstance(value, int):
+        return value
+    text = str(value).strip()
+    found = _DURATION.match(text)
+    if found:
+        return int(found[1]) * _DURATION_MS[found[2]]
+    hint = "add a unit" if text.isdigit() else ""
+    raise BadOption(f'expected a duration such as 30s, 15m, 12h or 90d, got "{value}"', hint)
+
+
+def read_size_bytes(value: Any) -> int:
+    """`500kB`, `10MB`: bytes, powers of ten. A bare number is refused."""
+    if isinstance(value, int):
+        return value
+    text = str(value).strip()
+    found = _SIZE.match(text)
+    if found:
+        return int(found[1]) * _SIZE_BYTES[found[2]]
+    hint = "add a unit" if text.isdigit() else ""
+    raise BadOption(f'expected a size such as 500kB or 10MB, got "{value}"', hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` in every `per_s` seconds."""
+
+    count: int
+    per_s: int
+
+
+def read_rate(value: Any) -> Rate:
+    """`20/s`, `6/hour`, `200/day`."""
+    if isinstance(value, Rate):
+        return value
+    text = str(value).strip()
+    found = _RATE.match(text)
+    if found:
+        return Rate(int(found[1]), _RATE_S[found[2]])
+    hint = "add a unit" if text.isdigit() else ""
+    raise BadOption(f'expected a rate such as 20/s, 6/hour or 200/day, got "{value}"', hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host (name or address, without brackets) and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def read_endpoint(value: Any) -> Endpoint:
+    """`host:port`, `[::1]:25`."""
+    if isinstance(value, Endpoint):
+        return value
+    host, colon, port = str(value).strip().rpartition(":")
+    if not colon:
+        raise BadOption(f'expected host:port, got "{value}"', "for example 127.0.0.1:2525")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not (port.isascii() and port.isdigit() and 0 <= int(port) < 65536):
+        raise BadOption(f'expected host:port, got "{value}"', "for example 127.0.0.1:2525")
+    return Endpoint(host, int(port))
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def read_networks(value: Any) -> tuple[Network, ...]:
+    """One address or network in CIDR form, or a list of them."""
+    items = value if isinstance(value, list | tuple) else [value]
+    found: list[Network] = []
+    for item in items:
+        if isinstance(item, ipaddress.IPv4Network | ipaddress.IPv6Network):
+            found.append(item)
+            continue
+        try:
+            found.append(ipaddress.ip_network(str(item).strip(), strict=False))
+        except ValueError:
+            raise BadOption(f'expected an IP address or network, got "{item}"', "such as 10.1.0.0/24") from None
+    return tuple(found)
+
+
+def read_zone(value: Any) -> str:
+    """An IANA time zone name."""
+    try:
+        ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadOption(f'"{value}" is not a time zone', "such as Europe/Paris") from None
+    return str(value)
+
+
+SECRETS_FOLDER = Path("/etc/mail2sms/secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret as the configuration names it; its value is read when asked for and never shown.
+
+    `credential:NAME` (systemd's $CREDENTIALS_DIRECTORY/NAME, else SECRETS_FOLDER/NAME), `file:PATH`, `env:NAME`,
+    or the literal.
+    """
+
+    reference: str
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the secret itself stands in the configuration."""
+        return not self.reference.startswith(("credential:", "file:", "env:"))
+
+    def reveal(self) -> str:
+        """Return the secret. Raises BadOption, naming the place and not the value, when it can't be had."""
+        kind, _, name = self.reference.partition(":")
+        if self.is_literal:
+            return self.reference
+        if kind == "env":
+            value = os.environ.get(name, "")
+            if not value:
+                raise BadOption(f"the environment variable {name} is not set")
+            return value
+        path = Path(name) if kind == "file" else _credential(name)
+        try:
+            value = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as e:
+            raise BadOption(f"the secret {self.reference} cannot be read from {path}") from e
+        if not value:
+            raise BadOption(f"the secret {self.reference} is empty")
+        return value
+
+
+def _credential(name: str) -> Path:
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    if "/" in name or name in {"", ".", ".."}:
+        raise BadOption(f'"{name}" is not the name of a credential')
+    path = Path(folder) / name
+    return path if folder and path.exists() else SECRETS_FOLDER / name
+
+
+def read_secret(value: Any) -> Secret:
+    """Keep the reference; the value is read when needed."""
+    if isinstance(value, Secret):
+        return value
+    if not str(value):
+        raise BadOption("a secret may not be empty", "credential:NAME, file:PATH or env:NAME")
+    return Secret(str(value))
+
+
+def read_list(value: Any) -> Any:
+    """One value stands for a list of one."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+Flag = Annotated[bool, BeforeValidator(read_flag)]
+Count = Annotated[int, BeforeValidator(read_count)]
+DurationMs = Annotated[int, BeforeValidator(read_duration_ms)]
+SizeBytes = Annotated[int, BeforeValidator(read_size_bytes)]
+RateOption = Annotated[Rate, BeforeValidator(read_rate)]
+EndpointOption = Annotated[Endpoint, BeforeValidator(read_endpoint)]
+Networks = Annotated[tuple[Network, ...], BeforeValidator(read_networks)]
+Zone = Annotated[str, BeforeValidator(read_zone)]
+SecretOption = Annotated[Secret, BeforeValidator(read_secret)]
+Names = Annotated[tuple[str, ...], BeforeValidator(read_list)]
