@@ -6,6 +6,7 @@ Times are UTC epoch milliseconds (`_at`), durations milliseconds (`_ms`) unless 
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
@@ -31,9 +32,7 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
-FINAL = frozenset(
-    {Status.DELIVERED, Status.UNDELIVERABLE, Status.EXPIRED, Status.REJECTED, Status.CANCELLED}
-)
+FINAL = frozenset({Status.DELIVERED, Status.UNDELIVERABLE, Status.EXPIRED, Status.REJECTED, Status.CANCELLED})
 """No work of ours is left; a late report may still correct EXPIRED."""
 
 
@@ -251,6 +250,11 @@ def make_id(prefix: str, now_ms: int, chance: int) -> str:
     """
     number = ((max(0, now_ms - _EPOCH_MS) & (1 << 40) - 1) << 40) | (chance & (1 << 40) - 1)
     return f"{prefix}-" + "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5))
+
+
+def derive_id(prefix: str, *parts: str) -> str:
+    """Return an id that is always the same for the same parts, so that a write run twice stores once."""
+    return f"{prefix}-" + base32(hashlib.sha256("\0".join(parts).encode()).digest(), 24)
 
 
 def base32(digest: bytes, length: int) -> str:

@@ -148,7 +148,9 @@ def read_networks(value: Any) -> tuple[Network, ...]:
         try:
             found.append(ipaddress.ip_network(str(item).strip(), strict=False))
         except ValueError:
-            raise BadOption(f'expected an IP address or network, got "{item}"', "such as 10.1.0.0/24") from None
+            raise BadOption(
+                f'expected an IP address or network, got "{item}"', "such as 10.1.0.0/24"
+            ) from None
     return tuple(found)
 
 

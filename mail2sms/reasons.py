@@ -36,7 +36,7 @@ REASONS: dict[str, Reason] = {
     "sender.automatic": _no(550, "5.7.1", "automatic mail is not turned into SMS", "nobody"),
     # where to
     "address.relay_denied": _no(550, "5.7.1", "only addresses of {domain} are taken here", "nobody"),
-    "address.unknown": _no(550, "5.1.1", 'no such address; write to number@{domain} or {mailbox}@{domain}'),
+    "address.unknown": _no(550, "5.1.1", "no such address; write to number@{domain} or {mailbox}@{domain}"),
     "address.bad_reply_key": _no(550, "5.1.1", "this reply address is not valid"),
     "address.syntax": _no(553, "5.1.3", "this is not a mail address"),
     "number.invalid": _no(550, "5.1.3", '"{value}" is no phone number in {country}'),
@@ -48,11 +48,14 @@ REASONS: dict[str, Reason] = {
     "template.unknown_field": _no(550, "5.6.0", 'body line {line}: there is no field "{value}"'),
     "template.duplicate_field": _no(550, "5.6.0", 'body line {line}: field "{value}" stands twice'),
     "template.missing_field": _no(550, "5.6.0", 'the field "{value}" is missing'),
-    "template.bad_line": _no(550, "5.6.0", "body line {line}: not a field; fields are followed by a blank line"),
+    "template.bad_line": _no(
+        550, "5.6.0", "body line {line}: not a field; fields are followed by a blank line"
+    ),
     "template.bad_number": _no(550, "5.6.0", 'body line {line}: "{value}" is no phone number'),
     "template.unknown_team": _no(550, "5.6.0", 'body line {line}: there is no team "{value}"'),
     "template.bad_time": _no(550, "5.6.0", 'body line {line}: "{value}" is no time'),
     "template.past_time": _no(550, "5.6.0", 'body line {line}: "{value}" is in the past'),
+    "template.far_time": _no(550, "5.6.0", 'body line {line}: "{value}" is more than a year ahead'),
     "template.bad_validity": _no(550, "5.6.0", 'body line {line}: "{value}" is no length of time'),
     "template.bad_sender_id": _no(550, "5.6.0", 'body line {line}: "{value}" cannot be a sender'),
     "template.bad_reference": _no(550, "5.6.0", 'body line {line}: "{value}" is too long for a reference'),
@@ -66,7 +69,6 @@ REASONS: dict[str, Reason] = {
     "route.none": _no(550, "5.7.1", "no carrier is set for {country}"),
     "route.refused": _no(550, "5.7.1", "refused: {why}"),
     "trial.not_ours": _no(550, "5.7.1", "trial mode writes only to the phones of users and teams"),
-    "user.stopped": _no(550, "5.7.1", "too many notices this hour: {first}"),
     # the mail itself
     "mail.too_large": _no(552, "5.3.4", "the mail is larger than {limit} bytes"),
     "mail.bare_newline": _no(554, "5.5.2", "bare CR or LF or NUL in the mail; lines end with CRLF"),
@@ -78,7 +80,9 @@ REASONS: dict[str, Reason] = {
     "carrier.undeliverable": _no(550, "5.2.0", "the phone cannot be reached", "sender", "maybe"),
     "carrier.rejected": _no(550, "5.7.1", "the carrier rejected the message", "both", "no"),
     "carrier.expired": _no(550, "5.4.7", "not delivered in time", "sender", "maybe"),
-    "carrier.unknown": _no(450, "4.4.2", "the carrier's answer was lost; it may have been sent", "both", "maybe"),
+    "carrier.unknown": _no(
+        450, "4.4.2", "the carrier's answer was lost; it may have been sent", "both", "maybe"
+    ),
     # ours
     "system.database": _no(451, "4.3.0", "try again later", "nobody"),
     "system.error": _no(451, "4.3.0", "try again later", "nobody"),

@@ -1,0 +1,53 @@
+"""What every carrier is: values in, values out; the dispatcher owns the queue, the retries and the store.
+
+A carrier's `send` raises exactly the three kinds of `errors.SendFailed`; anything else it raises is taken as
+Uncertain, since nobody can say how far it got.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+
+from mail2sms.model import DeliveryReport, MoMessage, Part, Taken
+from mail2sms.options import Options
+
+CarrierEvent = DeliveryReport | MoMessage
+Record = Callable[[CarrierEvent], Awaitable[None]]
+"""Stores one event durably; returns after the commit, so the carrier may then acknowledge it."""
+
+
+class CarrierOptions(Options):
+    """Options that every carrier has: `type` is the module's name."""
+
+    type: str
+
+
+class Carrier(ABC):
+    """One account at one provider, one SMPP bind group, one modem, or the simulator."""
+
+    window: int = 10
+    """Messages that may be under way at once."""
+
+    splits: bool = True
+    """Whether the carrier segments a long text itself: then a message is one part."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def start(self, record: Record) -> None:  # noqa: B027  # optional
+        """Connect; from now on hand every report and every MO to `record`."""
+
+    @abstractmethod
+    async def send(self, part: Part) -> Taken:
+        """Hand over one part, once. Raises Unavailable, Refused or Uncertain."""
+
+    def events(self, headers: Mapping[str, str], body: bytes, query: str) -> tuple[CarrierEvent, ...]:
+        """Return what a webhook request of this provider tells. Raises PermissionError if it proves nothing.
+
+        `headers` have lower-case names. Carriers without webhooks refuse all.
+        """
+        raise PermissionError("this carrier has no webhook")
+
+    async def stop(self) -> None:  # noqa: B027  # optional
+        """Finish what is under way and close."""

@@ -1,0 +1,188 @@
+"""What a check of the configuration found, and how it is printed. A secret's value is never shown."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from mail2sms.config.yamltext import Document, Fault, Steps
+
+Level = Literal["error", "warning"]
+_SECRET_KEYS = ("password", "key", "token", "secret", "passphrase")
+_SECRET_ON_A_LINE = re.compile(r"(?i)((?:pass\w*|\w*key|token|secret)[\"']?\s*:\s*).*")
+_REFERENCE = re.compile(r"(credential|file|env):")
+_RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing to put right, with its place in the file (line 0: none) and the line as it may be shown."""
+
+    path: str
+    line: int
+    column: int
+    width: int
+    level: Level
+    message: str
+    hint: str = ""
+    source_line: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+        return f"{place}: {self.level}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One of the three stages of a check. `facts` say what was looked at."""
+
+    name: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """The outcome of a check. A stage that errors kept from being reached is not among `stages`."""
+
+    path: str
+    findings: tuple[Finding, ...]
+    stages: tuple[Stage, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What keeps the daemon from starting."""
+        return tuple(f for f in self.findings if f.level == "error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What is allowed and probably not meant."""
+        return tuple(f for f in self.findings if f.level == "warning")
+
+    def as_json(self) -> str:
+        """Return the report for machines."""
+        stages = {stage.name.lower(): list(stage.facts) for stage in self.stages}
+        findings = [asdict(finding) for finding in self.findings]
+        report = {"path": self.path, "ok": not self.errors, "findings": findings, "stages": stages}
+        return json.dumps(report, ensure_ascii=False, indent=2)
+
+
+class ConfigInvalid(Exception):
+    """The configuration holds errors; `findings` are all of them, and the warnings."""
+
+    def __init__(self, findings: tuple[Finding, ...]) -> None:
+        super().__init__("\n".join(str(finding) for finding in findings if finding.level == "error"))
+        self.findings = findings
+
+
+def findings_of(path: Path, document: Document, faults: list[Fault]) -> tuple[Finding, ...]:
+    """Return the faults as findings in order of the file, once each, with their lines masked."""
+    spans = _secret_spans(document)
+    unique = {(fault.place, fault.message): fault for fault in faults}
+    ordered = sorted(unique.values(), key=lambda f: (f.place.line or len(document.lines) + 1, f.place.column))
+    return tuple(_finding(path, document, fault, spans) for fault in ordered)
+
+
+def _finding(path: Path, document: Document, fault: Fault, spans: _Spans) -> Finding:
+    place = fault.place
+    message = fault.message
+    secret = document.text(fault.steps)
+    if secret and is_secret(fault.steps) and not _REFERENCE.match(secret):
+        message = message.replace(secret, "***")
+    return Finding(
+        path=str(path),
+        line=place.line,
+        column=place.column,
+        width=place.width,
+        level="warning" if fault.is_warning else "error",
+        message=_printable(message),
+        hint=_printable(fault.hint),
+        source_line=_shown_line(document, place.line, spans),
+    )
+
+
+_Spans = list[tuple[int, int, int, int]]  # first line, column, last line, width of a secret
+
+
+def is_secret(steps: Steps) -> bool:
+    """Whether the value may be a secret: by its name, or by a name that was probably meant to be such."""
+    names = [step.lower() for step in steps if isinstance(step, str)]
+    if not names or names[-1] == "keys":
+        return False
+    if "hooks" in names and names[-1] == "url":  # whoever has a chat hook's URL may post
+        return True
+    return names[-1] == "database" or bool(difflib.get_close_matches(names[-1], _SECRET_KEYS, 1, 0.75))
+
+
+def _secret_spans(document: Document) -> _Spans:
+    spans: _Spans = []
+    for steps, place in document.values.items():
+        text = document.text(steps)
+        if not is_secret(steps) or (text is not None and _REFERENCE.match(text)):
+            continue
+        if steps == ("database",) and "@" not in (text or ""):
+            continue
+        spans.append((place.line, place.column, document.ends[steps], place.width))
+    return spans
+
+
+def _shown_line(document: Document, line: int, spans: _Spans) -> str:
+    if not 0 < line <= len(document.lines):
+        return ""
+    shown = document.lines[line - 1]
+    if not document.tree:  # a syntax error: nobody knows where a secret ends
+        shown = _SECRET_ON_A_LINE.sub(lambda found: found[1] + "***", shown)
+    for first, column, last, width in spans:
+        if line == first == last:
+            shown = shown[: column - 1] + "*" * width + shown[column - 1 + width :]
+        elif line == first:
+            shown = shown[: column - 1] + "***"
+        elif first < line <= last:
+            shown = "***"
+    return _printable(shown)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def render(report: Report, colour: bool) -> str:
+    """Return the report for people: each finding with its line and a caret, or what was looked at and is well."""
+    if report.errors:
+        lines = [line for finding in report.findings for line in _block(finding, colour)]
+        return "\n".join([*lines, _count(report)]) + "\n"
+    width = max((len(stage.name) for stage in report.stages), default=0) + 1
+    width = max(width, len("Environment") + 1)
+    ok, warning = _paint("ok", _GREEN, colour), _paint("Warning".ljust(width), _YELLOW, colour)
+    lines = [f"{stage.name:{width}} {ok}   {', '.join(stage.facts)}" for stage in report.stages]
+    lines += [f"{warning} {_one_line(finding)}" for finding in report.warnings]
+    return "\n".join([*lines, _count(report)]) + "\n"
+
+
+def _block(finding: Finding, colour: bool) -> list[str]:
+    place, _, message = str(finding).partition(f" {finding.level}: ")
+    level = _paint(f"{finding.level}:", _RED if finding.level == "error" else _YELLOW, colour)
+    lines = [f"{_paint(place, _BOLD, colour)} {level} {message}"]
+    if not finding.source_line:
+        return [*lines, f"      {finding.hint}"] if finding.hint else lines
+    caret = "^" * max(1, min(finding.width, len(finding.source_line) - finding.column + 1))
+    pointer = f"      | {' ' * (finding.column - 1)}{_paint(caret, _GREEN, colour)} {finding.hint}"
+    return [*lines, f"{finding.line:5} | {finding.source_line}", pointer.rstrip()]
+
+
+def _one_line(finding: Finding) -> str:
+    place = f"{finding.path}:{finding.line}" if finding.line else finding.path
+    return f"{place}: {finding.message}" + (f"   ({finding.hint})" if finding.hint else "")
+
+
+def _count(report: Report) -> str:
+    errors, warnings = len(report.errors), len(report.warnings)
+    counted = [f"{n} {word}{'s' * (n != 1)}" for n, word in ((errors, "error"), (warnings, "warning")) if n]
+    return ", ".join(counted if errors else ["ok", *counted])
+
+
+def _paint(text: str, colour_code: str, colour: bool) -> str:
+    return f"{colour_code}{text}{_PLAIN}" if colour else text

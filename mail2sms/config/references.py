@@ -1,0 +1,273 @@
+"""What options say of one another: names that must exist, combinations that are dangerous.
+
+Each check names the sections it looks at; it is left out when one of them could not be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mail2sms import numbers
+from mail2sms.config.fields import Reading, did_you_mean, is_said
+from mail2sms.config.schema import Settings
+from mail2sms.config.yamltext import Document, Fault, Steps
+from mail2sms.model import Proof
+from mail2sms.options import Endpoint, Secret
+
+_PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/@]+@")
+
+
+def judge(reading: Reading, document: Document, path: Path) -> list[Fault]:
+    """Return what is wrong between options, leaving out what was already said of an option."""
+    said = {fault.steps for fault in reading.faults}
+    found: list[Fault] = []
+    for sections, check in _CHECKS:
+        if not reading.broken.intersection(sections.split()):
+            found += check(reading.settings, document)
+    if not reading.broken:
+        found += _secrets_in_file(reading.settings, document, path)
+    return [fault for fault in found if not is_said(said, fault.steps)]
+
+
+def _error(document: Document, steps: Steps, message: str, hint: str = "") -> Fault:
+    return Fault(message=message, place=document.place(steps), hint=hint, steps=steps)
+
+
+def _key_error(document: Document, steps: Steps, message: str, hint: str = "") -> Fault:
+    return Fault(message=message, place=document.key_place(steps), hint=hint, steps=steps)
+
+
+def _warning(document: Document, steps: Steps, message: str, hint: str = "") -> Fault:
+    return Fault(message=message, place=document.place(steps), hint=hint, steps=steps, is_warning=True)
+
+
+def _routes(settings: Settings, document: Document) -> Iterator[Fault]:
+    if not settings.routes:
+        yield _key_error(document, ("routes",), "no routes: nothing could be sent", "[{to: any, via: [...]}]")
+    for i, route in enumerate(settings.routes):
+        if bool(route.via) == bool(route.refuse):
+            yield _error(document, ("routes", i), 'a route has either "via" or "refuse"')
+        for j, name in enumerate(route.via):
+            if name not in settings.carriers:
+                hint = did_you_mean(name, settings.carriers)
+                yield _error(
+                    document, _item(document, ("routes", i, "via"), j), f'there is no carrier "{name}"', hint
+                )
+
+
+def _item(document: Document, steps: Steps, position: int) -> Steps:
+    """Where one value stands for a list of one, the value is the item."""
+    return steps if document.text(steps) is not None else (*steps, position)
+
+
+def _users_and_teams(settings: Settings, document: Document) -> Iterator[Fault]:
+    for address, user in settings.users.items():
+        for i, name in enumerate(user.teams):
+            if name not in settings.teams:
+                steps = _item(document, ("users", address, "teams"), i)
+                yield _error(
+                    document, steps, f'there is no team "{name}"', did_you_mean(name, settings.teams)
+                )
+    addresses = {address.lower() for address in settings.users}
+    for name, team in settings.teams.items():
+        for i, member in enumerate(team.members):
+            if member not in addresses:
+                steps = _item(document, ("teams", name, "members"), i)
+                yield _error(document, steps, f'there is no user "{member}"', did_you_mean(member, addresses))
+
+
+def _same_address(settings: Settings, document: Document) -> Iterator[Fault]:
+    first: dict[str, str] = {}
+    for address in settings.users:
+        known = first.setdefault(address.lower(), address)
+        if known != address:
+            line = document.key_place(("users", known)).line
+            message = f'"{address}" is the same address as "{known}" on line {line}'
+            yield _key_error(document, ("users", address), message, "capitals make no difference")
+
+
+def _mailbox_and_teams(settings: Settings, document: Document) -> Iterator[Fault]:
+    if settings.template_mailbox in settings.teams:
+        message = f'"{settings.template_mailbox}" is the template_mailbox: no team can have that name'
+        yield _key_error(
+            document, ("teams", settings.template_mailbox), message, "rename the team or template_mailbox"
+        )
+
+
+def _senders(settings: Settings, document: Document) -> Iterator[Fault]:
+    if not settings.senders:
+        hint = '[{from: "*@acme.example", network: 127.0.0.1}]'
+        yield _key_error(document, ("senders",), "no senders: nothing would be accepted", hint)
+    for i, rule in enumerate(settings.senders):
+        if not rule.proofs and rule.pattern == "*":
+            message = "anyone could send paid SMS: a rule for everybody needs a proof"
+            yield _error(document, ("senders", i), message, "add network: or proof: login")
+        elif not rule.proofs:
+            message = "a From address proves nothing: anyone can write one"
+            yield _error(document, ("senders", i), message, "add network: or proof: login")
+        for j, network in enumerate(rule.network):
+            if network.prefixlen == 0:
+                steps = _item(document, ("senders", i, "network"), j)
+                yield _error(document, steps, f"{network} is the whole internet: that proves nothing")
+
+
+def _logins(settings: Settings, document: Document) -> Iterator[Fault]:
+    asked = [i for i, rule in enumerate(settings.senders) if Proof.LOGIN in rule.proofs]
+    if not asked:
+        return
+    steps: Steps = ("senders", asked[0], "proof")
+    if not any(mail.login != "no" and mail.tls != "off" for mail in settings.listen.mail().values()):
+        hint = 'add listen.submission: {address: "0.0.0.0:587"}'
+        yield _error(document, steps, "nobody can log in: no listener has login and tls", hint)
+    elif not any(user.password for user in settings.users.values()):
+        yield _warning(
+            document, steps, "nobody can log in: no user has a password", "add users.ADDRESS.password"
+        )
+
+
+def _listeners(settings: Settings, document: Document) -> Iterator[Fault]:
+    if not settings.listen.mail():
+        yield _warning(
+            document, ("listen",), "no listener takes mail", 'add listen.smtp: {address: "127.0.0.1:2525"}'
+        )
+    for name, mail in settings.listen.mail().items():
+        steps: Steps = ("listen", name)
+        if mail.login != "no" and mail.tls == "off":
+            message = f'"login: {mail.login}" needs tls: no password is taken in clear'
+            yield _error(document, (*steps, "login"), message, "tls: required")
+        if mail.tls != "off" and not settings.tls:
+            message = f'"tls: {mail.tls}" needs a certificate'
+            yield _error(document, (*steps, "tls"), message, "add tls: {certificate: ..., key: ...}")
+    web = settings.listen.web
+    if web and not web.address.is_loopback and web.url.startswith("http:"):
+        hint = "put a proxy with TLS before it, and its https URL here"
+        yield _warning(
+            document, ("listen", "web", "url"), "keys and texts travel in clear over the network", hint
+        )
+
+
+def _ports(settings: Settings, document: Document) -> Iterator[Fault]:
+    first: dict[Endpoint, str] = {}
+    for name, address in settings.listen.addresses().items():
+        known = first.setdefault(address, name)
+        if known != name and address.port:
+            message = f"listen.{known} has this address already"
+            yield _error(document, ("listen", name, "address"), message)
+
+
+def _simulated(settings: Settings, document: Document) -> Iterator[Fault]:
+    if not settings.carriers:
+        yield _key_error(
+            document, ("carriers",), "no carriers: nothing could be sent", "{sim: {type: simulated}}"
+        )
+    for name, carrier in settings.carriers.items():
+        if settings.mode == "live" and carrier.type == "simulated":
+            message = '"mode: live" with a simulated carrier: its messages would reach no phone'
+            yield _error(
+                document, ("carriers", name, "type"), message, "mode: simulate, or remove the carrier"
+            )
+
+
+def _fiction(settings: Settings, document: Document) -> Iterator[Fault]:
+    if settings.mode != "live":
+        return
+    owners: list[tuple[Steps, Any]] = [
+        (("users", a, "number"), user.number) for a, user in settings.users.items()
+    ]
+    owners += [(("teams", n, "number"), team.number) for n, team in settings.teams.items()]
+    for name, team in settings.teams.items():
+        owners += [(_item(document, ("teams", name, "phones"), i), p) for i, p in enumerate(team.phones)]
+    for steps, phone in owners:
+        if phone and numbers.is_fiction(phone):
+            yield _warning(
+                document, steps, "this is an example number: no phone has it", "refused in mode: live"
+            )
+
+
+def _smarthost(settings: Settings, document: Document) -> Iterator[Fault]:
+    if not settings.relay.smarthost:
+        hint = 'add relay: {smarthost: {address: "127.0.0.1:25"}}'
+        yield _warning(document, ("relay",), "no smarthost: replies and refusals reach nobody by email", hint)
+
+
+def _hooks(settings: Settings, document: Document) -> Iterator[Fault]:
+    for i, hook in enumerate(settings.relay.hooks):
+        if hook.url.is_literal and not hook.url.reference.startswith(("https://", "http://")):
+            message = "expected a URL that starts with https:// or http://"
+            yield _error(document, ("relay", "hooks", i, "url"), message)
+
+
+def _limits(settings: Settings, document: Document) -> Iterator[Fault]:
+    if settings.limits.size > settings.limits.bytes_in_flight:
+        message = "one mail of limits.size would not fit into limits.bytes_in_flight"
+        yield _key_error(document, ("limits",), message)
+
+
+def _api_keys(settings: Settings, document: Document) -> Iterator[Fault]:
+    names: dict[str, int] = {}
+    secrets: dict[Secret, int] = {}
+    for i, option in enumerate(settings.api.keys):
+        if names.setdefault(option.name, i) != i:
+            yield _error(document, ("api", "keys", i, "name"), f'another key is named "{option.name}"')
+        known = secrets.setdefault(option.key, i)
+        if known != i:
+            message = f'this is the key of "{settings.api.keys[known].name}" too'
+            yield _error(document, ("api", "keys", i, "key"), message, "give each its own")
+
+
+def secrets(value: Any, steps: Steps = ()) -> Iterator[tuple[Steps, Secret]]:
+    """Return every secret of the settings with the way to it, those of carriers too."""
+    if isinstance(value, Secret):
+        yield steps, value
+    elif isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from secrets(getattr(value, name), (*steps, field.alias or name))
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from secrets(item, (*steps, name))
+    elif isinstance(value, tuple):
+        for i, item in enumerate(value):
+            yield from secrets(item, (*steps, i))
+
+
+def _secrets_in_file(settings: Settings, document: Document, path: Path) -> Iterator[Fault]:
+    literal = [steps for steps, secret in secrets(settings) if secret.is_literal and steps[0] != "users"]
+    if _PASSWORD_IN_URL.search(settings.database):
+        literal.append(("database",))
+    hashes = [steps for steps, secret in secrets(settings) if secret.is_literal and steps[0] == "users"]
+    try:
+        is_open = bool(path.stat().st_mode & 0o004)
+    except OSError:  # the text was given without a file
+        is_open = False
+    # In simulate mode there is nothing to protect, and a file to try things with has the usual mode.
+    is_warning = not is_open or settings.mode == "simulate"
+    message = "every user of this machine can read this secret" if is_open else "a secret stands in this file"
+    hint = f"chmod o-r {path.name}" if is_open else "credential:NAME, file:PATH or env:NAME keep it out"
+    for steps in [*literal, *(hashes if is_open else [])]:
+        yield Fault(
+            message=message, place=document.place(steps), hint=hint, steps=steps, is_warning=is_warning
+        )
+
+
+_Check = Callable[[Settings, Document], Iterator[Fault]]
+_CHECKS: tuple[tuple[str, _Check], ...] = (
+    ("routes carriers", _routes),
+    ("users teams", _users_and_teams),
+    ("users", _same_address),
+    ("domain teams template_mailbox", _mailbox_and_teams),
+    ("senders", _senders),
+    ("senders listen users", _logins),
+    ("listen tls", _listeners),
+    ("listen", _ports),
+    ("carriers mode", _simulated),
+    ("users teams mode", _fiction),
+    ("relay", _smarthost),
+    ("relay", _hooks),
+    ("limits", _limits),
+    ("api", _api_keys),
+)

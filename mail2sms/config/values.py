@@ -1,0 +1,295 @@
+"""Types of values that only mail2sms.yaml has: text in, checked value out. Knows no option by name.
+
+The validation's context is the country that national numbers are read in. What is wrong is told by BadOption; a
+secret's text is never part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, ConfigDict, ValidationInfo
+
+from mail2sms import carriers, hooks, numbers, reasons
+from mail2sms.carriers._base import CarrierOptions
+from mail2sms.errors import BadNumber, BadOption
+from mail2sms.hooks._base import HookOptions
+from mail2sms.model import Msisdn, SenderId
+from mail2sms.options import Options, Secret, read_count, read_list, read_secret
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})+\Z")
+_LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")  # RFC 5322 dot-atom
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}\Z")
+ARGON2ID = "$argon2id$"
+API_KEY_LENGTH = 24
+
+
+def _one_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise BadOption("expected one text, not a list or a section")
+    return value
+
+
+def read_domain(value: Any) -> str:
+    """A domain name, in lower case."""
+    name = _one_text(value).lower()
+    if not _DOMAIN.match(name):
+        raise BadOption(f'"{value}" is not a domain name', "such as sms.acme.example")
+    return name
+
+
+def read_address(value: Any) -> str:
+    """An email address, in lower case."""
+    local, at, domain = _one_text(value).lower().rpartition("@")
+    if not at or not _LOCAL.match(local) or not _DOMAIN.match(domain):
+        raise BadOption(f'"{value}" is not an email address', "such as marie@acme.example")
+    return f"{local}@{domain}"
+
+
+def _as_written(address: str) -> str:
+    """Keys stay as written, so that their places are found again; they are compared in lower case."""
+    read_address(address)
+    return address
+
+
+def _pattern(value: Any) -> str:
+    text = _one_text(value).lower()
+    local, at, domain = text.rpartition("@")
+    if text == "*" or (at and domain == "*" and local == "*"):
+        return "*"
+    if not at or not (local == "*" or _LOCAL.match(local)) or not _DOMAIN.match(domain):
+        raise BadOption(
+            f'expected an address or "*@" and a domain, got "{value}"', 'such as "*@acme.example"'
+        )
+    return text
+
+
+def _name(value: Any) -> str:
+    text = _one_text(value)
+    if not _NAME.match(text):
+        raise BadOption(f'"{text}" cannot be a name here', "small letters, digits, dots, - and _")
+    return text
+
+
+def _team_name(value: Any) -> str:
+    if _name(value).replace("-", "").replace(".", "").isdigit():
+        raise BadOption(f'"{value}" would be read as a phone number', "a team's name has a letter")
+    return str(value)
+
+
+def _country(value: Any) -> str:
+    code = _one_text(value)
+    if numbers.is_country(code):
+        return code
+    meant = numbers.suggest_country(code)
+    raise BadOption(f'"{code}" is not a two-letter country code', f"write {meant}" if meant else "such as FR")
+
+
+_BAD_SENDER_ID = {
+    "number": "is no phone number in {country}",
+    "length": "has {length} characters; a sender name has at most {limit}",
+    "characters": "cannot be a sender: phones may not show {characters}",
+    "letter": "cannot be a sender: a name needs a letter",
+    "blank": "cannot be a sender: it begins or ends with a blank",
+}
+
+
+def _in_words(text: str, e: BadNumber) -> BadOption:
+    facts = defaultdict(lambda: "?", e.facts, value=text)
+    if e.reason == "template.bad_sender_id":
+        message = f'"{text}" {_BAD_SENDER_ID[e.facts["why"]].format_map(facts)}'
+    else:
+        message = reasons.REASONS[e.reason].smtp.format_map(facts)
+    hint = f'did you mean "{e.hint}"?' if e.hint else ""
+    if not hint and "expected" in e.facts:
+        hint = "it has {digits} digits; a mobile number there has {expected}".format_map(facts)
+    return BadOption(message, hint)
+
+
+def _phone(value: Any, info: ValidationInfo) -> Msisdn:
+    text = _one_text(value)
+    if not info.context and not text.startswith("+"):
+        return Msisdn(text)  # `country` is at fault, and that is said already
+    try:
+        return numbers.read(text, info.context or "")
+    except BadNumber as e:
+        raise _in_words(text, e) from None
+
+
+def _own_number(value: Any, info: ValidationInfo) -> Msisdn:
+    """A number that is also used as sender ID, so it may be a landline."""
+    try:
+        sender_id = numbers.read_sender_id(_one_text(value), info.context or "")
+    except BadNumber:
+        return _phone(value, info)
+    return Msisdn(sender_id) if sender_id.startswith("+") else _phone(value, info)
+
+
+def _sender_id(value: Any, info: ValidationInfo) -> SenderId:
+    text = _one_text(value)
+    try:
+        return numbers.read_sender_id(text, info.context or "")
+    except BadNumber as e:
+        raise _in_words(text, e) from None
+
+
+def _sender_id_or_number(value: Any, info: ValidationInfo) -> str:
+    return "number" if value == "number" else _sender_id(value, info)
+
+
+def _sender_key(value: Any) -> str:
+    return "default" if value == "default" else _country(value)
+
+
+def _route_target(value: Any) -> str:
+    text = _one_text(value)
+    if text == "any" or _PREFIX.match(text):
+        return text
+    if text.startswith("+") or text[:1].isdigit():
+        raise BadOption(f'expected a prefix such as "+338", got "{text}"')
+    return _country(text)
+
+
+def _absolute(value: Any) -> Path:
+    path = Path(_one_text(value))
+    if not path.is_absolute():
+        raise BadOption(f'expected a path that starts with "/", got "{value}"')
+    return path
+
+
+def _template(value: Any) -> str:
+    text = _one_text(value)
+    if text in {"strict", "simple", "subject"} or Path(text).is_absolute():
+        return text
+    raise BadOption(f'expected strict, simple, subject or the path of a file, got "{text}"')
+
+
+def _database(value: Any) -> str:
+    text = _one_text(value)
+    if text.startswith("sqlite:"):
+        if not re.match(r"sqlite:////[^/?#][^?#]*\Z", text):
+            hint = "four slashes: sqlite:////var/lib/mail2sms/mail2sms.db"
+            raise BadOption("the path of the SQLite database must be absolute", hint)
+        return text
+    if not text.startswith(("postgresql://", "postgresql+psycopg://")):
+        hint = "sqlite:////var/lib/mail2sms/mail2sms.db or postgresql://mail2sms@host/mail2sms"
+        raise BadOption("expected the URL of a SQLite or PostgreSQL database", hint)
+    return text
+
+
+def _url(value: Any) -> str:
+    text = _one_text(value)
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or "@" in parts.netloc or any(c.isspace() for c in text):
+        raise BadOption("expected a URL that starts with https:// or http://")
+    return text.rstrip("/")
+
+
+def _password(value: Any) -> Any:
+    text = _one_text(value)
+    if Secret(text).is_literal and not text.startswith(ARGON2ID):
+        raise BadOption(
+            "a user's password stands here as its argon2id hash", f'a text that starts with "{ARGON2ID}"'
+        )
+    return text
+
+
+def _api_key(value: Any) -> Any:
+    text = _one_text(value)
+    if Secret(text).is_literal and len(text) < API_KEY_LENGTH:
+        raise BadOption(f"an API key has at least {API_KEY_LENGTH} characters; this one has {len(text)}")
+    return text
+
+
+def whole(low: int, high: int) -> BeforeValidator:
+    """Return the validator of a whole number from `low` to `high`."""
+
+    def read(value: Any) -> int:
+        number = read_count(value)
+        if not low <= number <= high:
+            raise BadOption(f"expected a number from {low} to {high}, got {number}")
+        return number
+
+    return BeforeValidator(read)
+
+
+def _one_of(what: str, known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
+    def read(value: Any) -> str:
+        name = _one_text(value)
+        if name not in known():
+            raise BadOption(f'unknown {what} "{name}"', f"one of: {', '.join(known())}")
+        return name
+
+    return BeforeValidator(read)
+
+
+class _Carrier(Options):
+    """What tells which module a carrier's options are declared by."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: Annotated[str, _one_of("carrier type", carriers.types)]
+
+
+class _Hook(Options):
+    """What tells which module a hook's options are declared by."""
+
+    model_config = ConfigDict(extra="ignore")
+    format: Annotated[str, _one_of("hook format", hooks.formats)]
+
+
+def carrier_model(value: Any) -> type[CarrierOptions]:
+    """Return the options of the carrier's type."""
+    model: type[CarrierOptions] = carriers.load(_Carrier.model_validate(value).type).Options
+    return model
+
+
+def hook_model(value: Any) -> type[HookOptions]:
+    """Return the options of the hook's format."""
+    model: type[HookOptions] = hooks.load(_Hook.model_validate(value).format).Options
+    return model
+
+
+def _carrier(value: Any, info: ValidationInfo) -> CarrierOptions:
+    return carrier_model(value).model_validate(value, context=info.context)
+
+
+def _hook(value: Any, info: ValidationInfo) -> HookOptions:
+    return hook_model(value).model_validate(value, context=info.context)
+
+
+Text = Annotated[str, BeforeValidator(_one_text)]
+Domain = Annotated[str, BeforeValidator(read_domain)]
+Address = Annotated[str, BeforeValidator(read_address)]
+AddressAsWritten = Annotated[str, BeforeValidator(_as_written)]
+SenderPattern = Annotated[str, BeforeValidator(_pattern)]
+Name = Annotated[str, BeforeValidator(_name)]
+TeamName = Annotated[str, BeforeValidator(_team_name)]
+Country = Annotated[str, BeforeValidator(_country)]
+Phone = Annotated[Msisdn, BeforeValidator(_phone)]
+OwnNumber = Annotated[Msisdn, BeforeValidator(_own_number)]
+SenderIdOption = Annotated[SenderId, BeforeValidator(_sender_id)]
+SenderIdOrNumber = Annotated[str, BeforeValidator(_sender_id_or_number)]
+SenderKey = Annotated[str, BeforeValidator(_sender_key)]
+RouteTarget = Annotated[str, BeforeValidator(_route_target)]
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
+Template = Annotated[str, BeforeValidator(_template)]
+DatabaseUrl = Annotated[str, BeforeValidator(_database)]
+Url = Annotated[str, BeforeValidator(_url)]
+PasswordHash = Annotated[Secret, BeforeValidator(read_secret), BeforeValidator(_password)]
+ApiKey = Annotated[Secret, BeforeValidator(read_secret), BeforeValidator(_api_key)]
+HookOption = Annotated[HookOptions, BeforeValidator(_hook)]
+CarrierOption = Annotated[CarrierOptions, BeforeValidator(_carrier)]
+ListOfOne = BeforeValidator(read_list)  # one value stands for a list of one
+Language = Literal["en", "fr"]
+Mode = Literal["simulate", "trial", "live"]

@@ -1,0 +1,320 @@
+"""The daemon: every part built by hand from the configuration, started in order, stopped in reverse.
+
+This is the one screen that shows what is connected to what. Parts know each other only by what they are given here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mail2sms import __version__, carriers, hooks
+from mail2sms.accept import Accept, now_ms
+from mail2sms.carriers._base import Carrier
+from mail2sms.carriers.simulated import Options as SimulatedOptions
+from mail2sms.carriers.simulated import Simulated
+from mail2sms.carriers.simulated import build as build_simulated
+from mail2sms.config.schema import Settings
+from mail2sms.dispatch import Dispatch
+from mail2sms.http import Http
+from mail2sms.inbound import Inbound
+from mail2sms.intake import template as templates
+from mail2sms.intake.identity import Identity
+from mail2sms.intake.limits import Budget, Limits
+from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.sandbox import Sandbox
+from mail2sms.intake.smtp import ListenerOptions, listen
+from mail2sms.log import log
+from mail2sms.mailer import Mailer
+from mail2sms.model import Msisdn, SenderId
+from mail2sms.options import Endpoint
+from mail2sms.relay.letters import House, Letters
+from mail2sms.relay.loop import Channels, Relay
+from mail2sms.render import Render, own_folder
+from mail2sms.rules._base import Policy
+from mail2sms.store import Recovery, Store
+from mail2sms.store.engine import is_sqlite, sqlite_path
+from mail2sms.systemd import notify
+from mail2sms.web.app import ApiKey, Context, build
+from mail2sms.web.demo import DemoInbox
+from mail2sms.web.server import WebServer
+
+_GRACE_S = 30.0
+_STALLED_MS = 30_000
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Everything that runs, in the order it was started."""
+
+    settings: Settings
+    folder: Path
+    demo_inbox: DemoInbox | None = None
+    store: Store = field(init=False)
+    accept: Accept = field(init=False)
+    inbound: Inbound = field(init=False)
+    carriers: dict[str, Carrier] = field(init=False)
+    dispatch: Dispatch = field(init=False)
+    relay: Relay = field(init=False)
+    sandbox: Sandbox = field(init=False)
+    addresses: dict[str, Endpoint] = field(default_factory=dict)
+    _http: Http = field(init=False)
+    _mailer: Mailer | None = None
+    _listeners: list[object] = field(default_factory=list)
+    _servers: list[WebServer] = field(default_factory=list)
+    _loops: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Open the store, take back what a crash left, connect the carriers, then open the doors."""
+        settings = self.settings
+        owner = f"{os.uname().nodename[:20]}-{secrets.token_hex(4)}"
+        hooks_by_name = {f"hook-{n}": option for n, option in enumerate(settings.relay.hooks)}
+        self.store = await Store.open(
+            settings.database, {name: tuple(option.on) for name, option in hooks_by_name.items()}
+        )
+        recovery = Recovery(now=now_ms(), on_unknown=settings.on_unknown, is_first=is_sqlite(settings.database))
+        log.info("store_recovered", count=await self.store.recover(recovery))
+        self.carriers = _build_carriers(settings, self.folder)
+        policy = _policy(settings, self.carriers)
+        self.accept = Accept(self.store, policy, settings.route_table(), settings.validity)
+        self.inbound = Inbound(
+            self.store,
+            settings.account,
+            _owners(settings),
+            settings.default_mailbox or "",
+            settings.reply_window,
+        )
+        for carrier in self.carriers.values():
+            await carrier.start(self.inbound.record)
+        self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown)
+        self._http = Http()
+        if settings.relay.smarthost is not None:
+            self._mailer = Mailer(settings.relay.smarthost, hello=settings.domain)
+        built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
+        channels = Channels(mailer=self._mailer, hooks=built, http=self._http)
+        self.relay = Relay(self.store, Letters(self.store, _house(settings), Render()), channels, owner)
+        self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
+        await self._open_doors()
+
+    async def _open_doors(self) -> None:
+        settings = self.settings
+        self.sandbox = Sandbox()
+        identity = Identity(
+            rules=settings.sender_rules(),
+            users=settings.all_users(),
+            passwords=settings.passwords(),
+            account=settings.account,
+            language=settings.language,
+            zone=settings.timezone,
+        )
+        receiver = Receiver(_desk(settings), identity, self.accept, self.store, self.sandbox)
+        budget = Budget(_limits(settings))
+        context = _tls_context(settings)
+        for name, option in settings.listen.mail().items():
+            options = ListenerOptions(
+                hostname=settings.domain, tls=option.tls, login=option.login, context=context
+            )
+            listener = await listen(option.address, options, budget, receiver, identity.is_known_network)
+            self._listeners.append(listener)
+            self.addresses[name] = listener.addresses[0]
+        await self._open_web()
+
+    async def _open_web(self) -> None:
+        settings = self.settings
+        context = Context(
+            account=settings.account,
+            domain=settings.domain,
+            country=settings.country,
+            mode=settings.mode,
+            store=self.store,
+            accept=self.accept,
+            inbound=self.inbound,
+            carriers=self.carriers,
+            keys=tuple(ApiKey.model_validate(k.model_dump()) if False else k for k in settings.api.keys),
+            template_mailbox=settings.template_mailbox,
+            demo_inbox=self.demo_inbox,
+            health=self.health,
+        )
+        control = WebServer(build(context, is_control=True), path=control_path(self.folder))
+        servers = [control]
+        if settings.listen.web is not None:
+            servers.append(WebServer(build(context), endpoint=settings.listen.web.address))
+        for server in servers:
+            await server.start()
+            self._servers.append(server)
+        if settings.listen.web is not None:
+            self.addresses["web"] = settings.listen.web.address
+
+    def health(self) -> dict[str, str]:
+        """Return what does not work, by part; empty when all does."""
+        now = now_ms()
+        late = {"dispatch": self.dispatch.progressed_at, "relay": self.relay.progressed_at}
+        if self._mailer is None and not self.settings.relay.hooks:
+            late.pop("relay")
+        return {part: "stalled" for part, at in late.items() if now - at > _STALLED_MS}
+
+    async def stop(self) -> None:
+        """Refuse newcomers, finish what is under way, then close what the others need."""
+        for listener in self._listeners:
+            await listener.stop(_GRACE_S)
+        self.dispatch.stop()
+        self.relay.stop()
+        if self._loops:
+            await asyncio.wait(self._loops, timeout=_GRACE_S)
+        for server in self._servers:
+            await server.stop()
+        for carrier in self.carriers.values():
+            await carrier.stop()
+        if self._mailer is not None:
+            await self._mailer.close()
+        await self._http.close()
+        await self.sandbox.close()
+        await self.store.close()
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT, or until a loop fails (which is raised: better restarted than half alive)."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait([waiting, *self._loops], return_when=asyncio.FIRST_COMPLETED)
+        log.info("daemon_stopping")
+        notify("STOPPING=1")
+        waiting.cancel()
+        failed = [task for task in self._loops if task.done()]
+        await self.stop()
+        for task in failed:
+            task.result()
+
+
+async def serve(settings: Settings, config: Path) -> None:
+    """Run the service until it is told to stop. Raises StoreUnavailable, OSError when it can't begin."""
+    log.info("daemon_started", version=__version__, mode=settings.mode)
+    daemon = Daemon(settings=settings, folder=state_folder(settings, config))
+    await daemon.start()
+    for name, address in daemon.addresses.items():
+        log.info("daemon_ready", listener=name, address=str(address))
+    notify("READY=1")
+    await daemon.run()
+    log.info("daemon_stopped")
+
+
+def state_folder(settings: Settings, config: Path) -> Path:
+    """Return where files beside the database live: systemd's, else the database's folder, else the configuration's."""
+    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    if is_sqlite(settings.database):
+        return sqlite_path(settings.database).parent
+    return config.resolve().parent
+
+
+def control_path(folder: Path) -> Path:
+    """Return the control socket's path: in systemd's runtime folder, else beside the database."""
+    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return (Path(given) if given else folder) / "control.sock"
+
+
+def _build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:
+    built: dict[str, Carrier] = {}
+    for name, options in settings.carriers.items():
+        if settings.mode == "simulate" and not isinstance(options, SimulatedOptions):
+            built[name] = build_simulated(name, SimulatedOptions(type="simulated"), folder)
+        else:
+            built[name] = carriers.load(options.type).build(name, options, folder)
+    return built
+
+
+def _policy(settings: Settings, built: Mapping[str, Carrier]) -> Policy:
+    simulated = [carrier for carrier in built.values() if isinstance(carrier, Simulated)]
+    return Policy(
+        mode=settings.mode,
+        country=settings.country,
+        countries=frozenset(settings.countries),
+        max_parts=settings.max_parts,
+        recipients=settings.limits.recipients,
+        sender_ids=dict(settings.sender_ids),
+        owned=_owned(settings),
+        ours=settings.own_numbers(),
+        simulated_number=SenderId(simulated[0].number) if simulated else None,
+    )
+
+
+def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
+    """Return the numbers each user may send as beside their own: those of their teams."""
+    teams = settings.all_teams()
+    owned: dict[str, tuple[SenderId, ...]] = {}
+    for address, user in settings.all_users().items():
+        shared = [teams[name].number for name in user.teams if name in teams]
+        owned[address] = tuple(SenderId(number) for number in shared if number)
+    return owned
+
+
+def _owners(settings: Settings) -> dict[str, str]:
+    """Return whose mailbox is behind each of our numbers."""
+    owners = {user.number: address for address, user in settings.all_users().items() if user.number}
+    for team in settings.all_teams().values():
+        mailbox = team.email or (team.members[0] if team.members else "")
+        if team.number and mailbox:
+            owners[team.number] = mailbox
+    return {str(number): address for number, address in owners.items()}
+
+
+def _house(settings: Settings) -> House:
+    return House(
+        domain=settings.domain,
+        template_mailbox=settings.template_mailbox,
+        language=settings.language,
+        zone=settings.timezone,
+        users=settings.all_users(),
+    )
+
+
+def _desk(settings: Settings) -> Desk:
+    users = settings.all_users()
+    phones: dict[str, tuple[Msisdn, ...]] = {}
+    for name, team in settings.all_teams().items():
+        numbers = [users[m].number for m in team.members if m in users]
+        phones[name.lower()] = tuple(dict.fromkeys([*team.phones, *(n for n in numbers if n)]))
+    return Desk(
+        account=settings.account,
+        domain=settings.domain,
+        country=settings.country,
+        template_mailbox=settings.template_mailbox,
+        template=_template(settings.template),
+        simple=_template("simple"),
+        teams={name: found for name, found in phones.items() if found},
+    )
+
+
+def _template(name: str) -> templates.Template:
+    shipped = own_folder() / "intake" / f"{name}.txt"
+    path = shipped if name in ("strict", "simple", "subject") else Path(name)
+    return templates.compile_template(path.read_text(encoding="utf-8"), name)
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(
+        connections=limits.connections,
+        per_ip=limits.per_ip,
+        bytes_in_flight=limits.bytes_in_flight,
+        recipients=limits.recipients,
+        size_bytes=limits.size,
+    )
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls.certificate, settings.tls.key)
+    return context

@@ -1,0 +1,201 @@
+"""The loop out: claim due messages -> intent -> carrier.send -> outcome. One lane per carrier.
+
+A lane holds at most its carrier's window of messages, so a carrier that stands still keeps nobody else waiting. What
+goes out is first committed as an intent; what was not answered is never sent again unless the configuration says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mail2sms import lifecycle, segments
+from mail2sms.accept import new_id, now_ms
+from mail2sms.carriers._base import Carrier
+from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.lifecycle import Change, Outcome
+from mail2sms.log import log, where
+from mail2sms.model import MtMessage, Part, Status, Taken
+from mail2sms.store import Claim, Claimed, Intent, PartOutcome, Recovery, Renewal, Settlement, Store
+
+LEASE_MS = 15_000
+_POLL_S = 1.0
+_SWEEP_S = 5.0
+_PAUSE_S = 1.0
+_KINDS = {Unavailable: "unavailable", Refused: "refused", Uncertain: "uncertain"}
+_EVENTS = {
+    Status.ENROUTE: "mt_enroute",
+    Status.QUEUED: "mt_queued",
+    Status.UNKNOWN: "mt_unknown",
+    Status.EXPIRED: "mt_expired",
+    Status.REJECTED: "mt_failed",
+}
+
+
+class Dispatch:
+    """Sends what is due through `carriers`, as node `owner`."""
+
+    def __init__(self, store: Store, carriers: Mapping[str, Carrier], owner: str, on_unknown: str) -> None:
+        self._store = store
+        self._carriers = dict(carriers)
+        self._owner = owner
+        self._on_unknown = on_unknown
+        self._is_stopping = False
+        self._bells: list[asyncio.Event] = []
+        self.progressed_at = now_ms()
+
+    async def run(self) -> None:
+        """Work until `stop`; returns when everything under way has its outcome written."""
+        async with asyncio.TaskGroup() as group:
+            for carrier in self._carriers.values():
+                bell = self._store.bell("mt")
+                self._bells.append(bell)
+                group.create_task(self._lane(carrier, bell))
+            group.create_task(self._sweep())
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._is_stopping = True
+        for bell in self._bells:
+            bell.set()
+
+    async def _lane(self, carrier: Carrier, bell: asyncio.Event) -> None:
+        under_way: set[asyncio.Task[None]] = set()
+        while not self._is_stopping:
+            bell.clear()
+            free = carrier.window - len(under_way)
+            claimed = await self._claim(carrier, free) if free else []
+            for one in claimed:
+                task = asyncio.create_task(self._send(carrier, one))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            if not self._is_stopping and len(claimed) < max(free, 1):
+                await self._wait(bell, under_way, is_full=not free)
+        if under_way:
+            await asyncio.wait(under_way)
+
+    async def _wait(self, bell: asyncio.Event, under_way: set[asyncio.Task[None]], *, is_full: bool) -> None:
+        """Sleep until there may be work: a slot is free, the bell rings, or a message's time has come."""
+        if is_full:
+            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(bell.wait(), _POLL_S)
+
+    async def _claim(self, carrier: Carrier, free: int) -> list[Claimed]:
+        now = now_ms()
+        self.progressed_at = now
+        claim = Claim(carrier=carrier.name, owner=self._owner, now=now, lease_ms=LEASE_MS, limit=free)
+        try:
+            return await self._store.claim(claim)
+        except StoreUnavailable:
+            await asyncio.sleep(_PAUSE_S)
+            return []
+
+    async def _send(self, carrier: Carrier, claimed: Claimed) -> None:
+        mt = claimed.mt
+        parts = [part for part in _parts(mt, carrier) if part.index not in claimed.taken]
+        now = now_ms()
+        try:
+            if not await self._store.intend(Intent(mt=mt, parts=tuple(parts), now=now)):
+                log.info("mt_stale", mt=mt.id)
+                return
+            outcomes = await asyncio.gather(*(_send_part(carrier, part) for part in parts))
+            await self._settle(mt, parts, outcomes, len(claimed.taken))
+        except StoreUnavailable:
+            # The lease runs out, and what had an intent becomes `unknown`: nothing is sent on a guess.
+            log.error("dispatch_failed", mt=mt.id)
+
+    async def _settle(
+        self, mt: MtMessage, parts: list[Part], outcomes: list[Outcome], taken_before: int
+    ) -> None:
+        earlier: list[Outcome] = [Taken(carrier_message_id="")] * taken_before
+        tried = _attempted(mt)
+        change = lifecycle.after_attempt(
+            tried,
+            [*earlier, *outcomes],
+            now_ms(),
+            random.random(),
+            self._on_unknown,
+        )
+        settlement = Settlement(
+            mt=mt,
+            outcomes=tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True)),
+            change=change,
+            now=now_ms(),
+        )
+        await self._store.settle(settlement)
+        _log(mt, change)
+
+    async def _sweep(self) -> None:
+        """Now and then: give up what is too late, take back the leases of nodes that died, forget old keys."""
+        bell = self._store.bell("stop")
+        self._bells.append(bell)
+        while not self._is_stopping:
+            now = now_ms()
+            try:
+                await self._store.expire(now)
+                await self._store.forget(now)
+                if self._store.is_shared:
+                    await self._store.renew(Renewal(owner=self._owner, now=now, lease_ms=LEASE_MS))
+                    await self._store.recover(Recovery(now=now, on_unknown=self._on_unknown))
+            except StoreUnavailable:
+                log.error("store_failed", where="sweep")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(bell.wait(), _SWEEP_S)
+
+
+def _attempted(mt: MtMessage) -> MtMessage:
+    return replace(mt, attempts=mt.attempts + 1)
+
+
+async def _send_part(carrier: Carrier, part: Part) -> Outcome:
+    try:
+        return await carrier.send(part)
+    except SendFailed as failure:
+        return failure
+    except Exception as e:  # nobody can say how far it got
+        log.error("dispatch_failed", mt=part.message, error=where(e))
+        return Uncertain("error", "the carrier's module failed")
+
+
+def _parts(mt: MtMessage, carrier: Carrier) -> list[Part]:
+    """Return what goes to the carrier: one part, or one for each segment. The reference is the same every time."""
+    texts = [mt.text] if carrier.splits else [segment.text for segment in segments.split(mt.text)]
+    now = now_ms()
+    return [
+        Part(
+            message=mt.id,
+            index=index,
+            count=len(texts),
+            attempt_id=new_id("a", now),
+            attempt=mt.attempts + 1,
+            msisdn=mt.msisdn,
+            sender_id=mt.sender_id,
+            encoding=mt.encoding,
+            segments=mt.segments if carrier.splits else 1,
+            text=text,
+            reference=sum(mt.id.encode()) & 0xFF,
+            expires_at=mt.expires_at,
+        )
+        for index, text in enumerate(texts)
+    ]
+
+
+def _part_outcome(part: Part, outcome: Outcome) -> PartOutcome:
+    if isinstance(outcome, Taken):
+        return PartOutcome(
+            attempt_id=part.attempt_id, outcome="taken", carrier_message_id=outcome.carrier_message_id
+        )
+    return PartOutcome(attempt_id=part.attempt_id, outcome=_KINDS[type(outcome)], code=outcome.code)
+
+
+def _log(mt: MtMessage, change: Change) -> None:
+    fields = {"mt": mt.id, "carrier": mt.carrier, "segments": mt.segments, "attempt": mt.attempts + 1}
+    if change.status in (Status.ENROUTE, Status.QUEUED):
+        log.info(_EVENTS[change.status], **fields)
+    else:
+        log.warning(_EVENTS[change.status], **fields, reason=change.reason)

@@ -1,0 +1,193 @@
+"""The one HTTP client, and the only importer of aiohttp. It knows whether a request may have arrived,
+and nothing of what it means: no retries, redirects, cookies or proxies; retrying is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from mail2sms.options import Endpoint
+
+BODY_LIMIT: Final = 64 * 1024  # bytes of an answer that are read; the rest is dropped
+
+# Shorter than servers keep a connection (Gunicorn 2 s, Node.js and uvicorn 5 s): a request written to one
+# that the server closes at that moment has no answer, and would wait for a human.
+_IDLE_S: Final = 1.5
+_CONNECTIONS: Final = 100
+
+_NEVER_SENT: Final = (
+    aiohttp.ClientConnectorError,  # DNS, refused, TLS, certificate
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    aiohttp.NonHttpUrlClientError,
+)
+
+
+class NotSent(Exception):
+    """Certainly no byte of the request reached the server."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class NoAnswer(Exception):
+    """The request may have arrived; its answer did not."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the server said. Names in `headers` are in lower case; `body` holds at most BODY_LIMIT bytes."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """The server's wish in seconds (RFC 9110 section 10.2.3), at most a day; None for a date or none."""
+        text = self.headers.get("retry-after", "").strip()
+        return float(min(int(text), 86_400)) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+class Http:
+    """Sends each request once and tells what came of it. Lives in one event loop; `close` it at the end."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 20,
+        connect_s: float = 5,
+        allow_plain: bool = False,
+    ) -> Answer:
+        """`request` with POST."""
+        return await self.request(
+            "POST",
+            url,
+            body=body,
+            headers=headers,
+            timeout_s=timeout_s,
+            connect_s=connect_s,
+            allow_plain=allow_plain,
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 20,
+        connect_s: float = 5,
+        allow_plain: bool = False,
+    ) -> Answer:
+        """Send it once and return the answer, whatever its status. Plain http goes to this machine only.
+
+        Raises NotSent or NoAnswer. Their texts name the host, never the URL: it may hold secrets and numbers.
+        """
+        host = _host(url, headers or {}, allow_plain=allow_plain)
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s, sock_connect=connect_s)
+        try:
+            async with self._open().request(
+                method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
+                return Answer(
+                    status=answer.status,
+                    body=await _read(answer),
+                    headers={name.lower(): value for name, value in answer.headers.items()},
+                )
+        except _NEVER_SENT as e:
+            raise NotSent(f"{host}: {_why(e)}") from None
+        except (
+            aiohttp.ClientError,
+            OSError,
+        ) as e:  # OSError includes TimeoutError
+            raise NoAnswer(f"{host}: {type(e).__name__}") from None
+
+    async def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "mail2sms", "Accept-Encoding": "identity"},
+                middlewares=(_once,),
+            )
+        return self._session
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Stop aiohttp from sending an idempotent request again when its connection breaks.
+
+    It does so for ClientOSError and ServerDisconnectedError (client.py 3.14, `retry_persistent_connection`),
+    on a fresh connection too.
+    """
+    try:
+        return await handler(request)
+    except _NEVER_SENT:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as e:
+        raise NoAnswer(f"{request.url.host}: {type(e).__name__}") from None
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    found = bytearray()
+    while len(found) < BODY_LIMIT:
+        piece = await answer.content.read(BODY_LIMIT - len(found))
+        if not piece:
+            return bytes(found)
+        found += piece
+    answer.close()  # there may be more: the connection is of no further use
+    return bytes(found)
+
+
+def _host(url: str, headers: Mapping[str, str], *, allow_plain: bool) -> str:
+    """Return the host's name, or raise NotSent for what must not leave."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 0
+        host.encode("idna")  # as the resolver will
+    except ValueError:  # includes UnicodeError
+        raise NotSent("the URL cannot be read") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise NotSent("the URL is not one of http or https")
+    if parts.scheme == "http" and not (allow_plain or Endpoint(host, port).is_loopback):
+        raise NotSent(f"{host}: plain http goes to this machine only; use https")
+    if any(c in text for pair in headers.items() for text in pair for c in "\r\n\0"):
+        raise NotSent(f"{host}: a header holds a line break")
+    return host
+
+
+def _why(failure: Exception) -> str:
+    if isinstance(failure, aiohttp.ClientConnectorDNSError):
+        return "the name cannot be resolved"
+    if isinstance(failure, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not accepted"
+    if isinstance(failure, aiohttp.ClientConnectorSSLError):
+        return "no TLS connection"
+    if isinstance(failure, aiohttp.ConnectionTimeoutError):
+        return "no connection in time"
+    if isinstance(failure, aiohttp.ClientConnectorError):
+        return f"no connection ({failure.os_error.strerror or type(failure.os_error).__name__})"
+    return type(failure).__name__

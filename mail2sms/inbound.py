@@ -1,0 +1,64 @@
+"""The door back: a carrier's event -> a status change, or an MO matched to its conversation. Drops repeats.
+
+When `record` returns, the event is on disk and the carrier may be told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mail2sms.accept import conversation_of, now_ms, reply_key
+from mail2sms.log import log
+from mail2sms.model import DeliveryReport, MoMessage
+from mail2sms.store import NewMo, Store
+
+
+class Inbound:
+    """The door, with the addresses behind our numbers (`owners`) and the mailbox of last resort."""
+
+    def __init__(
+        self, store: Store, account: str, owners: Mapping[str, str], fallback: str, window_ms: int
+    ) -> None:
+        self._store = store
+        self._account = account
+        self._owners = dict(owners)
+        self._fallback = fallback
+        self._window_ms = window_ms
+
+    async def record(self, event: DeliveryReport | MoMessage) -> None:
+        """Store one event of a carrier. Raises StoreUnavailable: the carrier must bring it again."""
+        if isinstance(event, MoMessage):
+            await self._record_mo(event)
+        else:
+            await self._record_report(event)
+
+    async def _record_report(self, report: DeliveryReport) -> None:
+        status = await self._store.record_report(report)
+        if status is not None:
+            log.info(
+                "mt_delivered" if status == "delivered" else "mt_failed",
+                carrier=report.carrier,
+                carrier_message_id=report.carrier_message_id,
+                status=status.value,
+            )
+
+    async def _record_mo(self, mo: MoMessage) -> None:
+        conversation = conversation_of(self._account, mo.to, mo.msisdn)
+        recorded = await self._store.record_mo(
+            NewMo(
+                mo=mo,
+                account=self._account,
+                conversation=conversation,
+                reply_key=reply_key(self._store.reply_secret, conversation),
+                now=now_ms(),
+                window_ms=self._window_ms,
+                owner=self._owners.get(mo.to, ""),
+                fallback=self._fallback,
+            )
+        )
+        if recorded.is_repeat:
+            log.info("mo_repeated", mo=recorded.id, carrier=mo.carrier)
+        elif recorded.address:
+            log.info("mo_received", mo=recorded.id, carrier=mo.carrier)
+        else:
+            log.warning("mo_unrouted", mo=recorded.id, carrier=mo.carrier)

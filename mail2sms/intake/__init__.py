@@ -1,0 +1,1 @@
+"""Intake: how an email becomes a submission or a refusal."""

@@ -1,0 +1,57 @@
+"""What passes between the SMTP listeners and whoever decides about a mail: client, envelope, handler. Pure."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Client:
+    """Who speaks to us, as far as known now. `login` is the name that was proven by a password."""
+
+    ip: str
+    helo: str = ""
+    is_tls: bool = False
+    login: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Envelope:
+    """One whole mail as it came. `mail_from` is empty for `<>`; quoted local parts keep their quotes."""
+
+    client: Client
+    mail_from: str
+    rcpts: tuple[str, ...]
+    content: bytes = field(repr=False)
+    is_smtputf8: bool = False
+
+
+class Handler(Protocol):
+    """Who decides. Replies are whole SMTP replies of one line: `550 5.1.1 no such address`."""
+
+    def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:
+        """Return a refusal, or None to accept. To be awaited only where the store must be asked: a task costs more."""
+
+    async def login(self, client: Client, name: str, password: str) -> bool:
+        """Whether the password is right. An exception means that it can't be known now (454)."""
+
+    async def mail(self, envelope: Envelope) -> str:
+        """Return the final reply; 250 means durable. Not cancelled because the client went away."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListenerOptions:
+    """How one listener speaks. A login needs TLS: passwords never go in clear."""
+
+    hostname: str
+    tls: Literal["off", "offered", "required"] = "off"
+    login: Literal["no", "optional", "required"] = "no"
+    context: ssl.SSLContext | None = None
+
+    @property
+    def offers_tls(self) -> bool:
+        """Whether STARTTLS is there to be used."""
+        return self.tls != "off" and self.context is not None

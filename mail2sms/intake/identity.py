@@ -1,0 +1,206 @@
+"""Who writes, and by which proof: passwords, and the rules of `senders`. The only importer of argon2.
+
+Knows addresses, networks and hashes; nothing of SMTP or of what is written. No proof, no writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import ipaddress
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from mail2sms.errors import BadOption, Problem, Refusal
+from mail2sms.model import Proof, User, Writer
+from mail2sms.options import Network
+
+_THREADS = 2  # a verification takes 64 MiB and some 50 ms
+_WAITING = 32
+_RECENT_S = 300
+_CACHED = 4096
+
+
+class Busy(Exception):
+    """More passwords wait to be verified than we are willing to keep: try again later."""
+
+
+class Peer(Protocol):
+    """The client as a listener knows it."""
+
+    @property
+    def ip(self) -> str:
+        """Its address, empty for a unix socket."""
+
+    @property
+    def login(self) -> str | None:
+        """The name that was proven by a password."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SenderRule:
+    """One line of `senders`: who may write from where. `*` stands for anything without `@`; alone, for anybody."""
+
+    pattern: str
+    networks: tuple[Network, ...] = ()
+    proofs: frozenset[Proof] = field(default_factory=frozenset)
+
+    def matches(self, address: str) -> bool:
+        """Whether the rule is about this address, in lower case."""
+        return self.pattern == "*" or _expression(self.pattern).fullmatch(address) is not None
+
+
+class Identity:
+    """The rules, users and passwords of one account. Logins and addresses are compared without case.
+
+    `passwords` are argon2id hashes by login name, in lower case. Raises BadOption for anything else.
+    """
+
+    def __init__(
+        self,
+        rules: tuple[SenderRule, ...],
+        users: Mapping[str, User],
+        passwords: Mapping[str, str],
+        *,
+        account: str,
+        language: str = "en",
+        zone: str = "UTC",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rules = rules
+        self._users = users
+        self._hashes = passwords
+        self._account, self._language, self._zone = account, language, zone
+        self._clock = clock
+        for name, known in passwords.items():
+            _check_hash(name, known)
+        self._nobody = _hash_of_nobody(next(iter(passwords.values()), ""))
+        self._key = secrets.token_bytes(32)
+        self._recent: dict[str, tuple[bytes, float]] = {}  # by login name: so never more than there are users
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="password")
+        self._waiting = 0
+        networks = [network for rule in rules for network in rule.networks]
+        self._rules_for = lru_cache(_CACHED)(self._find_rules)
+        self.is_known_network: Callable[[str], bool] = lru_cache(_CACHED)(lambda ip: _is_in(ip, networks))
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def verify(self, name: str, password: str) -> bool:
+        """Whether the password is right; unknown names cost the same. Raises Busy.
+
+        Who logged in within the last five minutes is known by an HMAC under a key of this process: a client that
+        logs in for every mail costs one verification.
+        """
+        name = name.lower()
+        digest = hmac.digest(self._key, f"{len(name)} {name} {password}".encode(), "sha256")
+        recent, until_s = self._recent.get(name, (b"", 0.0))
+        if hmac.compare_digest(recent, digest) and self._clock() < until_s:
+            return True
+        if self._waiting >= _WAITING:
+            raise Busy
+        known = self._hashes.get(name)
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        try:
+            is_right = await loop.run_in_executor(self._threads, _is_right, known or self._nobody, password)
+        finally:
+            self._waiting -= 1
+        if known is None or not is_right:
+            self._recent.pop(name, None)
+            return False
+        self._recent[name] = (digest, self._clock() + _RECENT_S)
+        return True
+
+    def writer(self, peer: Peer, from_addresses: tuple[str, ...], mail_from: str) -> Writer:
+        """Return who writes: the first rule for the one From address whose proof holds. Raises Refusal.
+
+        A login proves only its own address; a user entry alone proves nothing. The envelope's sender decides
+        nothing, but an empty one is nobody (RFC 3834).
+        """
+        if not mail_from:
+            raise Refusal(Problem(reason="sender.null"))
+        if len(from_addresses) != 1:
+            raise Refusal(Problem(reason="sender.from_missing"))
+        address = from_addresses[0].lower()
+        rules = self._rules_for(address)
+        is_logged_in = peer.login is not None and peer.login.lower() == address
+        for rule in rules:
+            if (is_logged_in and Proof.LOGIN in rule.proofs) or _is_in(peer.ip, rule.networks):
+                return self._write_as(address, Proof.LOGIN if is_logged_in else Proof.NETWORK)
+        wants_login = peer.login is None and any(Proof.LOGIN in rule.proofs for rule in rules)
+        raise Refusal(Problem(reason="sender.login_required" if wants_login else "sender.unknown"))
+
+    def _write_as(self, address: str, proof: Proof) -> Writer:
+        user = self._users.get(address) or User(address=address)
+        return Writer(
+            account=self._account,
+            address=user.address,
+            proof=proof,
+            name=user.name,
+            number=user.number,
+            language=user.language or self._language,
+            zone=user.zone or self._zone,
+        )
+
+    def _find_rules(self, address: str) -> tuple[SenderRule, ...]:
+        return tuple(rule for rule in self._rules if rule.matches(address))
+
+
+@lru_cache(_CACHED)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("[^@]*".join(re.escape(piece) for piece in pattern.lower().split("*")))
+
+
+@lru_cache(_CACHED)
+def _address(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:  # a unix socket has none
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_in(ip: str, networks: tuple[Network, ...] | list[Network]) -> bool:
+    address = _address(ip)
+    return address is not None and any(address in network for network in networks)
+
+
+_HASHER = PasswordHasher()
+
+
+def _is_right(known: str, password: str) -> bool:
+    try:
+        return _HASHER.verify(known, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def _check_hash(name: str, known: str) -> None:
+    try:
+        extract_parameters(known)
+    except InvalidHashError:
+        known = ""
+    if not known.startswith("$argon2id$"):
+        raise BadOption(
+            f"the password of {name} is not an argon2id hash", 'a text that starts with "$argon2id$"'
+        )
+
+
+def _hash_of_nobody(model: str) -> str:
+    """Return a hash that no password is known for, as costly to try as the model; empty without one."""
+    if not model:
+        return ""
+    digest = base64.b64encode(secrets.token_bytes(extract_parameters(model).hash_len))
+    return model.rpartition("$")[0] + "$" + digest.rstrip(b"=").decode()

@@ -1,0 +1,219 @@
+"""The strict template: what a mail asks for, or all that is wrong with it and the mail to send instead. Pure.
+
+The template's file is read by `grammar`, the lines of a mail by `head`, values by `fields` and `moments`. Who writes
+and what is allowed is judged elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from mail2sms.errors import Problem, Refusal
+from mail2sms.intake import fields, grammar, moments
+from mail2sms.intake.fields import BadValue, Piece, bare, shown
+from mail2sms.intake.grammar import TemplateInvalid
+from mail2sms.intake.head import Entry, read_head
+from mail2sms.model import LeftOut, Msisdn
+
+__all__ = ["Context", "Order", "Template", "TemplateInvalid", "compile_template"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What a mail is read by. `zone` is the writer's; `teams` have lower-case names.
+
+    `strip` returns a text without quotes and signature, and what it left out.
+    """
+
+    country: str
+    zone: str
+    now_ms: int
+    teams: Mapping[str, tuple[Msisdn, ...]]
+    strip: Callable[[str], tuple[str, tuple[LeftOut, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """What a mail asks for. `validity_ms` counts from `send_at` if there is one, else from now."""
+
+    text: str
+    to: tuple[Msisdn, ...] = ()
+    sender_id: str | None = None
+    send_at: int | None = None
+    validity_ms: int | None = None
+    reference: str | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Template(grammar.Grammar):
+    """A template file that mails are read by."""
+
+    def read(self, text: str, context: Context, subject: str = "") -> Order:
+        """Read a mail. Raises Refusal with all that is wrong, and the corrected mail (see `example` for its form)."""
+        lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        if self.fields:
+            return _Reading(self, lines, context).order(subject)
+        body, left_out = cut(lines, self.marker, context)
+        if not body:
+            raise Refusal(_no_text(left_out), source=tuple(lines))
+        return Order(text=body, left_out=left_out)
+
+
+def compile_template(source: str, name: str) -> Template:
+    """Read a template file. Raises TemplateInvalid."""
+    found = grammar.parse(source, name)
+    return Template(name=name, fields=found.fields, marker=found.marker, by_label=found.by_label)
+
+
+# --- the text
+
+
+def cut(lines: Sequence[str], marker: str, context: Context) -> tuple[str, tuple[LeftOut, ...]]:
+    """Return the text up to the end marker, else without quotes and up to the `-- ` line; and what was left out."""
+    for at, line in enumerate(lines):
+        if marker and line.strip() == marker:
+            return _trim(lines[:at]), _left_out("after_marker", lines[at + 1 :])
+    text, left_out = context.strip("\n".join(lines))
+    kept = text.split("\n")
+    for at, line in enumerate(kept):
+        if line in {"-- ", "--\u00a0"}:  # RFC 3676 section 4.3
+            return _trim(kept[:at]), (*left_out, *_left_out("signature", kept[at + 1 :]))
+    return _trim(kept), left_out
+
+
+def _trim(lines: Sequence[str]) -> str:
+    """Join without the blank lines around."""
+    filled = [at for at, line in enumerate(lines) if bare(line)]
+    return "\n".join(lines[filled[0] : filled[-1] + 1]) if filled else ""
+
+
+def _left_out(kind: str, lines: Sequence[str]) -> tuple[LeftOut, ...]:
+    trimmed = _trim(lines)
+    if not trimmed:
+        return ()
+    first, *more = trimmed.split("\n")
+    return (LeftOut(kind=kind, lines=1 + len(more), sample=shown(first.strip())),)
+
+
+def _no_text(left_out: tuple[LeftOut, ...]) -> Problem:
+    facts = {"left_out": ", ".join(each.kind for each in left_out)} if left_out else {}
+    return Problem(reason="template.no_text", facts=facts)
+
+
+_T = TypeVar("_T")
+
+
+class _Reading:
+    """One mail on its way to an Order: what is wrong so far, and what the corrected mail says."""
+
+    def __init__(self, template: Template, lines: list[str], context: Context) -> None:
+        self.template, self.lines, self.context = template, lines, context
+        self.head = read_head(template, lines, context.zone, context.now_ms)
+        self.faults = self.head.faults
+        self.corrected: dict[str, str] = {}  # values by field; "" if there is nothing to propose
+
+    def order(self, subject: str) -> Order:
+        """Return what is asked for, or raise Refusal."""
+        for each in self.template.fields:
+            if each.is_header:
+                header = Piece(text=subject.strip(), line=0, column=0)
+                label = replace(header, text=grammar.HEADER)
+                self.head.entries[each.name] = Entry(label=label, pieces=[header])
+        text, left_out = cut(self.lines[self.head.end :], self.template.marker, self.context)
+        country, zone, now_ms = self.context.country, self.context.zone, self.context.now_ms
+        to = self._recipients()
+        sender_id = self._value("sender_id", lambda value: fields.read_sender_id(value, country))
+        send_at = self._value("send_at", lambda value: moments.read_moment(value, zone, now_ms))
+        start_ms = send_at or now_ms
+        validity_ms = self._value(
+            "validity", lambda value: moments.read_validity(value, zone, now_ms, start_ms)
+        )
+        reference = self._value("reference", fields.read_reference)
+        if not text:
+            self.faults.add(_no_text(left_out))
+        if self.faults.problems:
+            raise self._refusal(text)
+        return Order(
+            text=text,
+            to=to,
+            sender_id=sender_id,
+            send_at=send_at,
+            validity_ms=validity_ms,
+            reference=reference,
+            left_out=left_out,
+        )
+
+    def _given(self, name: str) -> list[Piece]:
+        """Return what the mail says for a field; an optional one without value is as if it were not there."""
+        entry = self.head.entries.get(name)
+        pieces = [piece for piece in entry.pieces if bare(piece.text).strip(",;")] if entry else []
+        asked = next((each for each in self.template.fields if each.name == name), None)
+        if pieces or asked is None or asked.is_optional:
+            return pieces
+        where = entry.label if entry else Piece(text="", line=0, column=0)
+        label, example = asked.label(self.head.language), grammar.example_value(name, self.context.country)
+        problem = where.problem("template.missing_field", f"{label}: {example}", example=example)
+        self.faults.add(replace(problem, value=label))
+        self.corrected[name] = example
+        return []
+
+    def _recipients(self) -> tuple[Msisdn, ...]:
+        pieces = self._given("to")
+        if not pieces:
+            return ()
+        found = fields.read_recipients(pieces, self.context.country, self.context.teams)
+        for problem in found.problems:
+            self.faults.add(problem)
+        self.corrected["to"] = found.corrected
+        return found.numbers
+
+    def _value(self, name: str, read: Callable[[str], _T]) -> _T | None:
+        pieces = self._given(name)
+        if not pieces:
+            return None
+        try:
+            value = read(bare(pieces[0].text))
+        except BadValue as e:
+            self.faults.add(pieces[0].problem(e.reason, e.hint, **e.facts))
+            is_good = bool(e.hint) and _is_readable(e.hint, read)
+            self.corrected[name] = e.hint if is_good else grammar.example_value(name, self.context.country)
+            return None
+        self.corrected[name] = pieces[0].text
+        return value
+
+    def _correct_validity(self) -> None:
+        """Let the corrected mail not expire before the time of sending that it proposes."""
+        if not {"send_at", "validity"} <= self.corrected.keys():
+            return
+        zone, now_ms = self.context.zone, self.context.now_ms
+        start_ms = moments.read_moment(bare(self.corrected["send_at"]), zone, now_ms)
+        if not _is_readable(
+            bare(self.corrected["validity"]),
+            lambda value: moments.read_validity(value, zone, now_ms, start_ms),
+        ):
+            self.corrected["validity"] = fields.EXAMPLES["validity"]
+
+    def _refusal(self, text: str) -> Refusal:
+        source = tuple(self.lines)
+        problems = self.faults.sorted()
+        if not all(self.corrected.values()):
+            return Refusal(*problems, source=source)
+        self._correct_validity()
+        field_lines = [
+            f"{each.label(self.head.language)}: {self.corrected[each.name]}"
+            for each in self.template.fields
+            if each.name in self.corrected
+        ]
+        body = _trim([*self.head.stray, "", *text.split("\n")]) or grammar.example_text(self.head.language)
+        return Refusal(*problems, corrected=self.template.compose(field_lines, body), source=source)
+
+
+def _is_readable(value: str, read: Callable[[str], object]) -> bool:
+    try:
+        read(value)
+    except BadValue:
+        return False
+    return True

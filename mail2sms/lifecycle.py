@@ -1,0 +1,142 @@
+"""How a message moves: (status, event) -> status, when to try again, when to give up. Pure.
+
+Every change of a status is decided here; the store only writes what this says. Status words: `model.Status`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mail2sms.errors import Refused, SendFailed, Uncertain
+from mail2sms.model import MtMessage, Status, Taken
+
+Outcome = Taken | SendFailed
+
+_FIRST_WAIT_MS = 5_000
+_LONGEST_WAIT_MS = 900_000
+_RESEND_AFTER_MS = 60_000  # a lost answer's receipt usually comes within a minute
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """What becomes of a message: the new status, why, and for QUEUED when and through which carrier of its route."""
+
+    status: Status
+    reason: str = ""
+    detail: str = ""
+    due_at: int | None = None
+    position: int | None = None
+
+
+def after_attempt(
+    mt: MtMessage, outcomes: Sequence[Outcome], now: int, chance: float, on_unknown: str
+) -> Change:
+    """Return what follows from the outcomes of all parts of one attempt, parts taken earlier included.
+
+    `mt.attempts` counts the attempt that just ended; `chance` is in [0, 1) and spreads the retries;
+    `on_unknown` is `hold` or `resend`.
+    """
+    failures = [outcome for outcome in outcomes if isinstance(outcome, SendFailed)]
+    for failure in failures:
+        if isinstance(failure, Uncertain):
+            return after_uncertain(mt, failure.detail, now, on_unknown)
+    for failure in failures:
+        if isinstance(failure, Refused):
+            return Change(status=Status.REJECTED, reason="carrier.rejected", detail=_said(failure))
+    if not failures:
+        return Change(status=Status.ENROUTE)
+    # A concatenated message must arrive by one carrier: with a part taken, the rest stays there.
+    stays = len(failures) < len(outcomes) or failures[0].same_carrier
+    return _try_again(mt, failures[0], now, chance, stays=stays)
+
+
+def after_uncertain(mt: MtMessage, detail: str, now: int, on_unknown: str) -> Change:
+    """Return what follows when the carrier may have taken it: wait for word, or (`resend`) try again."""
+    if on_unknown == "resend":
+        return Change(
+            status=Status.QUEUED,
+            reason="retry",
+            detail=detail,
+            due_at=now + _RESEND_AFTER_MS,
+            position=mt.position,
+        )
+    return Change(status=Status.UNKNOWN, reason="carrier.unknown", detail=detail)
+
+
+def _try_again(mt: MtMessage, failure: SendFailed, now: int, chance: float, *, stays: bool) -> Change:
+    count = max(1, len(mt.route))
+    position = mt.position if stays else (mt.position + 1) % count
+    is_new_round = stays or position == 0
+    wait = 0
+    if failure.retry_after_s is not None:
+        wait = int(failure.retry_after_s * 1000)
+    elif is_new_round:
+        wait = backoff_ms(mt.attempts // count, chance)
+    if now + wait >= mt.expires_at:
+        return Change(status=Status.EXPIRED, reason="carrier.expired", detail=_said(failure))
+    return Change(
+        status=Status.QUEUED, reason="retry", detail=_said(failure), due_at=now + wait, position=position
+    )
+
+
+def backoff_ms(rounds: int, chance: float) -> int:
+    """Return the wait before round `rounds` (from 1): doubling, capped, spread over its upper half."""
+    longest = min(_LONGEST_WAIT_MS, _FIRST_WAIT_MS << min(max(rounds - 1, 0), 16))
+    return int(longest * (0.5 + chance / 2))
+
+
+def _said(failure: SendFailed) -> str:
+    return f"{failure.code} {failure.detail}".strip()
+
+
+_OPEN = frozenset({Status.QUEUED, Status.SENDING, Status.ENROUTE, Status.UNKNOWN})
+_FAILED = (Status.REJECTED, Status.UNDELIVERABLE, Status.EXPIRED)
+_REPORT_REASON = {
+    Status.UNDELIVERABLE: "carrier.undeliverable",
+    Status.EXPIRED: "carrier.expired",
+    Status.REJECTED: "carrier.rejected",
+}
+
+FORWARD: dict[Status, frozenset[Status]] = {
+    **{
+        status: frozenset({Status.ENROUTE, Status.DELIVERED, *_FAILED})
+        for status in (Status.QUEUED, Status.SENDING, Status.UNKNOWN)
+    },
+    Status.ENROUTE: frozenset({Status.DELIVERED, *_FAILED}),
+    Status.EXPIRED: frozenset({Status.DELIVERED}),  # phones come back after the carrier gave up
+}
+"""Where a report may move a message: only forward; late correction only from `unknown` and `expired`."""
+
+
+def after_report(current: Status, parts: Sequence[Status]) -> Status | None:
+    """Return the message's new status given what is known of every part, or None when nothing changes."""
+    folded = fold(parts)
+    if folded == current or folded not in FORWARD.get(current, frozenset()):
+        return None
+    return folded
+
+
+def fold(parts: Sequence[Status]) -> Status:
+    """Return the status of a message of these parts: delivered when all are, failed when one is."""
+    for failed in _FAILED:
+        if failed in parts:
+            return failed
+    if all(part is Status.DELIVERED for part in parts):
+        return Status.DELIVERED
+    for status in (Status.UNKNOWN, Status.SENDING, Status.QUEUED):
+        if status in parts:
+            return status
+    return Status.ENROUTE
+
+
+def report_reason(status: Status, code: str) -> str:
+    """Return the code of `reasons` that tells the writer what a report means; "" when there is nothing to tell."""
+    if status is Status.UNDELIVERABLE and code == "unknown_subscriber":
+        return "carrier.unknown_number"
+    return _REPORT_REASON.get(status, "")
+
+
+def can_cancel(status: Status) -> bool:
+    """Whether nothing has gone to a carrier yet, so that cancelling is certain."""
+    return status is Status.QUEUED

@@ -1,0 +1,78 @@
+"""The log: one named event per step of a message's life, values as fields. Never texts, numbers or secrets.
+
+Events are the constants below and nothing else, so that a log can be searched by what this file says. On a terminal
+lines are for people, otherwise JSON with journald's priority prefix. Only fields of FIELDS leave the process: a new
+field is a decision made here.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+EVENTS = frozenset(
+    {
+        "daemon_started", "daemon_ready", "daemon_stopping", "daemon_stopped", "store_opened", "store_recovered",
+        "store_failed", "store_recovering", "mail_accepted", "mail_repeated", "mail_refused", "mail_failed",
+        "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_accepted", "api_failed",
+        "mt_intent", "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
+        "mt_cancelled", "mt_stale", "dispatch_failed", "report_stray", "mo_received", "mo_repeated", "mo_unrouted",
+        "notice_sent", "notice_retry", "notice_failed", "relay_failed", "carrier_up", "carrier_down",
+    }
+)  # fmt: skip
+
+FIELDS = frozenset(
+    {
+        "event", "level", "timestamp", "mt", "mo", "notice", "submission", "count", "carrier", "code", "reason",
+        "status", "segments", "attempt", "due_in_s", "error", "peer", "listener", "address", "url", "database",
+        "mode", "version", "seconds", "kind", "proof", "recipients", "where", "line", "signal", "carrier_message_id",
+    }
+)  # fmt: skip
+
+_PRIORITY = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
+
+
+def _only_known(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {key: value for key, value in line.items() if key in FIELDS}
+
+
+def _json(logger: Any, name: str, line: MutableMapping[str, Any]) -> str:
+    rendered = structlog.processors.JSONRenderer(ensure_ascii=False)(logger, name, line)
+    text = rendered if isinstance(rendered, str) else rendered.decode()
+    return _PRIORITY.get(str(line.get("level")), "<6>") + text
+
+
+def configure(level: str = "info") -> None:
+    """Send our events to standard error. Other libraries' loggers stay quiet below warning."""
+    is_terminal = sys.stderr.isatty()
+    render: Any = structlog.dev.ConsoleRenderer() if is_terminal else _json
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _only_known,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(levelname)s", stream=sys.stderr)
+
+
+def where(error: BaseException) -> str:
+    """Return an error's class and place: its text may hold personal data and is not logged."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    name = type(error).__name__
+    if place is None:
+        return name
+    return f"{name} {place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}"
+
+
+log: structlog.typing.FilteringBoundLogger = structlog.get_logger()

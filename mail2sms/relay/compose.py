@@ -1,0 +1,356 @@
+"""What became of a message, as emails: the reply, the refusal, the notice that it was not delivered. Pure.
+
+Says what stands in which header and which facts a template gets; knows no database, clock, or delivery. The words are
+in templates/email/. Headers: RFC 3834 (nobody's responder answers), RFC 2919 (one filter rule finds all), and
+`threading` for the thread.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from mail2sms import numbers
+from mail2sms.errors import Problem
+from mail2sms.model import Msisdn, Origin, Photo, Status
+from mail2sms.relay import threading, wire
+from mail2sms.render import Render, when
+
+_MAILTO_LIMIT: Final = 1900  # characters of a link; Windows hands 2,048 to the mail program, less its own
+_LINES_AROUND, _SHOWN_WIDTH, _CARET_WIDTH = 2, 76, 90
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """An email ready for the mailer. `envelope_from` is empty for notices, which no bounce may answer."""
+
+    to: str
+    envelope_from: str
+    message_id: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addressee:
+    """Who gets the mail and how they read. `domain` is ours."""
+
+    to: str
+    language: str
+    zone: str
+    domain: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReplyFacts:
+    """A text from a phone, for the person it answers. `id` names the MO and never changes, so that a mail
+    delivered twice has one Message-ID; `replies` counts from 1; no `origin` when it answers no mail.
+
+    Without `reply_address` the phone can't be answered (a name or a short code wrote).
+    """
+
+    id: str
+    addressee: Addressee
+    msisdn: Msisdn
+    text: str = field(repr=False)
+    received_at: int
+    conversation: str
+    reply_address: str = ""
+    name: str = ""
+    photos: tuple[Photo, ...] = ()
+    origin: Origin | None = None
+    started_at: int = 0
+    replies: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefusedFacts:
+    """A mail that was not turned into SMS. `problems`, `source` and `corrected` as in `errors.Refusal`.
+
+    `template_address` takes the corrected mail; `simple_address` is the number's own address, where known.
+    """
+
+    id: str
+    addressee: Addressee
+    at: int
+    problems: tuple[Problem, ...]
+    template_address: str
+    source: tuple[str, ...] = field(default=(), repr=False)
+    corrected: str = field(default="", repr=False)
+    simple_address: str = ""
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UndeliveredFacts:
+    """A message that did not arrive, or of which nobody knows (`status` unknown). `id` names the MT.
+
+    `carrier`, `code` and `detail` are the carrier's own words; `charged` is no, maybe or yes.
+    """
+
+    id: str
+    addressee: Addressee
+    msisdn: Msisdn
+    text: str = field(repr=False)
+    status: Status
+    reason: str
+    charged: str
+    accepted_at: int
+    attempted_at: int
+    conversation: str
+    template_address: str
+    reply_address: str = ""
+    name: str = ""
+    carrier: str = ""
+    code: str = ""
+    detail: str = ""
+    will_retry: bool = False
+    origin: Origin | None = None
+
+
+def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
+    """Return the mail whose first words are the phone's, in the thread of the mail that it answers."""
+    who, origin, domain = facts.addressee, facts.origin, facts.addressee.domain
+    number = _number(facts.msisdn)
+    values = {
+        "text": wire.clean_text(facts.text),
+        "photos": len(facts.photos),
+        "who": _shown(facts.msisdn, facts.name),
+        "received": when(facts.received_at, who.zone, who.language),
+        "can_answer": bool(facts.reply_address),
+    }
+    if origin is None:
+        subject = topic = render.in_language("reply.subject", who.language, **values)
+    else:
+        subject, topic = threading.reply_subject(origin.subject), threading.bare_subject(origin.subject)
+    message_id = f"<in.{facts.id}@{domain}>"
+    sender = _phone_address(facts.msisdn, domain)
+    headers = [
+        ("From", wire.mailbox("From", f"{facts.name or number} (SMS)", sender)),
+        ("To", wire.mailbox("To", "", who.to)),
+        *_reply_to(facts.reply_address),
+        ("Subject", wire.unstructured("Subject", subject)),
+        ("Date", _date(facts.received_at, who.zone)),
+        ("Message-ID", message_id),
+        *_thread(facts.conversation, domain, origin),
+        ("Thread-Topic", wire.unstructured("Thread-Topic", topic)),
+        ("Thread-Index", _thread_index(facts)),
+        ("Auto-Submitted", "auto-generated"),
+        *_quiet(f"SMS replies <replies.{domain}>"),
+        ("X-Mail2SMS-Message", facts.id),
+        ("X-Mail2SMS-Conversation", facts.conversation),
+    ]
+    safe = {"From": f"<{sender}>", "Subject": "SMS", "Thread-Topic": "SMS"}
+    content = _write(headers, safe, "reply", render, who.language, values, facts.photos)
+    return Outgoing(to=who.to, envelope_from=facts.reply_address, message_id=message_id, content=content)
+
+
+def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
+    """Return the notice that says what is wrong where, and how the corrected mail is sent with one click."""
+    who, domain = facts.addressee, facts.addressee.domain
+    subject = wire.clean_header(threading.bare_subject(facts.origin.subject)) if facts.origin else ""
+    told = [_tell(problem, facts, render) for problem in facts.problems]
+    values = {
+        "subject": subject,
+        "placed": [one for one in told if one.line],
+        "unplaced": [one.sentence for one in told if not one.line],
+        "rows": _rows(facts.source, [one for one in told if one.line]),
+        "more": facts.problems[-1].facts.get("more", ""),
+        "corrected": wire.clean_text(facts.corrected).strip("\n"),
+        "link": _mailto(facts.template_address, subject, facts.corrected),
+        "simple_address": facts.simple_address,
+        "reasons": list(dict.fromkeys(problem.reason for problem in facts.problems)),
+    }
+    message_id = f"<refused.{facts.id}@{domain}>"
+    headers = [
+        *_notice(who, facts.template_address, render.in_language("refused.subject", who.language, **values)),
+        ("Date", _date(facts.at, who.zone)),
+        ("Message-ID", message_id),
+        *_answering(facts.origin),
+        ("Auto-Submitted", "auto-replied"),
+        *_quiet(f"SMS notices <notices.{domain}>"),
+        ("X-Mail2SMS-Message", facts.id),
+        ("X-Mail2SMS-Reason", facts.problems[0].reason),
+    ]
+    content = _write(headers, {"Subject": "SMS"}, "refused", render, who.language, values)
+    return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
+
+
+def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
+    """Return the notice that says why, what to do, what it cost, and whether we try again."""
+    who, domain = facts.addressee, facts.addressee.domain
+    number = _number(facts.msisdn)
+    carrier = " ".join(filter(None, (facts.carrier, facts.code, facts.detail and f'"{facts.detail}"')))
+    values = {
+        "number": number,
+        "who": _shown(facts.msisdn, facts.name),
+        "cause": render.reason_text(facts.reason, who.language, {"value": number, "domain": domain}),
+        "is_unknown": facts.status == Status.UNKNOWN,
+        "will_retry": facts.will_retry,
+        "charged": facts.charged,
+        "text": wire.clean_text(facts.text),
+        "accepted": when(facts.accepted_at, who.zone, who.language),
+        "attempted": when(facts.attempted_at, who.zone, who.language),
+        "carrier": wire.clean_header(carrier),
+        "reason": facts.reason,
+    }
+    message_id = f"<undelivered.{facts.id}@{domain}>"
+    headers = [
+        *_notice(
+            who, facts.template_address, render.in_language("undelivered.subject", who.language, **values)
+        ),
+        *_reply_to(facts.reply_address),
+        ("Date", _date(facts.attempted_at, who.zone)),
+        ("Message-ID", message_id),
+        *_thread(facts.conversation, domain, facts.origin),
+        ("Auto-Submitted", "auto-replied"),
+        *_quiet(f"SMS notices <notices.{domain}>"),
+        ("X-Mail2SMS-Message", facts.id),
+        ("X-Mail2SMS-Conversation", facts.conversation),
+        ("X-Mail2SMS-Reason", facts.reason),
+    ]
+    content = _write(headers, {"Subject": "SMS"}, "undelivered", render, who.language, values)
+    return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
+
+
+def _write(
+    headers: wire.Headers,
+    safe: Mapping[str, str],
+    template: str,
+    render: Render,
+    language: str,
+    values: Mapping[str, object],
+    photos: tuple[Photo, ...] = (),
+) -> bytes:
+    text = render.in_language(f"{template}.txt", language, **values)
+    html = render.in_language(f"{template}.html", language, **values)
+    return wire.write(headers, safe, f"{text.rstrip()}\n", html, photos)
+
+
+def _notice(who: Addressee, sender: str, subject: str) -> wire.Headers:
+    return [
+        ("From", wire.mailbox("From", f"SMS ({who.domain})", sender)),
+        ("To", wire.mailbox("To", "", who.to)),
+        ("Subject", wire.unstructured("Subject", subject)),
+    ]
+
+
+def _reply_to(address: str) -> wire.Headers:
+    return [("Reply-To", wire.mailbox("Reply-To", "", address))] if address else []
+
+
+def _quiet(list_id: str) -> wire.Headers:
+    """No responder answers, and one filter rule finds all. Not `All`: Exchange would then not tell us of bounces."""
+    return [("X-Auto-Response-Suppress", "OOF, AutoReply, RN, NRN"), ("List-Id", list_id)]
+
+
+def _thread(conversation: str, domain: str, origin: Origin | None) -> wire.Headers:
+    root = threading.conversation_message_id(conversation, domain)
+    parent = threading.message_id(origin.message_id) if origin else ""
+    ids = threading.references(root, origin.references if origin else (), parent)
+    return [("In-Reply-To", parent or root), ("References", ids.replace(" ", "\r\n "))]
+
+
+def _answering(origin: Origin | None) -> wire.Headers:
+    parent = threading.message_id(origin.message_id) if origin else ""
+    return [("In-Reply-To", parent), ("References", parent)] if parent else []
+
+
+def _thread_index(facts: ReplyFacts) -> str:
+    theirs = facts.origin.thread_index if facts.origin else None
+    index = threading.extend(theirs, facts.received_at) if theirs else ""
+    return index or threading.thread_index(facts.conversation, facts.started_at, facts.replies)
+
+
+def _phone_address(msisdn: str, domain: str) -> str:
+    """The phone's address here; a fixed word for a name, which nobody can write to."""
+    digits = msisdn.removeprefix("+")
+    return f"{digits if digits.isascii() and digits.isdigit() else 'no-reply'}@{domain}"
+
+
+def _number(msisdn: Msisdn) -> str:
+    """The number in groups; a name or a short code as it came."""
+    return numbers.display(msisdn) if msisdn.startswith("+") else wire.clean_header(msisdn)
+
+
+def _shown(msisdn: Msisdn, name: str) -> str:
+    return f"{_number(msisdn)} ({wire.clean_header(name)})" if name else _number(msisdn)
+
+
+def _date(at: int, zone: str) -> str:
+    return format_datetime(datetime.fromtimestamp(at / 1000, ZoneInfo(zone)))
+
+
+def _mailto(address: str, subject: str, corrected: str) -> str:
+    """Return the link that opens the corrected mail (RFC 6068); none when a mail program would cut it."""
+    if not corrected:
+        return ""
+    body = wire.clean_text(corrected).strip("\n").replace("\n", "\r\n")
+    link = f"mailto:{quote(address, safe='@')}?subject={quote(subject or 'SMS', safe='')}&body={quote(body, safe='')}"
+    return link if len(link) <= _MAILTO_LIMIT else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """A problem in the reader's words."""
+
+    line: int
+    column: int
+    width: int
+    sentence: str
+
+
+def _tell(problem: Problem, facts: RefusedFacts, render: Render) -> _Told:
+    known = {
+        "domain": facts.addressee.domain,
+        "mailbox": facts.template_address.partition("@")[0],
+        **problem.facts,
+        "value": wire.clean_header(problem.value),
+        "hint": wire.clean_header(problem.hint),
+    }
+    has_place = 0 < problem.line <= len(facts.source)
+    return _Told(
+        line=problem.line if has_place else 0,
+        column=max(problem.column, 1),
+        width=max(problem.width, 1),
+        sentence=render.reason_text(problem.reason, facts.addressee.language, known),
+    )
+
+
+def _rows(source: Sequence[str], placed: Sequence[_Told]) -> list[str]:
+    """Return the numbered lines around each fault, with a caret line under each."""
+    rows: list[str] = []
+    last = 0
+    for number, line in enumerate(source, 1):
+        if not any(abs(number - one.line) <= _LINES_AROUND for one in placed):
+            continue
+        if last and number != last + 1:
+            rows.append("   … |")
+        last = number
+        here = [one for one in placed if one.line == number]
+        plain = wire.clean_text(line).replace("\t", " ").replace("\n", " ")
+        start = _crop(here, len(plain))
+        rows.append(f"{number:>4} | {plain[start : start + _SHOWN_WIDTH]}".rstrip())
+        rows += [row for one in here for row in _caret(plain[start:], one.column - 1 - start, one)]
+    return rows
+
+
+def _crop(here: Sequence[_Told], length: int) -> int:
+    """Where to begin to show a line, so that its first fault is in sight."""
+    first = min((min(one.column - 1, length) for one in here), default=0)
+    return 0 if first < _SHOWN_WIDTH - 20 else first - 20
+
+
+def _caret(line: str, column: int, one: _Told) -> list[str]:
+    before = line[: min(max(column, 0), _SHOWN_WIDTH)]
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in before)
+    under = "^" * min(one.width, max(len(line) - len(before), 1), _SHOWN_WIDTH)
+    row = f"     | {' ' * (len(before) + wide)}{under}"
+    if len(row) + len(one.sentence) < _CARET_WIDTH:
+        return [f"{row} {one.sentence}"]
+    return [row, f"     | {one.sentence}"]

@@ -1,0 +1,183 @@
+"""From a notice to the email or hook event that tells it: what the store knows, made ready for `compose`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mail2sms.accept import reply_key
+from mail2sms.errors import Problem
+from mail2sms.hooks._base import HookEvent
+from mail2sms.model import Msisdn, Origin, Status, User
+from mail2sms.reasons import REASONS
+from mail2sms.relay.compose import (
+    Addressee,
+    Outgoing,
+    RefusedFacts,
+    ReplyFacts,
+    UndeliveredFacts,
+    refused_email,
+    reply_email,
+    undelivered_email,
+)
+from mail2sms.render import Render
+from mail2sms.store import LastMail, MessageView, MoView, Notice, Store
+from mail2sms.store.views import read_mo, read_one
+
+_STALE = {
+    "unknown": {"unknown"},
+    "expired": {"expired"},
+}
+"""Statuses that may be mended later: then there is nothing to tell any more."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class House:
+    """How we present ourselves: our domain, the template mailbox, and whose language and zone is what."""
+
+    domain: str
+    template_mailbox: str
+    language: str
+    zone: str
+    users: Mapping[str, User] = field(default_factory=dict)
+
+    def addressee(self, address: str, language: str = "") -> Addressee:
+        """Return how this person reads: as the configuration says, else as the house does."""
+        user = self.users.get(address.lower())
+        wanted = (user.language if user else None) or language or self.language
+        zone = (user.zone if user else None) or self.zone
+        return Addressee(to=address, language=wanted, zone=zone, domain=self.domain)
+
+    @property
+    def template_address(self) -> str:
+        """Where mail that follows the template goes."""
+        return f"{self.template_mailbox}@{self.domain}"
+
+    def reply_address(self, msisdn: str, our_address: str, key: str) -> str:
+        """Return the address that answers a conversation; "" when a name was written to or wrote."""
+        if not (our_address.startswith("+") and msisdn.startswith("+")):
+            return ""
+        return f"{msisdn[1:]}+r{key}@{self.domain}"
+
+
+class Letters:
+    """Composes notices."""
+
+    def __init__(self, store: Store, house: House, render: Render) -> None:
+        self._store = store
+        self._house = house
+        self._render = render
+
+    async def email(self, notice: Notice) -> Outgoing | None:
+        """Return the email of a notice, or None when there is nothing to tell any more."""
+        if notice.kind == "refused":
+            return refused_email(self._refused(notice), self._render)
+        if notice.kind == "reply":
+            mo = await self._store.read(read_mo, notice.mo or "", notice.address)
+            return None if mo is None else reply_email(self._reply(mo, notice.address), self._render)
+        message = await self._store.read(read_one, notice.account, notice.message or "")
+        if message is None or _is_stale(notice, message):
+            return None
+        return undelivered_email(self._undelivered(message, notice), self._render)
+
+    async def hook_event(self, notice: Notice) -> HookEvent | None:
+        """Return the event of a notice for a chat hook, or None when there is nothing to tell any more."""
+        if notice.kind == "reply":
+            mo = await self._store.read(read_mo, notice.mo or "", notice.address)
+            return None if mo is None else self._reply_event(notice, mo)
+        message = await self._store.read(read_one, notice.account, notice.message or "")
+        if message is None or _is_stale(notice, message):
+            return None
+        return HookEvent(
+            id=notice.id,
+            kind="failed",
+            at=message.updated_at,
+            msisdn=Msisdn(message.to),
+            our_address=message.sender_id,
+            text=message.text,
+            conversation=message.conversation,
+            message=message.id,
+            writer=message.writer,
+            reason=notice.reason,
+        )
+
+    def _reply_event(self, notice: Notice, mo: MoView) -> HookEvent:
+        return HookEvent(
+            id=notice.id,
+            kind="reply",
+            at=mo.at,
+            msisdn=mo.msisdn,
+            our_address=mo.our_address,
+            text=mo.text,
+            conversation=mo.conversation,
+            message=mo.id,
+            writer=notice.address,
+            photos=len(mo.photos),
+            reply_address=self._house.reply_address(mo.msisdn, mo.our_address, mo.reply_key),
+        )
+
+    def _reply(self, mo: MoView, address: str) -> ReplyFacts:
+        return ReplyFacts(
+            id=mo.id,
+            addressee=self._house.addressee(address, mo.last.language if mo.last else ""),
+            msisdn=mo.msisdn,
+            text=mo.text,
+            received_at=mo.at,
+            conversation=mo.conversation,
+            reply_address=self._house.reply_address(mo.msisdn, mo.our_address, mo.reply_key),
+            photos=mo.photos,
+            origin=_origin(mo.last) if mo.last else None,
+            started_at=mo.started_at,
+            replies=(mo.last.replies if mo.last else 0) + 1,
+        )
+
+    def _refused(self, notice: Notice) -> RefusedFacts:
+        payload: dict[str, Any] = json.loads(notice.payload or b"{}")
+        origin = payload["origin"]
+        return RefusedFacts(
+            id=notice.id,
+            addressee=self._house.addressee(notice.address, payload["language"]),
+            at=notice.created_at,
+            problems=tuple(Problem(**problem) for problem in payload["problems"]),
+            template_address=self._house.template_address,
+            source=tuple(payload["source"]),
+            corrected=payload["corrected"],
+            origin=Origin(**{**origin, "references": tuple(origin["references"])}),
+        )
+
+    def _undelivered(self, message: MessageView, notice: Notice) -> UndeliveredFacts:
+        key = reply_key(self._store.reply_secret, message.conversation)
+        return UndeliveredFacts(
+            id=message.id,
+            addressee=self._house.addressee(notice.address),
+            msisdn=Msisdn(message.to),
+            text=message.text,
+            status=Status(message.status),
+            reason=notice.reason,
+            charged=REASONS[notice.reason].charged,
+            accepted_at=message.created_at,
+            attempted_at=message.updated_at,
+            conversation=message.conversation,
+            template_address=self._house.template_address,
+            reply_address=self._house.reply_address(message.to, message.sender_id, key),
+            carrier=message.carrier,
+            code=message.detail,
+            origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
+        )
+
+
+def _is_stale(notice: Notice, message: MessageView) -> bool:
+    told = notice.reason.removeprefix("carrier.")
+    return told in _STALE and message.status not in _STALE[told]
+
+
+def _origin(last: LastMail) -> Origin:
+    return Origin(
+        source="smtp",
+        message_id=last.message_id,
+        subject=last.subject,
+        references=last.references,
+        thread_index=last.thread_index,
+    )

@@ -1,0 +1,149 @@
+"""The loop back to people: claim due notices -> compose -> mailer or hook -> write the outcome. One lane per channel.
+
+An email that was handed over but whose outcome was not written is sent again under the same Message-ID: a mail twice is
+better than a reply lost, and it costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mail2sms import http
+from mail2sms.accept import now_ms
+from mail2sms.errors import DeliveryFailed, StoreUnavailable
+from mail2sms.hooks._base import Hook
+from mail2sms.log import log, where
+from mail2sms.mailer import Mailer
+from mail2sms.relay.letters import Letters
+from mail2sms.store import Notice, NoticeClaim, NoticeOutcome, Store
+from mail2sms.store.notices import EMAIL, next_attempt_at
+
+_LEASE_MS = 60_000
+_WINDOW = 8
+_POLL_S = 1.0
+_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Channels:
+    """Where notices can go: the smarthost, and chat hooks by name."""
+
+    mailer: Mailer | None
+    hooks: Mapping[str, Hook]
+    http: http.Http
+
+
+class Relay:
+    """Tells people what is owed to them, as node `owner`."""
+
+    def __init__(self, store: Store, letters: Letters, channels: Channels, owner: str) -> None:
+        self._store = store
+        self._letters = letters
+        self._channels = channels
+        self._owner = owner
+        self._is_stopping = False
+        self._bells: list[asyncio.Event] = []
+        self.progressed_at = now_ms()
+
+    async def run(self) -> None:
+        """Work until `stop`; returns when what is under way is written."""
+        names = ([EMAIL] if self._channels.mailer is not None else []) + list(self._channels.hooks)
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                bell = self._store.bell("notice")
+                self._bells.append(bell)
+                group.create_task(self._lane(name, bell))
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._is_stopping = True
+        for bell in self._bells:
+            bell.set()
+
+    async def _lane(self, channel: str, bell: asyncio.Event) -> None:
+        under_way: set[asyncio.Task[None]] = set()
+        while not self._is_stopping:
+            bell.clear()
+            free = _WINDOW - len(under_way)
+            claimed = await self._claim(channel, free) if free else []
+            for notice in claimed:
+                task = asyncio.create_task(self._tell(notice))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            if not free:
+                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            elif len(claimed) < free and not self._is_stopping:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(bell.wait(), _POLL_S)
+        if under_way:
+            await asyncio.wait(under_way)
+
+    async def _claim(self, channel: str, free: int) -> list[Notice]:
+        now = now_ms()
+        self.progressed_at = now
+        claim = NoticeClaim(channel=channel, owner=self._owner, now=now, lease_ms=_LEASE_MS, limit=free)
+        try:
+            return await self._store.claim_notices(claim)
+        except StoreUnavailable:
+            await asyncio.sleep(_PAUSE_S)
+            return []
+
+    async def _tell(self, notice: Notice) -> None:
+        try:
+            outcome = await self._deliver(notice)
+            await self._store.settle_notice(outcome)
+        except StoreUnavailable:
+            log.error("relay_failed", notice=notice.id)  # the lease runs out, and it is told again
+
+    async def _deliver(self, notice: Notice) -> NoticeOutcome:
+        try:
+            is_told = await (self._email(notice) if notice.channel == EMAIL else self._post(notice))
+        except DeliveryFailed as failure:
+            return _after_failure(notice, failure)
+        except StoreUnavailable:
+            raise
+        except Exception as e:  # one notice must not stop the others
+            log.error("relay_failed", notice=notice.id, error=where(e))
+            return _after_failure(notice, DeliveryFailed("it could not be composed"))
+        log.info("notice_sent", notice=notice.id, kind=notice.kind)
+        return NoticeOutcome(notice=notice, status="sent" if is_told else "dropped")
+
+    async def _email(self, notice: Notice) -> bool:
+        outgoing = await self._letters.email(notice)
+        if outgoing is None:
+            return False
+        assert self._channels.mailer is not None
+        await self._channels.mailer.deliver(outgoing.content, outgoing.envelope_from, outgoing.to)
+        return True
+
+    async def _post(self, notice: Notice) -> bool:
+        event = await self._letters.hook_event(notice)
+        if event is None:
+            return False
+        hook = self._channels.hooks[notice.channel]
+        request = hook.request(event, int(time.time()))
+        try:
+            answer = await self._channels.http.post(
+                request.url, body=request.body, headers=request.headers, allow_plain=True
+            )
+        except (http.NotSent, http.NoAnswer) as e:
+            raise DeliveryFailed("the hook did not answer") from e
+        hook.judge(answer)
+        return True
+
+
+def _after_failure(notice: Notice, failure: DeliveryFailed) -> NoticeOutcome:
+    now = now_ms()
+    due_at = next_attempt_at(notice.attempts, now, random.random())  # noqa: S311  # spreads retries
+    if failure.retry_after_s is not None:
+        due_at = now + int(failure.retry_after_s * 1000)
+    if failure.is_final or due_at >= notice.expires_at:
+        log.error("notice_failed", notice=notice.id, kind=notice.kind)
+        return NoticeOutcome(notice=notice, status="failed", detail=failure.detail)
+    log.warning("notice_retry", notice=notice.id, due_in_s=(due_at - now) // 1000)
+    return NoticeOutcome(notice=notice, status="queued", detail=failure.detail, due_at=due_at)

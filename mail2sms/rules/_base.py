@@ -1,0 +1,45 @@
+"""What rules are given and what they answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mail2sms.errors import Problem
+from mail2sms.model import Msisdn, SenderId, Writer
+
+NUMBER = "number"
+"""In `sender_ids`: the writer's (or their team's) own number."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """What the configuration allows. `owned` are the numbers a writer's address may send as, own ones first.
+
+    `ours` are the phones of users and teams (for `mode: trial`); `simulated_number` stands in for API calls that
+    name no sender in `mode: simulate`.
+    """
+
+    mode: str = "simulate"
+    country: str = "FR"
+    countries: frozenset[str] = frozenset()
+    max_parts: int = 4
+    recipients: int = 50
+    sender_ids: dict[str, str] = field(default_factory=dict)
+    owned: dict[str, tuple[SenderId, ...]] = field(default_factory=dict)
+    ours: frozenset[Msisdn] = frozenset()
+    simulated_number: SenderId | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One message that would be: who writes, to which phone, in how many segments."""
+
+    writer: Writer
+    msisdn: Msisdn
+    region: str
+    text: str = field(repr=False, default="")
+    segments: int = 1
+
+
+Verdict = Problem | None
+"""None: it may go."""

@@ -1,0 +1,179 @@
+"""The store: everything durable, behind verbs. The only door to SQLAlchemy.
+
+Writes go through the one writer (group commit) and return when they are on disk; reads run in threads on connections
+of their own. Both raise StoreUnavailable when the database does not answer. Names of verbs: `put`, `claim`, `intend`,
+`settle`, `record_*`; each lives in the module of its noun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, exc
+
+from mail2sms.errors import StoreUnavailable
+from mail2sms.lifecycle import Change
+from mail2sms.model import DeliveryReport, Status
+from mail2sms.store import bell, engine, migrate, mos, notices, put, queue, reports, settings
+from mail2sms.store.mos import NewMo, RecordedMo
+from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
+from mail2sms.store.put import Bundle, Stored
+from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Recovery, Renewal, Settlement
+from mail2sms.store.rows import NewMessage, NewNotice, Reservation
+from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
+from mail2sms.store.writer import Writer
+
+__all__ = [
+    "Bundle", "Change", "Claim", "Claimed", "EventView", "Intent", "LastMail", "MessageView", "MoView", "NewMessage",
+    "NewMo", "NewNotice", "Notice", "NoticeClaim", "NoticeOutcome", "PartOutcome", "RecordedMo", "Recovery", "Renewal",
+    "Reservation", "Search", "Settlement", "Store", "Stored",
+]  # fmt: skip
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Store:
+    """One database, opened. Make it with `Store.open`."""
+
+    def __init__(self, url: str, hooks: Mapping[str, tuple[str, ...]]) -> None:
+        self.url = url
+        self._lock = engine.lock(url) if engine.is_sqlite(url) else None
+        self._write_engine = engine.writer_engine(url).execution_options(hooks=dict(hooks))
+        self._read_engine = engine.reader_engine(url)
+        self._readers = ThreadPoolExecutor(engine.READERS, thread_name_prefix="store-reader")
+        self._loop = asyncio.get_running_loop()
+        self._bells: dict[str, list[asyncio.Event]] = {}
+        self._writer: Writer | None = None
+        self._bell: bell.Bell | None = None
+        self.reply_secret = b""
+
+    @classmethod
+    async def open(cls, url: str, hooks: Mapping[str, tuple[str, ...]] | None = None) -> Store:
+        """Open the database, migrate it, and begin to write. `hooks`: which kinds each chat hook wants.
+
+        Raises StoreUnavailable when it can't be reached, is in use, or would lose commits.
+        """
+        store = cls(url, hooks or {})
+        try:
+            await asyncio.to_thread(store._prepare)
+        except exc.DBAPIError as e:
+            raise StoreUnavailable(f"the database cannot be opened ({type(e.orig).__name__})") from e
+        is_shared = not engine.is_sqlite(url)
+        store._writer = Writer(store._write_engine, store._ring, bell.ring if is_shared else None)
+        if is_shared:
+            store._bell = bell.Bell(store._read_engine, store._ring_from_thread)
+        secret = await store._writer.run(settings.REMEMBER, ("reply_secret", secrets.token_hex(32)))
+        store.reply_secret = bytes.fromhex(secret)
+        return store
+
+    def _prepare(self) -> None:
+        migrate.upgrade(self._write_engine)
+        if not engine.is_sqlite(self.url):
+            with self._read_engine.connect() as connection:
+                engine.refuse_if_not_durable(connection)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several nodes may use this database (PostgreSQL)."""
+        return self._bell is not None
+
+    async def close(self) -> None:
+        """Write what waits and close everything."""
+        if self._bell is not None:
+            await asyncio.to_thread(self._bell.stop)
+        if self._writer is not None:
+            await self._writer.close()
+        self._readers.shutdown(wait=True)
+        self._read_engine.dispose()  # before the writer: SQLite's last connection checkpoints
+        self._write_engine.dispose()
+        if self._lock is not None:
+            self._lock.close()
+
+    def bell(self, topic: str) -> asyncio.Event:
+        """Return an event that is set whenever there is new work of `topic` (mt, notice)."""
+        event = asyncio.Event()
+        self._bells.setdefault(topic, []).append(event)
+        return event
+
+    def _ring(self, topic: str) -> None:
+        for event in self._bells.get(topic, ()):
+            event.set()
+
+    def _ring_from_thread(self, topic: str) -> None:
+        self._loop.call_soon_threadsafe(self._ring, topic)
+
+    @property
+    def _write(self) -> Writer:
+        assert self._writer is not None, "the store is not open"
+        return self._writer
+
+    async def put(self, bundle: Bundle) -> Stored:
+        """Store what was accepted (or the notice of a refusal), durably and once."""
+        return await self._write.run(put.PUT, bundle)
+
+    async def claim(self, claim: Claim) -> list[Claimed]:
+        """Lease due messages of a carrier."""
+        return await self._write.run(queue.CLAIM, claim)
+
+    async def intend(self, intent: Intent) -> bool:
+        """Commit that parts are about to leave. False: they must not."""
+        return await self._write.run(queue.INTEND, intent)
+
+    async def settle(self, settlement: Settlement) -> Status:
+        """Write how an attempt ended."""
+        return await self._write.run(queue.SETTLE, settlement)
+
+    async def recover(self, recovery: Recovery) -> int:
+        """Take back the leases of the dead; returns how many there were."""
+        return await self._write.run(queue.RECOVER, recovery)
+
+    async def renew(self, renewal: Renewal) -> int:
+        """Keep the leases of a living node; returns how many it has."""
+        return await self._write.run(queue.RENEW, renewal)
+
+    async def expire(self, now: int) -> int:
+        """Give up messages that waited too long; returns how many."""
+        return await self._write.run(queue.EXPIRE, now, bulk=True)
+
+    async def forget(self, now: int) -> int:
+        """Drop repeat keys and counters past their time."""
+        return await self._write.run(put.FORGET, now, bulk=True)
+
+    async def cancel(self, account: str, id_: str, now: int) -> Status | None:
+        """Cancel a queued message; returns its status now, None when there is no such message."""
+        return await self._write.run(queue.CANCEL, (account, id_, now))
+
+    async def record_report(self, report: DeliveryReport) -> Status | None:
+        """Store a report; returns the message's new status when it changed."""
+        return await self._write.run(reports.RECORD_REPORT, report)
+
+    async def record_mo(self, new: NewMo) -> RecordedMo:
+        """Store an MO once and queue its relay."""
+        return await self._write.run(mos.RECORD_MO, new)
+
+    async def claim_notices(self, claim: NoticeClaim) -> list[Notice]:
+        """Lease due notices of a channel."""
+        return await self._write.run(notices.CLAIM_NOTICES, claim)
+
+    async def settle_notice(self, outcome: NoticeOutcome) -> bool:
+        """Write how the delivery of a notice ended."""
+        return await self._write.run(notices.SETTLE_NOTICE, outcome)
+
+    async def read(
+        self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run one of `views` on a reading connection, in a thread."""
+
+        def run() -> R:
+            with self._read_engine.connect() as connection, connection.begin():
+                return query(connection, *args, **kwargs)
+
+        try:
+            return await self._loop.run_in_executor(self._readers, run)
+        except exc.DBAPIError as e:
+            raise StoreUnavailable(type(e).__name__) from e

@@ -1,0 +1,112 @@
+"""Opening the database: SQLite with one writer and durable commits, or PostgreSQL through psycopg.
+
+Nothing here knows a table. A database that would not keep what it commits is refused, not used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.pool import NullPool, QueuePool
+
+from mail2sms.errors import StoreUnavailable
+
+READERS = 4
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the database is a file of this machine, used by one process."""
+    return url.startswith("sqlite:")
+
+
+def sqlite_path(url: str) -> Path:
+    """Return the file of a `sqlite:////absolute/path.db` URL."""
+    return Path(make_url(url).database or "")
+
+
+def lock(url: str) -> IO[str]:
+    """Take the right to write to a SQLite file, for this process; keep the returned file open.
+
+    Raises StoreUnavailable when another process has it.
+    """
+    path = sqlite_path(url)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = Path(f"{path}.lock").open("w", encoding="ascii")  # noqa: SIM115  # held until the process ends
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        file.close()
+        raise StoreUnavailable(f"{path} is in use by another process") from e
+    return file
+
+
+def writer_engine(url: str) -> Engine:
+    """Return the engine of the one writing connection."""
+    if is_sqlite(url):
+        path = sqlite_path(url)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        return _sqlite(url, readonly=False)
+    return _postgresql(url, 2)
+
+
+def reader_engine(url: str) -> Engine:
+    """Return the engine of the reading connections."""
+    return _sqlite(url, readonly=True) if is_sqlite(url) else _postgresql(url, READERS)
+
+
+def _sqlite(url: str, *, readonly: bool) -> Engine:
+    options: dict[str, Any] = {"poolclass": NullPool}
+    if readonly:
+        options = {"poolclass": QueuePool, "pool_size": READERS}
+    engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 10}, **options)
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # else sqlite3 begins transactions on its own, and late
+        run = connection.execute
+        run("PRAGMA journal_mode=WAL")
+        run("PRAGMA foreign_keys=ON")
+        if readonly:
+            # SQLite up to 3.51.2 may corrupt the file when two connections reset the WAL: readers only read.
+            run("PRAGMA wal_autocheckpoint=0")
+            run("PRAGMA query_only=ON")
+        else:
+            run("PRAGMA synchronous=FULL")
+            run("PRAGMA secure_delete=ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: str, size: int) -> Engine:
+    engine = create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "application_name": "mail2sms"},
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # Per transaction: a role's or database's default must not make a 250 a lie.
+        connection.exec_driver_sql("SET LOCAL synchronous_commit TO 'on'")
+        connection.exec_driver_sql("SET LOCAL statement_timeout TO '15s'")
+
+    return engine
+
+
+def refuse_if_not_durable(connection: Connection) -> None:
+    """Raise StoreUnavailable when this PostgreSQL does not flush what it commits."""
+    for name in ("fsync", "full_page_writes"):
+        value = connection.execute(select(func.current_setting(name))).scalar_one()
+        if value != "on":
+            raise StoreUnavailable(f"PostgreSQL runs with {name} off: it may lose what it committed")

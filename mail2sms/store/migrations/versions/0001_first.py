@@ -1,0 +1,253 @@
+"""The first schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Create every table."""
+
+    op.create_table(
+        "content",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("owner", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("media_type", sa.String(length=127), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_content")),
+    )
+    op.create_index(op.f("ix_content_created_at"), "content", ["created_at"], unique=False)
+    op.create_index(op.f("ix_content_owner"), "content", ["owner"], unique=False)
+    op.create_table(
+        "conversation",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("our_address", sa.String(length=32), nullable=False),
+        sa.Column("msisdn", sa.String(length=16), nullable=False),
+        sa.Column("reply_key", sa.String(length=10), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_conversation")),
+    )
+    op.create_index(
+        op.f("ix_conversation_account_msisdn"), "conversation", ["account", "msisdn"], unique=False
+    )
+    op.create_index(
+        op.f("ix_conversation_account_our_address_msisdn"),
+        "conversation",
+        ["account", "our_address", "msisdn"],
+        unique=True,
+    )
+    op.create_table(
+        "counter",
+        sa.Column("key", sa.String(length=128), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_counter")),
+    )
+    op.create_index(op.f("ix_counter_until"), "counter", ["until"], unique=False)
+    op.create_table(
+        "event",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("message", sa.String(length=40), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("carrier", sa.String(length=64), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
+    )
+    op.create_index(op.f("ix_event_message"), "event", ["message"], unique=False)
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("channel", sa.String(length=64), nullable=False),
+        sa.Column("address", sa.String(length=320), nullable=False),
+        sa.Column("mo", sa.String(length=40), nullable=True),
+        sa.Column("message", sa.String(length=40), nullable=True),
+        sa.Column("content", sa.String(length=40), nullable=True),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("lease_owner", sa.String(length=40), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+    )
+    op.create_index(
+        "ix_notice_leased",
+        "notice",
+        ["lease_until"],
+        unique=False,
+        sqlite_where=sa.text("lease_owner IS NOT NULL"),
+        postgresql_where=sa.text("lease_owner IS NOT NULL"),
+    )
+    op.create_index(op.f("ix_notice_message"), "notice", ["message"], unique=False)
+    op.create_index(op.f("ix_notice_mo"), "notice", ["mo"], unique=False)
+    op.create_index(
+        "ix_notice_waiting",
+        "notice",
+        ["channel", "due_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
+        postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
+    )
+    op.create_table(
+        "repeat",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_repeat")),
+    )
+    op.create_index(op.f("ix_repeat_at"), "repeat", ["at"], unique=False)
+    op.create_table(
+        "setting",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_setting")),
+    )
+    op.create_table(
+        "stray_report",
+        sa.Column("carrier", sa.String(length=64), nullable=False),
+        sa.Column("carrier_message_id", sa.String(length=128), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("carrier", "carrier_message_id", "status", name=op.f("pk_stray_report")),
+    )
+    op.create_table(
+        "submission",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("writer", sa.String(length=320), nullable=False),
+        sa.Column("language", sa.String(length=8), nullable=False),
+        sa.Column("proof", sa.String(length=16), nullable=False),
+        sa.Column("source", sa.String(length=8), nullable=False),
+        sa.Column("message_id", sa.Text(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("refs", sa.Text(), nullable=False),
+        sa.Column("thread_index", sa.Text(), nullable=True),
+        sa.Column("reference", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_submission")),
+    )
+    op.create_table(
+        "message",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("submission", sa.String(length=40), nullable=False),
+        sa.Column("conversation", sa.String(length=40), nullable=False),
+        sa.Column("content", sa.String(length=40), nullable=False),
+        sa.Column("msisdn", sa.String(length=16), nullable=False),
+        sa.Column("region", sa.String(length=3), nullable=False),
+        sa.Column("sender_id", sa.String(length=32), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=40), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("encoding", sa.String(length=8), nullable=False),
+        sa.Column("segments", sa.Integer(), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("carrier", sa.String(length=64), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("lease_owner", sa.String(length=40), nullable=True),
+        sa.Column("lease_until", sa.BigInteger(), nullable=True),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["conversation"], ["conversation.id"], name=op.f("fk_message_conversation")),
+        sa.ForeignKeyConstraint(["submission"], ["submission.id"], name=op.f("fk_message_submission")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
+    )
+    op.create_index(op.f("ix_message_account_created_at"), "message", ["account", "created_at"], unique=False)
+    op.create_index(
+        op.f("ix_message_account_msisdn_created_at"),
+        "message",
+        ["account", "msisdn", "created_at"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_message_conversation_created_at"), "message", ["conversation", "created_at"], unique=False
+    )
+    op.create_index(
+        "ix_message_expiring",
+        "message",
+        ["expires_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.create_index(
+        "ix_message_leased",
+        "message",
+        ["lease_until"],
+        unique=False,
+        sqlite_where=sa.text("lease_owner IS NOT NULL"),
+        postgresql_where=sa.text("lease_owner IS NOT NULL"),
+    )
+    op.create_index(op.f("ix_message_submission"), "message", ["submission"], unique=False)
+    op.create_index(
+        "ix_message_waiting",
+        "message",
+        ["carrier", "due_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
+        postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
+    )
+    op.create_table(
+        "mo",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("carrier", sa.String(length=64), nullable=False),
+        sa.Column("event_id", sa.String(length=128), nullable=False),
+        sa.Column("conversation", sa.String(length=40), nullable=False),
+        sa.Column("msisdn", sa.String(length=16), nullable=False),
+        sa.Column("our_address", sa.String(length=32), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["conversation"], ["conversation.id"], name=op.f("fk_mo_conversation")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mo")),
+    )
+    op.create_index(op.f("ix_mo_carrier_event_id"), "mo", ["carrier", "event_id"], unique=True)
+    op.create_index(op.f("ix_mo_conversation_created_at"), "mo", ["conversation", "created_at"], unique=False)
+    op.create_table(
+        "attempt",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("account", sa.String(length=255), nullable=False),
+        sa.Column("message", sa.String(length=40), nullable=False),
+        sa.Column("part", sa.Integer(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("carrier", sa.String(length=64), nullable=False),
+        sa.Column("intent_at", sa.BigInteger(), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("carrier_message_id", sa.String(length=128), nullable=True),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("report", sa.String(length=16), nullable=True),
+        sa.ForeignKeyConstraint(["message"], ["message.id"], name=op.f("fk_attempt_message")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
+    )
+    op.create_index(
+        op.f("ix_attempt_carrier_carrier_message_id"),
+        "attempt",
+        ["carrier", "carrier_message_id"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_attempt_message"), "attempt", ["message"], unique=False)

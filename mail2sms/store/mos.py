@@ -1,0 +1,129 @@
+"""What phones write: stored once per carrier event, and addressed to whoever the conversation belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mail2sms.model import MoMessage, derive_id
+from mail2sms.store import schema
+from mail2sms.store.notices import EMAIL, VALID_MS, hook_channels
+from mail2sms.store.put import insert_notices
+from mail2sms.store.rows import NewNotice, content_row, insert_new
+from mail2sms.store.writer import Verb
+
+mo = schema.mo
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewMo:
+    """An MO with its conversation. `owner` is the address behind our number, `fallback` the default mailbox.
+
+    A writer of the conversation counts as waiting for an answer for `window_ms`.
+    """
+
+    mo: MoMessage
+    account: str
+    conversation: str
+    reply_key: str
+    now: int
+    window_ms: int
+    owner: str = ""
+    fallback: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordedMo:
+    """`address` is who is told by email ("" nobody); a repeat is told to nobody again."""
+
+    id: str
+    is_repeat: bool
+    address: str
+
+
+def _record(connection: Connection, news: Sequence[NewMo]) -> list[RecordedMo]:
+    return [_record_one(connection, new) for new in news]
+
+
+def _record_one(connection: Connection, new: NewMo) -> RecordedMo:
+    id_ = derive_id("r", new.account, new.mo.carrier, new.mo.event_id)
+    row = {
+        "id": new.conversation,
+        "account": new.account,
+        "our_address": new.mo.to,
+        "msisdn": new.mo.msisdn,
+        "reply_key": new.reply_key,
+        "created_at": new.now,
+    }
+    insert_new(connection, schema.conversation, [row])
+    if not _insert(connection, id_, new):
+        return RecordedMo(id=id_, is_repeat=True, address="")
+    texts = [content_row(f"{id_}-0", new.account, id_, new.mo.text.encode(), new.now)]
+    for number, photo in enumerate(new.mo.photos, start=1):
+        about = {"name": photo.name, "media_type": photo.media_type}
+        texts.append(content_row(f"{id_}-{number}", new.account, id_, photo.content, new.now, **about))
+    insert_new(connection, schema.content, texts)
+    address = _address(_last_writer(connection, new.conversation), new)
+    insert_notices(connection, _notices(connection, id_, new, address))
+    return RecordedMo(id=id_, is_repeat=False, address=address)
+
+
+def _insert(connection: Connection, id_: str, new: NewMo) -> bool:
+    build: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    row = {
+        "id": id_,
+        "account": new.account,
+        "carrier": new.mo.carrier,
+        "event_id": new.mo.event_id,
+        "conversation": new.conversation,
+        "msisdn": new.mo.msisdn,
+        "our_address": new.mo.to,
+        "at": new.mo.at,
+        "created_at": new.now,
+    }
+    statement = build(mo).values(**row).on_conflict_do_nothing().returning(mo.c.id)
+    return connection.execute(statement).first() is not None
+
+
+def _last_writer(connection: Connection, conversation: str) -> Row[Any, Any] | None:
+    message, submission = schema.message, schema.submission
+    return connection.execute(
+        select(submission.c.writer, message.c.created_at)
+        .join(submission, submission.c.id == message.c.submission)
+        .where(message.c.conversation == conversation, submission.c.writer.like("%@%"))
+        .order_by(message.c.created_at.desc())
+        .limit(1)
+    ).first()
+
+
+def _address(last: Row[Any, Any] | None, new: NewMo) -> str:
+    """Whoever wrote last and may be waiting; else the number's owner; else whoever ever wrote; else the fallback."""
+    if last is not None and last.created_at >= new.now - new.window_ms:
+        return str(last.writer)
+    return new.owner or (str(last.writer) if last is not None else "") or new.fallback
+
+
+def _notices(connection: Connection, id_: str, new: NewMo, address: str) -> list[NewNotice]:
+    addresses = [(EMAIL, address)] if address else []
+    addresses += [(name, address) for name in hook_channels(connection, "reply")]
+    return [
+        NewNotice(
+            id=derive_id("n", id_, channel),
+            account=new.account,
+            kind="reply",
+            channel=channel,
+            address=to,
+            mo=id_,
+            created_at=new.now,
+            due_at=new.now,
+            expires_at=new.now + VALID_MS,
+        )
+        for channel, to in addresses
+    ]
+
+
+RECORD_MO: Verb[NewMo, RecordedMo] = Verb(_record, wakes=("notice",))

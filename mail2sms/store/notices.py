@@ -1,0 +1,193 @@
+"""Notices: what is owed to writers and chat hooks, as a queue of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select, update
+
+from mail2sms import lifecycle
+from mail2sms.model import Status, derive_id
+from mail2sms.store import schema
+from mail2sms.store.put import insert_notices
+from mail2sms.store.rows import NewNotice, clock_ms
+from mail2sms.store.writer import Verb
+
+notice = schema.notice
+
+EMAIL = "email"
+VALID_MS = 5 * 86_400_000  # as long as mail servers usually try
+_SETTLE_MS = 60_000  # a lost answer is often settled by a receipt within a minute: tell nobody before
+
+_TOLD = {
+    "rejected": "carrier.rejected",
+    "undeliverable": "carrier.undeliverable",
+    "expired": "carrier.expired",
+    "unknown": "carrier.unknown",
+}
+
+
+def hook_channels(connection: Connection, kind: str) -> tuple[str, ...]:
+    """Return the names of the hooks that want this kind (`reply`, `failed`), as the configuration says."""
+    hooks: dict[str, tuple[str, ...]] = connection.get_execution_options().get("hooks", {})
+    return tuple(name for name, kinds in hooks.items() if kind in kinds)
+
+
+def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
+    """Queue what the writer and the hooks are told when a message row has failed or is unknown; else nothing."""
+    if row.status not in _TOLD:
+        return
+    query = select(schema.submission.c.writer).where(schema.submission.c.id == row.submission)
+    writer = connection.execute(query).scalar_one()
+    addresses = [(EMAIL, writer)] if "@" in writer else []
+    addresses += [(name, "") for name in hook_channels(connection, "failed")]
+    due_at = now + _SETTLE_MS if row.status == Status.UNKNOWN else now
+    insert_notices(
+        connection,
+        [
+            NewNotice(
+                id=derive_id("n", row.id, row.status, channel),
+                account=row.account,
+                kind="undelivered",
+                channel=channel,
+                address=address,
+                message=row.id,
+                reason=row.reason or _TOLD[row.status],
+                created_at=now,
+                due_at=due_at,
+                expires_at=now + VALID_MS,
+            )
+            for channel, address in addresses
+        ],
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeClaim:
+    """Ask for at most `limit` due notices of a channel, leased to `owner` for `lease_ms`."""
+
+    channel: str
+    owner: str
+    now: int
+    lease_ms: int
+    limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """A leased notice. Which of `mo`, `message` and `payload` it has depends on its kind."""
+
+    id: str
+    account: str
+    kind: str
+    channel: str
+    address: str
+    reason: str
+    attempts: int
+    fence: int
+    created_at: int
+    expires_at: int
+    mo: str | None
+    message: str | None
+    payload: bytes | None
+
+
+def _claim(connection: Connection, claims: Sequence[NoticeClaim]) -> list[list[Notice]]:
+    return [_claim_one(connection, claim) for claim in claims]
+
+
+def _claim_one(connection: Connection, claim: NoticeClaim) -> list[Notice]:
+    due = (
+        select(notice.c.id)
+        .where(
+            notice.c.status == "queued",
+            notice.c.lease_owner.is_(None),
+            notice.c.channel == claim.channel,
+            notice.c.due_at <= claim.now,
+        )
+        .order_by(notice.c.due_at)
+        .limit(claim.limit)
+        .with_for_update(skip_locked=True)
+    )
+    leased = (
+        update(notice)
+        .where(notice.c.id.in_(due))
+        .values(
+            lease_owner=claim.owner,
+            lease_until=clock_ms(connection, claim.now) + claim.lease_ms,
+            fence=notice.c.fence + 1,
+            attempts=notice.c.attempts + 1,
+        )
+        .returning(notice.c.id)
+    )
+    ids = list(connection.scalars(leased))
+    if not ids:
+        return []
+    content = schema.content
+    query = (
+        select(notice, content.c.data)
+        .join(content, content.c.id == notice.c.content, isouter=True)
+        .where(notice.c.id.in_(ids))
+        .order_by(notice.c.due_at, notice.c.id)
+    )
+    return [_read(row) for row in connection.execute(query)]
+
+
+def _read(row: Row[Any]) -> Notice:
+    return Notice(
+        id=row.id,
+        account=row.account,
+        kind=row.kind,
+        channel=row.channel,
+        address=row.address,
+        reason=row.reason,
+        attempts=row.attempts,
+        fence=row.fence,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        mo=row.mo,
+        message=row.message,
+        payload=None if row.data is None else bytes(row.data),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NoticeOutcome:
+    """How the delivery of a notice ended: `status` is sent, dropped, failed, or queued again at `due_at`."""
+
+    notice: Notice
+    status: str
+    detail: str = ""
+    due_at: int | None = None
+
+
+def _settle(connection: Connection, outcomes: Sequence[NoticeOutcome]) -> list[bool]:
+    results = []
+    for outcome in outcomes:
+        values: dict[str, Any] = {"status": outcome.status, "detail": outcome.detail}
+        values |= {"lease_owner": None, "lease_until": None}
+        if outcome.due_at is not None:
+            values["due_at"] = outcome.due_at
+        is_ours = (notice.c.id == outcome.notice.id) & (notice.c.fence == outcome.notice.fence)
+        done = connection.execute(update(notice).where(is_ours).values(**values))
+        results.append(done.rowcount == 1)
+    return results
+
+
+def free_leases(connection: Connection, now: int, *, is_first: bool) -> None:
+    """Give leased notices back: those whose lease ran out, or all. An email may then leave twice, under one id."""
+    leased: ColumnElement[bool] = notice.c.lease_owner.is_not(None)
+    if not is_first:
+        leased = leased & (notice.c.lease_until < clock_ms(connection, now))
+    connection.execute(update(notice).where(leased).values(lease_owner=None, lease_until=None))
+
+
+def next_attempt_at(attempts: int, now: int, chance: float) -> int:
+    """Return when a notice that failed for now is tried again."""
+    return now + lifecycle.backoff_ms(attempts, chance)
+
+
+CLAIM_NOTICES: Verb[NoticeClaim, list[Notice]] = Verb(_claim)
+SETTLE_NOTICE: Verb[NoticeOutcome, bool] = Verb(_settle)

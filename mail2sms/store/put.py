@@ -1,0 +1,212 @@
+"""Writing what `accept` decided: submissions, their messages, notices and reservations, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mail2sms.model import Submission
+from mail2sms.store import schema
+from mail2sms.store.rows import (
+    NewMessage,
+    NewNotice,
+    Reservation,
+    content_row,
+    event_row,
+    insert_new,
+    message_row,
+    notice_row,
+    submission_row,
+)
+from mail2sms.store.writer import Verb
+
+REPEAT_MS = 86_400_000  # a re-sent email is recognised for this long
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """Everything one email or API call becomes. Stored whole or, when it was stored before, not at all.
+
+    `repeat_key` stands for bundles without messages (a refusal's notice); `id` is what the client is told.
+    """
+
+    id: str
+    at: int
+    submissions: tuple[Submission, ...] = ()
+    messages: tuple[NewMessage, ...] = ()
+    notices: tuple[NewNotice, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
+    repeat_key: str | None = None
+
+    @property
+    def repeat_keys(self) -> dict[str, str]:
+        """What recognises each of its things, with their ids."""
+        keys = {m.repeat_key: m.mt.id for m in self.messages if m.repeat_key}
+        return {**keys, self.repeat_key: self.id} if self.repeat_key else keys
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What became of a bundle: `repeated` maps ids that were asked for to those stored earlier.
+
+    With `exceeded`, nothing was stored.
+    """
+
+    repeated: dict[str, str]
+    exceeded: Reservation | None = None
+
+
+def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
+    earlier = _claim_keys(connection, bundles)
+    results: list[Stored] = []
+    fresh: list[tuple[Bundle, dict[str, str]]] = []
+    for bundle in bundles:
+        repeated = {
+            id_: earlier[key] for key, id_ in bundle.repeat_keys.items() if earlier.get(key, id_) != id_
+        }
+        is_whole_repeat = bool(repeated) and len(repeated) == len(bundle.messages) + bool(bundle.repeat_key)
+        exceeded = None if is_whole_repeat else _reserve(connection, bundle.reservations)
+        results.append(Stored(repeated=repeated, exceeded=exceeded))
+        if exceeded is not None:
+            _free_keys(connection, bundle, repeated)
+        elif not is_whole_repeat:
+            fresh.append((bundle, repeated))
+    _insert(connection, fresh)
+    return results
+
+
+def _claim_keys(connection: Connection, bundles: Sequence[Bundle]) -> dict[str, str]:
+    """Return, for every repeat key, the id that holds it now: ours, or that of an earlier bundle."""
+    wanted: dict[str, tuple[str, int]] = {}
+    for bundle in bundles:
+        for key, id_ in bundle.repeat_keys.items():
+            wanted.setdefault(key, (id_, bundle.at))
+    if not wanted:
+        return {}
+    build: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = build(schema.repeat)
+    statement = statement.on_conflict_do_update(
+        index_elements=["key"],
+        set_={"id": statement.excluded.id, "at": statement.excluded.at},
+        where=schema.repeat.c.at < statement.excluded.at - REPEAT_MS,
+    )
+    # Sorted: two nodes that claim the same keys must lock them in the same order.
+    rows = [{"key": key, "id": id_, "at": at} for key, (id_, at) in sorted(wanted.items())]
+    connection.execute(statement, rows)
+    held = select(schema.repeat.c.key, schema.repeat.c.id).where(schema.repeat.c.key.in_(wanted))
+    return {row.key: row.id for row in connection.execute(held)}
+
+
+def _free_keys(connection: Connection, bundle: Bundle, repeated: dict[str, str]) -> None:
+    ours = [key for key, id_ in bundle.repeat_keys.items() if id_ not in repeated]
+    connection.execute(delete(schema.repeat).where(schema.repeat.c.key.in_(ours)))
+
+
+def _reserve(connection: Connection, reservations: Iterable[Reservation]) -> Reservation | None:
+    """Apply all reservations, or none and return the one over its limit."""
+    applied: list[Reservation] = []
+    counter = schema.counter
+    for wish in sorted(reservations, key=lambda r: r.key):
+        insert_new(connection, counter, [{"key": wish.key, "amount": 0, "until": wish.until}])
+        done = connection.execute(
+            update(counter)
+            .where(counter.c.key == wish.key, counter.c.amount + wish.amount <= wish.limit)
+            .values(amount=counter.c.amount + wish.amount)
+        )
+        if done.rowcount == 0:
+            for undo in applied:
+                connection.execute(
+                    update(counter)
+                    .where(counter.c.key == undo.key)
+                    .values(amount=counter.c.amount - undo.amount)
+                )
+            return wish
+        applied.append(wish)
+    return None
+
+
+def _insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]]]) -> None:
+    submissions: list[dict[str, Any]] = []
+    contents: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    conversations: dict[str, dict[str, Any]] = {}
+    notices: list[NewNotice] = []
+    for bundle, repeated in fresh:
+        news = [new for new in bundle.messages if new.mt.id not in repeated]
+        wanted = {new.mt.submission for new in news}
+        for submission in bundle.submissions:
+            if submission.id in wanted:
+                account, at = submission.writer.account, submission.created_at
+                submissions.append(submission_row(submission))
+                contents.append(
+                    content_row(submission.id, account, submission.id, submission.text.encode(), at)
+                )
+        for new in news:
+            messages.append(message_row(new.mt, new.mt.submission))
+            events.append(event_row(new.mt, new.mt.status, new.mt.created_at, reason=new.mt.reason))
+            conversations[new.mt.conversation] = _conversation_row(new)
+        notices.extend(bundle.notices)
+    insert_new(connection, schema.submission, submissions)
+    insert_new(connection, schema.conversation, [conversations[id_] for id_ in sorted(conversations)])
+    insert_new(connection, schema.content, contents)
+    _insert_messages(connection, messages, events)
+    insert_notices(connection, notices)
+
+
+def _insert_messages(
+    connection: Connection, messages: list[dict[str, Any]], events: list[dict[str, Any]]
+) -> None:
+    """Insert messages with their first events; on a second run of a batch in doubt, neither twice."""
+    if not messages:
+        return
+    table = schema.message
+    there: set[str] = set()
+    if connection.dialect.name != "sqlite":  # only there can a COMMIT be in doubt
+        known = select(table.c.id).where(table.c.id.in_([m["id"] for m in messages]))
+        there = set(connection.scalars(known))
+    messages = [m for m in messages if m["id"] not in there]
+    if messages:
+        connection.execute(insert(table), messages)
+        connection.execute(insert(schema.event), [e for e in events if e["message"] not in there])
+
+
+def _conversation_row(new: NewMessage) -> dict[str, Any]:
+    mt = new.mt
+    return {
+        "id": mt.conversation,
+        "account": mt.account,
+        "our_address": mt.sender_id,
+        "msisdn": mt.msisdn,
+        "reply_key": new.reply_key,
+        "created_at": mt.created_at,
+    }
+
+
+def insert_notices(connection: Connection, notices: Sequence[NewNotice]) -> None:
+    """Queue notices; those that are there already stay as they are."""
+    contents = [
+        content_row(n.id, n.account, n.id, n.payload, n.created_at, media_type="application/json")
+        for n in notices
+        if n.payload is not None
+    ]
+    insert_new(connection, schema.content, contents)
+    insert_new(connection, schema.notice, [notice_row(n) for n in notices])
+
+
+PUT: Verb[Bundle, Stored] = Verb(_put, wakes=("mt", "notice"))
+
+
+def _forget(connection: Connection, times: Sequence[int]) -> list[int]:
+    """Drop what is only remembered for a while: repeat keys and counters past their time."""
+    now = max(times)
+    dropped = connection.execute(delete(schema.repeat).where(schema.repeat.c.at < now - REPEAT_MS)).rowcount
+    dropped += connection.execute(delete(schema.counter).where(schema.counter.c.until < now)).rowcount
+    return [dropped] * len(times)
+
+
+FORGET: Verb[int, int] = Verb(_forget)

@@ -1,0 +1,364 @@
+"""The queue of messages: claim, intent, outcome; recovery after a crash; expiry and cancelling.
+
+A claim leases a message and gives it a new fence; the intent, committed before the first byte leaves, checks that
+fence and the expiry again. An attempt without outcome whose lease is gone is Uncertain; a claim without intent is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, tuple_, update
+
+from mail2sms import lifecycle
+from mail2sms.lifecycle import Change
+from mail2sms.model import MtMessage, Part, Status
+from mail2sms.store import notices, reports, schema
+from mail2sms.store.rows import clock_ms, event_row, read_message
+from mail2sms.store.writer import Verb
+
+message, attempt = schema.message, schema.attempt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """Ask for at most `limit` due messages of a carrier, leased to `owner` for `lease_ms`."""
+
+    carrier: str
+    owner: str
+    now: int
+    lease_ms: int
+    limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claimed:
+    """A leased message, and the parts of it (by index) that the carrier has already taken."""
+
+    mt: MtMessage
+    taken: frozenset[int]
+
+
+def _claim(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed]]:
+    return [_claim_one(connection, claim) for claim in claims]
+
+
+def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
+    due = (
+        select(message.c.id)
+        .where(
+            message.c.status == "queued",
+            message.c.lease_owner.is_(None),
+            message.c.carrier == claim.carrier,
+            message.c.due_at <= claim.now,
+        )
+        .order_by(message.c.due_at)
+        .limit(claim.limit)
+        .with_for_update(skip_locked=True)
+    )
+    leased = (
+        update(message)
+        .where(message.c.id.in_(due))
+        .values(
+            lease_owner=claim.owner,
+            lease_until=clock_ms(connection, claim.now) + claim.lease_ms,
+            fence=message.c.fence + 1,
+        )
+        .returning(message.c.id)
+    )
+    ids = list(connection.scalars(leased))
+    return _load(connection, ids) if ids else []
+
+
+def _load(connection: Connection, ids: Sequence[str]) -> list[Claimed]:
+    query = (
+        select(message, schema.content.c.data)
+        .join(schema.content, schema.content.c.id == message.c.content, isouter=True)
+        .where(message.c.id.in_(ids))
+        .order_by(message.c.due_at, message.c.id)
+    )
+    rows = connection.execute(query).all()
+    tried = [row.id for row in rows if row.attempts]
+    taken: dict[str, set[int]] = {}
+    if tried:
+        parts = select(attempt.c.message, attempt.c.part).where(
+            attempt.c.message.in_(tried), attempt.c.outcome == "taken"
+        )
+        for row in connection.execute(parts):
+            taken.setdefault(row.message, set()).add(row.part)
+    return [
+        Claimed(
+            mt=read_message(row, text=bytes(row.data or b"").decode()), taken=frozenset(taken.get(row.id, ()))
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Intent:
+    """The parts that are about to be sent: nothing of them has left yet."""
+
+    mt: MtMessage
+    parts: tuple[Part, ...]
+    now: int
+
+
+def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
+    """Commit that the parts are about to leave. False: the message is no longer ours to send."""
+    ours = [(i.mt.id, i.mt.fence) for i in intents]
+    now = max(i.now for i in intents)
+    fit = (
+        update(message)
+        .where(
+            tuple_(message.c.id, message.c.fence).in_(ours),
+            message.c.status == "queued",
+            message.c.lease_owner.is_not(None),
+            message.c.expires_at > now,
+        )
+        .values(status="sending", attempts=message.c.attempts + 1, updated_at=now)
+        .returning(message.c.id)
+    )
+    agreed = set(connection.scalars(fit))
+    new = [intent for intent in intents if intent.mt.id in agreed]
+    if new:
+        rows = [_attempt_row(intent, part) for intent in new for part in intent.parts]
+        connection.execute(insert(attempt), rows)
+        events = [event_row(intent.mt, Status.SENDING, intent.now) for intent in new]
+        connection.execute(insert(schema.event), events)
+    if connection.dialect.name != "sqlite":
+        agreed |= _intended_before(connection, intents)
+    return [intent.mt.id in agreed for intent in intents]
+
+
+def _intended_before(connection: Connection, intents: Sequence[Intent]) -> set[str]:
+    """A batch whose COMMIT was in doubt is run again: these intents did reach the disk."""
+    ids = [part.attempt_id for intent in intents for part in intent.parts]
+    return set(connection.scalars(select(attempt.c.message).where(attempt.c.id.in_(ids))))
+
+
+def _attempt_row(intent: Intent, part: Part) -> dict[str, Any]:
+    return {
+        "id": part.attempt_id,
+        "account": intent.mt.account,
+        "message": intent.mt.id,
+        "part": part.index,
+        "number": part.attempt,
+        "carrier": intent.mt.carrier,
+        "intent_at": intent.now,
+        "outcome": None,
+        "ended_at": None,
+        "carrier_message_id": None,
+        "code": "",
+        "report": None,
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartOutcome:
+    """How one attempt ended: `outcome` is taken, unavailable, refused or uncertain."""
+
+    attempt_id: str
+    outcome: str
+    carrier_message_id: str | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """The outcomes of one attempt of a message, and what follows."""
+
+    mt: MtMessage
+    outcomes: tuple[PartOutcome, ...]
+    change: Change
+    now: int
+
+
+def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[Status]:
+    """Write outcomes and the change they cause; reports that came early are applied. Returns the statuses."""
+    reports.lock_ids(
+        connection, [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
+    )
+    statuses = [_settle_one(connection, settlement) for settlement in settlements]
+    reports.apply_strays(
+        connection, [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
+    )
+    return statuses
+
+
+def _settle_one(connection: Connection, settlement: Settlement) -> Status:
+    now, change, mt = settlement.now, settlement.change, settlement.mt
+    for outcome in settlement.outcomes:
+        connection.execute(
+            update(attempt)
+            .where(attempt.c.id == outcome.attempt_id, attempt.c.outcome.is_distinct_from("taken"))
+            .values(
+                outcome=outcome.outcome,
+                ended_at=now,
+                carrier_message_id=outcome.carrier_message_id,
+                code=outcome.code,
+            )
+        )
+    # Without our lease somebody declared us dead; that the carrier has it is still worth knowing.
+    fits: ColumnElement[bool] = and_(message.c.fence == mt.fence, message.c.status == "sending")
+    if change.status is Status.ENROUTE:
+        fits = fits | and_(message.c.status.in_(("unknown", "queued")), message.c.lease_owner.is_(None))
+    row = connection.execute(
+        update(message)
+        .where(message.c.id == mt.id, fits)
+        .values(**_changed(change, mt, now))
+        .returning(message)
+    ).first()
+    if row is None:
+        return change.status
+    write_event(connection, row, change, now)
+    notices.about_failure(connection, row, now)
+    return change.status
+
+
+def _changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "status": change.status.value,
+        "reason": change.reason,
+        "detail": change.detail,
+        "updated_at": now,
+        "lease_owner": None,
+        "lease_until": None,
+    }
+    if change.due_at is not None:
+        values["due_at"] = change.due_at
+    if change.position is not None:
+        values["position"] = change.position
+        values["carrier"] = mt.route[change.position % len(mt.route)]
+    return values
+
+
+def write_event(connection: Connection, row: Row[Any], change: Change, now: int) -> None:
+    """Write the event of a status change that was just made."""
+    event = event_row(row, change.status, now, reason=change.reason, detail=change.detail)
+    connection.execute(insert(schema.event), [event])
+
+
+CLAIM: Verb[Claim, list[Claimed]] = Verb(_claim)
+INTEND: Verb[Intent, bool] = Verb(_intend)
+SETTLE: Verb[Settlement, Status] = Verb(_settle, wakes=("mt", "notice"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovery:
+    """Take back the leases of the dead: those that ran out, or (`is_first`: nobody else is alive) all."""
+
+    now: int
+    on_unknown: str
+    is_first: bool = False
+
+
+def _recover(connection: Connection, recoveries: Sequence[Recovery]) -> list[int]:
+    return [_recover_one(connection, recovery) for recovery in recoveries]
+
+
+def _recover_one(connection: Connection, recovery: Recovery) -> int:
+    leased: ColumnElement[bool] = message.c.lease_owner.is_not(None)
+    if not recovery.is_first:
+        leased = and_(leased, message.c.lease_until < clock_ms(connection, recovery.now))
+    rows = connection.execute(select(message).where(leased).with_for_update(skip_locked=True)).all()
+    free = [row.id for row in rows if row.status == "queued"]
+    for start in range(0, len(free), 500):
+        chunk = message.c.id.in_(free[start : start + 500])
+        connection.execute(update(message).where(chunk).values(lease_owner=None, lease_until=None))
+    for row in rows:
+        if row.status == "sending":
+            _declare_uncertain(connection, row, recovery)
+    notices.free_leases(connection, recovery.now, is_first=recovery.is_first)
+    return len(rows)
+
+
+def _declare_uncertain(connection: Connection, row: Row[Any], recovery: Recovery) -> None:
+    open_attempts = and_(attempt.c.message == row.id, attempt.c.outcome.is_(None))
+    connection.execute(
+        update(attempt).where(open_attempts).values(outcome="uncertain", ended_at=recovery.now, code="crash")
+    )
+    mt = read_message(row)
+    detail = "stopped between handing over and hearing the answer"
+    change = lifecycle.after_uncertain(mt, detail, recovery.now, recovery.on_unknown)
+    values = {**_changed(change, mt, recovery.now), "fence": message.c.fence + 1}
+    connection.execute(update(message).where(message.c.id == row.id).values(**values))
+    write_event(connection, row, change, recovery.now)
+    changed = connection.execute(select(message).where(message.c.id == row.id)).one()
+    notices.about_failure(connection, changed, recovery.now)
+
+
+RECOVER: Verb[Recovery, int] = Verb(_recover, wakes=("mt", "notice"))
+
+
+def _expire(connection: Connection, times: Sequence[int]) -> list[int]:
+    """Give up what waited too long; at most 500 a time, so that nobody waits behind it."""
+    now = max(times)
+    late = (
+        select(message.c.id)
+        .where(message.c.status == "queued", message.c.lease_owner.is_(None), message.c.expires_at <= now)
+        .limit(500)
+        .with_for_update(skip_locked=True)
+    )
+    change = Change(status=Status.EXPIRED, reason="carrier.expired", detail="never taken by a carrier")
+    rows = connection.execute(
+        update(message)
+        .where(message.c.id.in_(late))
+        .values(status="expired", reason=change.reason, detail=change.detail, updated_at=now)
+        .returning(message)
+    ).all()
+    for row in rows:
+        write_event(connection, row, change, now)
+        notices.about_failure(connection, row, now)
+    return [len(rows)] * len(times)
+
+
+EXPIRE: Verb[int, int] = Verb(_expire, wakes=("notice",))
+
+
+def _cancel(connection: Connection, wishes: Sequence[tuple[str, str, int]]) -> list[Status | None]:
+    return [_cancel_one(connection, *wish) for wish in wishes]
+
+
+def _cancel_one(connection: Connection, account: str, id_: str, now: int) -> Status | None:
+    mine = and_(message.c.id == id_, message.c.account == account)
+    row = connection.execute(
+        update(message)
+        .where(mine, message.c.status == "queued")
+        .values(status="cancelled", reason="", updated_at=now, lease_owner=None, lease_until=None)
+        .returning(message)
+    ).first()
+    if row is not None:
+        write_event(connection, row, Change(status=Status.CANCELLED), now)
+        return Status.CANCELLED
+    current = connection.execute(select(message.c.status).where(mine)).scalar_one_or_none()
+    return Status(current) if current else None
+
+
+CANCEL: Verb[tuple[str, str, int], Status | None] = Verb(_cancel)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Renewal:
+    """`owner` is alive: its leases last `lease_ms` from now."""
+
+    owner: str
+    now: int
+    lease_ms: int
+
+
+def _renew(connection: Connection, renewals: Sequence[Renewal]) -> list[int]:
+    counts = []
+    for renewal in renewals:
+        until = clock_ms(connection, renewal.now) + renewal.lease_ms
+        tables = (message, schema.notice)
+        done = [
+            connection.execute(update(t).where(t.c.lease_owner == renewal.owner).values(lease_until=until))
+            for t in tables
+        ]
+        counts.append(sum(d.rowcount for d in done))
+    return counts
+
+
+RENEW: Verb[Renewal, int] = Verb(_renew)

@@ -1,0 +1,190 @@
+"""Rows <-> values: the one place that knows both `schema` and `model`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Table, cast, func, literal
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """`amount` more of `key`, if that leaves it at or under `limit`; forgotten after `until`."""
+
+    key: str
+    amount: int
+    limit: int
+    until: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewNotice:
+    """Something to tell a writer: `payload` is what compose needs beyond the rows it points to."""
+
+    id: str
+    account: str
+    kind: str
+    channel: str
+    address: str
+    created_at: int
+    due_at: int
+    expires_at: int
+    reason: str = ""
+    mo: str | None = None
+    message: str | None = None
+    payload: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewMessage:
+    """A message to queue. `repeat_key` recognises the same request coming again; None: never."""
+
+    mt: MtMessage
+    reply_key: str
+    repeat_key: str | None = None
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows that are not there yet (by any unique key): a batch in doubt is run again."""
+    if rows:
+        build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+        connection.execute(build(table).on_conflict_do_nothing(), list(rows))
+
+
+def clock_ms(connection: Connection, now: int) -> ColumnElement[int]:
+    """Return the time leases are measured by: the database's own where nodes share it, else ours (`now`)."""
+    if connection.dialect.name == "sqlite":
+        return literal(now)
+    return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+
+
+def submission_row(submission: Submission) -> dict[str, Any]:
+    """Return the row of a submission; its text and recipients live in content and message."""
+    origin = submission.origin
+    return {
+        "id": submission.id,
+        "account": submission.writer.account,
+        "writer": submission.writer.address,
+        "language": submission.writer.language,
+        "proof": submission.writer.proof.value,
+        "source": origin.source,
+        "message_id": origin.message_id,
+        "subject": origin.subject,
+        "refs": " ".join(origin.references),
+        "thread_index": origin.thread_index,
+        "reference": submission.reference,
+        "created_at": submission.created_at,
+    }
+
+
+def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
+    """Return the row of a message whose text is `content`."""
+    return {
+        "id": mt.id,
+        "account": mt.account,
+        "submission": mt.submission,
+        "conversation": mt.conversation,
+        "content": content,
+        "msisdn": mt.msisdn,
+        "region": mt.region,
+        "sender_id": mt.sender_id,
+        "status": mt.status.value,
+        "reason": mt.reason,
+        "detail": mt.detail,
+        "encoding": mt.encoding,
+        "segments": mt.segments,
+        "route": json.dumps(mt.route),
+        "position": mt.position,
+        "carrier": mt.carrier,
+        "attempts": mt.attempts,
+        "fence": mt.fence,
+        "lease_owner": None,
+        "lease_until": None,
+        "due_at": mt.due_at,
+        "expires_at": mt.expires_at,
+        "created_at": mt.created_at,
+        "updated_at": mt.created_at,
+    }
+
+
+def content_row(id_: str, account: str, owner: str, data: bytes, at: int, **about: str) -> dict[str, Any]:
+    """Return a content row; `about` may hold `name` and `media_type`."""
+    return {
+        "id": id_,
+        "account": account,
+        "owner": owner,
+        "name": about.get("name", ""),
+        "media_type": about.get("media_type", "text/plain"),
+        "data": data,
+        "created_at": at,
+    }
+
+
+def event_row(mt: Any, status: Status, at: int, *, reason: str = "", detail: str = "") -> dict[str, Any]:
+    """Return the event that goes with a status change of `mt` (a message value or row)."""
+    return {
+        "account": mt.account,
+        "message": mt.id,
+        "at": at,
+        "status": status.value,
+        "reason": reason,
+        "carrier": mt.carrier,
+        "detail": detail,
+    }
+
+
+def notice_row(notice: NewNotice) -> dict[str, Any]:
+    """Return the row of a notice; its payload is a content row of the same id."""
+    return {
+        "id": notice.id,
+        "account": notice.account,
+        "kind": notice.kind,
+        "channel": notice.channel,
+        "address": notice.address,
+        "mo": notice.mo,
+        "message": notice.message,
+        "content": notice.id if notice.payload is not None else None,
+        "reason": notice.reason,
+        "status": "queued",
+        "detail": "",
+        "attempts": 0,
+        "fence": 0,
+        "lease_owner": None,
+        "lease_until": None,
+        "due_at": notice.due_at,
+        "expires_at": notice.expires_at,
+        "created_at": notice.created_at,
+    }
+
+
+def read_message(row: Row[Any], **more: Any) -> MtMessage:
+    """Return the value of a message row; `more` may fill text, writer, subject, reference."""
+    return MtMessage(
+        id=row.id,
+        account=row.account,
+        submission=row.submission,
+        conversation=row.conversation,
+        msisdn=Msisdn(row.msisdn),
+        region=row.region,
+        sender_id=SenderId(row.sender_id),
+        status=Status(row.status),
+        encoding=row.encoding,
+        segments=row.segments,
+        route=tuple(json.loads(row.route)),
+        created_at=row.created_at,
+        due_at=row.due_at,
+        expires_at=row.expires_at,
+        reason=row.reason,
+        detail=row.detail,
+        attempts=row.attempts,
+        position=row.position,
+        fence=row.fence,
+        updated_at=row.updated_at,
+        **more,
+    )

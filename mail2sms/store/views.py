@@ -1,0 +1,268 @@
+"""Reading: messages with their events, the queue, conversations, and what a notice needs to be composed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from mail2sms.model import Conversation, Msisdn, Photo
+from mail2sms.store import schema
+
+message, submission, content = schema.message, schema.submission, schema.content
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EventView:
+    """One step of a message's life."""
+
+    at: int
+    status: str
+    reason: str
+    carrier: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MessageView:
+    """A message as API, CLI and portal show it. `parts` is the number of segments billed."""
+
+    id: str
+    submission: str
+    conversation: str
+    writer: str
+    subject: str
+    to: str
+    sender_id: str
+    status: str
+    reason: str
+    detail: str
+    parts: int
+    encoding: str
+    carrier: str
+    route: tuple[str, ...]
+    attempts: int
+    created_at: int
+    updated_at: int
+    due_at: int
+    expires_at: int
+    reference: str | None
+    message_id: str | None
+    text: str = field(default="", repr=False)
+    events: tuple[EventView, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """Which messages: all that is given must hold. `since` is epoch ms, `before` the id of the last one seen."""
+
+    to: str | None = None
+    status: str | None = None
+    since: int | None = None
+    submission: str | None = None
+    writer: str | None = None
+    before: str | None = None
+    limit: int = 100
+
+
+def _query() -> Select[Any]:
+    return (
+        select(
+            message,
+            submission.c.writer,
+            submission.c.subject,
+            submission.c.reference,
+            submission.c.message_id,
+            content.c.data,
+        )
+        .join(submission, submission.c.id == message.c.submission)
+        .join(content, content.c.id == message.c.content, isouter=True)
+    )
+
+
+def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
+    return MessageView(
+        id=row.id,
+        submission=row.submission,
+        conversation=row.conversation,
+        writer=row.writer,
+        subject=row.subject,
+        to=row.msisdn,
+        sender_id=row.sender_id,
+        status=row.status,
+        reason=row.reason,
+        detail=row.detail,
+        parts=row.segments,
+        encoding=row.encoding,
+        carrier=row.carrier,
+        route=tuple(json.loads(row.route)),
+        attempts=row.attempts,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        due_at=row.due_at,
+        expires_at=row.expires_at,
+        reference=row.reference,
+        message_id=row.message_id,
+        text=bytes(row.data or b"").decode(),
+        events=events,
+    )
+
+
+def read_one(connection: Connection, account: str, id_: str) -> MessageView | None:
+    """Return a message with its events; None when the account has no such message."""
+    row = connection.execute(_query().where(message.c.id == id_, message.c.account == account)).first()
+    if row is None:
+        return None
+    event = schema.event
+    events = connection.execute(select(event).where(event.c.message == id_).order_by(event.c.id))
+    return _view(
+        row,
+        tuple(
+            EventView(at=e.at, status=e.status, reason=e.reason, carrier=e.carrier, detail=e.detail)
+            for e in events
+        ),
+    )
+
+
+def find(connection: Connection, account: str, search: Search) -> list[MessageView]:
+    """Return the newest messages that fit, newest first."""
+    wanted = {
+        message.c.msisdn: search.to,
+        message.c.status: search.status,
+        message.c.submission: search.submission,
+        submission.c.writer: search.writer,
+    }
+    query = _query().where(message.c.account == account)
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(column == value)
+    if search.since is not None:
+        query = query.where(message.c.created_at >= search.since)
+    if search.before is not None:
+        query = query.where(message.c.id < search.before)
+    query = query.order_by(message.c.created_at.desc(), message.c.id.desc()).limit(search.limit)
+    return [_view(row) for row in connection.execute(query)]
+
+
+def waiting(connection: Connection, account: str, limit: int) -> list[MessageView]:
+    """Return messages whose work is not over (queued, sending, unknown), oldest first."""
+    states = message.c.status.in_(("queued", "sending", "unknown"))
+    query = _query().where(message.c.account == account, states)
+    return [_view(row) for row in connection.execute(query.order_by(message.c.created_at).limit(limit))]
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """Return how many messages are queued, sending or unknown, and how many notices wait."""
+    states = message.c.status.in_(("queued", "sending", "unknown"))
+    query = select(message.c.status, func.count()).where(states).group_by(message.c.status)
+    found = {status: int(count) for status, count in connection.execute(query)}
+    owed = select(func.count()).where(schema.notice.c.status == "queued")
+    return {**found, "notices": int(connection.execute(owed).scalar_one())}
+
+
+def conversation_by_key(
+    connection: Connection, account: str, msisdn: str, reply_key: str
+) -> Conversation | None:
+    """Return the conversation that a reply address stands for; None when there is none."""
+    table = schema.conversation
+    row = connection.execute(
+        select(table).where(
+            table.c.account == account, table.c.msisdn == msisdn, table.c.reply_key == reply_key
+        )
+    ).first()
+    if row is None:
+        return None
+    return Conversation(
+        id=row.id, account=row.account, our_address=row.our_address, msisdn=Msisdn(row.msisdn)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastMail:
+    """The latest email of a writer in a conversation: what a reply is threaded to."""
+
+    message_id: str | None
+    subject: str
+    references: tuple[str, ...]
+    thread_index: str | None
+    language: str
+    replies: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoView:
+    """An MO with its words and photos, its conversation and the mail it answers."""
+
+    id: str
+    account: str
+    conversation: str
+    msisdn: Msisdn
+    our_address: str
+    reply_key: str
+    started_at: int
+    at: int
+    last: LastMail | None
+    text: str = field(repr=False)
+    photos: tuple[Photo, ...] = ()
+
+
+def read_mo(connection: Connection, id_: str, writer: str) -> MoView | None:
+    """Return an MO for composing its relay to `writer`; None when its content was erased."""
+    mo, conversation = schema.mo, schema.conversation
+    row = connection.execute(
+        select(mo, conversation.c.reply_key, conversation.c.created_at.label("started_at"))
+        .join(conversation, conversation.c.id == mo.c.conversation)
+        .where(mo.c.id == id_)
+    ).first()
+    parts = connection.execute(select(content).where(content.c.owner == id_).order_by(content.c.id)).all()
+    if row is None or not parts:
+        return None
+    return MoView(
+        id=row.id,
+        account=row.account,
+        conversation=row.conversation,
+        msisdn=Msisdn(row.msisdn),
+        our_address=row.our_address,
+        reply_key=row.reply_key,
+        started_at=row.started_at,
+        at=row.at,
+        last=_last_mail(connection, row.conversation, row.created_at, writer),
+        text=bytes(parts[0].data).decode(),
+        photos=tuple(Photo(name=p.name, media_type=p.media_type, content=bytes(p.data)) for p in parts[1:]),
+    )
+
+
+def _last_mail(connection: Connection, conversation: str, before: int, writer: str) -> LastMail | None:
+    mo = schema.mo
+    row = connection.execute(
+        select(submission)
+        .join(message, message.c.submission == submission.c.id)
+        .where(
+            message.c.conversation == conversation,
+            message.c.created_at <= before,
+            submission.c.writer == writer,
+        )
+        .order_by(message.c.created_at.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    replies = connection.execute(
+        select(func.count()).where(mo.c.conversation == conversation, mo.c.created_at < before)
+    ).scalar_one()
+    return LastMail(
+        message_id=row.message_id,
+        subject=row.subject,
+        references=tuple(row.refs.split()),
+        thread_index=row.thread_index,
+        language=row.language,
+        replies=int(replies),
+    )
+
+
+def read_setting(connection: Connection, key: str) -> str | None:
+    """Return what the daemon remembers under `key`."""
+    query = select(schema.setting.c.value).where(schema.setting.c.key == key)
+    return connection.execute(query).scalar_one_or_none()

@@ -1,0 +1,163 @@
+"""Group commit: one thread writes, and every write that waits shares one durable transaction.
+
+Callers await `run(verb, item)`; the thread takes all that waits, gives each verb its items in one call, commits once
+and wakes everybody. When a batch fails for what one item holds, it is rolled back and redone by halves, so that one bad
+item fails alone. A COMMIT whose answer was lost (PostgreSQL) is in doubt: verbs are written so that running them again
+does no harm (ids are made before the insert), and the batch is run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from sqlalchemy import Connection, Engine, exc
+
+from mail2sms.errors import StoreUnavailable
+from mail2sms.log import log, where
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_BATCH = 500
+_TRIES = 6
+_WAIT_S = 0.5
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Verb(Generic[Item, Result]):
+    """A write: `write(connection, items)` returns one result per item, in order, and can be run again harmlessly.
+
+    `wakes` names the loops that have new work after the commit.
+    """
+
+    write: Callable[[Connection, Sequence[Item]], Sequence[Result]]
+    wakes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    verb: Verb[Any, Any]
+    item: Any
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """The one writer of this process. `announce(connection, topics)` runs inside each transaction that wakes others."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        wake: Callable[[str], None],
+        announce: Callable[[Connection, Sequence[str]], None] | None = None,
+    ) -> None:
+        self._engine = engine
+        self._wake = wake
+        self._announce = announce
+        self._loop = asyncio.get_running_loop()
+        self._urgent: deque[_Waiting] = deque()
+        self._bulk: deque[_Waiting] = deque()
+        self._ready = threading.Condition()
+        self._is_closed = False
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, verb: Verb[Item, Result], item: Item, *, bulk: bool = False) -> Result:
+        """Write one item; return after the commit is on disk. Raises StoreUnavailable when it is not."""
+        waiting = _Waiting(verb, item, self._loop.create_future())
+        with self._ready:
+            if self._is_closed:
+                raise StoreUnavailable("the store is closed")
+            (self._bulk if bulk else self._urgent).append(waiting)
+            self._ready.notify()
+        return cast(Result, await waiting.future)
+
+    async def close(self) -> None:
+        """Write what waits, then stop."""
+        with self._ready:
+            self._is_closed = True
+            self._ready.notify()
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _work(self) -> None:
+        while batch := self._take():
+            self._write(batch)
+            topics = {topic for w in batch if w.error is None for topic in w.verb.wakes}
+            self._loop.call_soon_threadsafe(self._tell, batch, topics)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _take(self) -> list[_Waiting]:
+        with self._ready:
+            while not (self._urgent or self._bulk or self._is_closed):
+                self._ready.wait()
+            lane = self._urgent or self._bulk
+            return [lane.popleft() for _ in range(min(_BATCH if lane is self._urgent else 1, len(lane)))]
+
+    def _tell(self, batch: list[_Waiting], topics: set[str]) -> None:
+        for waiting in batch:
+            if waiting.future.done():  # the caller gave up; the write stands
+                continue
+            if waiting.error is not None:
+                waiting.future.set_exception(waiting.error)
+            else:
+                waiting.future.set_result(waiting.result)
+        for topic in topics:
+            self._wake(topic)
+
+    def _write(self, batch: list[_Waiting]) -> None:
+        for attempt in range(_TRIES):
+            try:
+                self._transact(batch)
+            except exc.DBAPIError as e:
+                if e.connection_invalidated and attempt + 1 < _TRIES:
+                    self._forget()
+                    time.sleep(_WAIT_S * attempt)
+                    continue
+                self._fail(batch, e)
+            except Exception as e:  # the thread must outlive any item
+                self._fail(batch, e)
+            return
+
+    def _transact(self, batch: list[_Waiting]) -> None:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        groups: dict[Verb[Any, Any], list[_Waiting]] = {}
+        for waiting in batch:
+            groups.setdefault(waiting.verb, []).append(waiting)
+        with self._connection.begin():
+            for verb, group in groups.items():
+                results = verb.write(self._connection, [w.item for w in group])
+                for waiting, result in zip(group, results, strict=True):
+                    waiting.result = result
+            topics = sorted({topic for verb in groups for topic in verb.wakes})
+            if self._announce is not None and topics:
+                self._announce(self._connection, topics)
+
+    def _fail(self, batch: list[_Waiting], error: Exception) -> None:
+        self._forget()
+        is_ours = isinstance(error, exc.OperationalError | exc.InternalError | exc.InterfaceError)
+        if not is_ours and len(batch) > 1:
+            half = len(batch) // 2
+            self._write(batch[:half])
+            self._write(batch[half:])
+            return
+        log.error("store_failed", error=where(error.__cause__ or error), count=len(batch))
+        for waiting in batch:
+            waiting.error = StoreUnavailable(type(error).__name__)
+            waiting.error.__cause__ = error
+
+    def _forget(self) -> None:
+        """Begin anew with a fresh connection: after a failure nobody knows what state the old one is in."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,1 @@
+"""The web stage: REST API, carriers' webhooks, health and metrics, the simulated phones and the demo page."""

@@ -1,0 +1,49 @@
+"""The application: routes, failures and headers put together. The same serves TCP and the control socket."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from mail2sms import __version__
+from mail2sms.web import api, demo, metrics, problems, sim, webhooks
+from mail2sms.web.auth import KeyRing
+from mail2sms.web.context import ApiKey, Context
+from mail2sms.web.gate import Gate
+
+__all__ = ["ApiKey", "Context", "build"]
+
+BODY_BYTES = 256_000
+_QUIET = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+
+
+def build(context: Context, *, is_control: bool = False) -> FastAPI:
+    """Return the application; with `is_control` whoever reaches it is the operator.
+
+    Raises BadOption when a key's secret can't be had.
+    """
+    app = FastAPI(
+        title="mail2sms",
+        version=__version__,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere
+        redoc_url=None,
+        max_body_size=BODY_BYTES,
+        telemetry=_QUIET,  # type: ignore[arg-type]  # its logs would hold bodies that are refused
+    )
+    app.state.context = context
+    app.state.is_control = is_control
+    app.state.key_ring = KeyRing(context.keys)
+    app.state.metrics = metrics.Metrics()
+    app.add_middleware(Gate, metrics=app.state.metrics)
+    problems.install(app)
+    for router in (api.router, webhooks.router, metrics.router):
+        app.include_router(router)
+    if context.mode == "simulate":
+        app.include_router(sim.router)
+    if context.is_demo:
+        app.include_router(demo.router)
+        app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    return app

@@ -1,0 +1,265 @@
+"""What the API takes and gives: bodies as pydantic models, and how their texts are read."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from mail2sms import numbers
+from mail2sms.errors import BadNumber, BadOption, Problem, Refusal
+from mail2sms.model import Msisdn, MtMessage
+from mail2sms.options import read_duration_ms, read_list
+from mail2sms.store import EventView, MessageView
+from mail2sms.web.problems import HttpProblem, Told
+
+TEXT_LENGTH = 10_000
+_RECIPIENTS = 10_000
+_YEAR_MS = 366 * 86_400_000
+_SECONDS = 100_000_000_000  # epoch numbers below are seconds: as milliseconds they are in 1973
+_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}")
+
+Short = Annotated[str, Field(max_length=64)]
+
+
+class Order(BaseModel):
+    """A text to send. `at` is ISO 8601 with an offset; `validity` (30m, 2h, 1d) begins then; `as` is the operator's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    to: Annotated[list[Short], BeforeValidator(read_list), Field(min_length=1, max_length=_RECIPIENTS)]
+    text: Annotated[str, Field(max_length=TEXT_LENGTH)]
+    sender_id: Annotated[Short | None, Field(validation_alias=AliasChoices("sender_id", "from"))] = None
+    at: Short | None = None
+    validity: Short | None = None
+    reference: Annotated[
+        Short | None, Field(min_length=1, validation_alias=AliasChoices("reference", "client_ref"))
+    ] = None
+    reply_to: Annotated[str | None, Field(max_length=320)] = None
+    as_: Annotated[str | None, Field(alias="as", max_length=320)] = None
+
+
+class Queued(BaseModel):
+    """A message that was accepted (or would be: then without an id). `parts` is the number of segments billed."""
+
+    id: str | None
+    to: str
+    status: str
+    parts: int
+    encoding: str
+    sender_id: str
+    carrier: str
+    due_at: str
+    expires_at: str
+
+
+class NotTaken(Told):
+    """A recipient that was refused while others were accepted."""
+
+    to: str
+
+
+class Accepted(Queued):
+    """What was accepted; the fields on top are those of the first message."""
+
+    submission: str | None
+    reference: str | None
+    items: list[Queued]
+    refused: list[NotTaken]
+
+
+class Event(BaseModel):
+    """One step of a message's life."""
+
+    at: str
+    status: str
+    reason: str
+    carrier: str
+    detail: str
+
+
+class Message(BaseModel):
+    """A message as it stands."""
+
+    id: str
+    submission: str
+    to: str
+    sender_id: str
+    status: str
+    parts: int
+    encoding: str
+    reason: str
+    detail: str
+    carrier: str
+    writer: str
+    subject: str
+    text: str
+    attempts: int
+    created_at: str
+    updated_at: str
+    due_at: str
+    expires_at: str
+    reference: str | None
+
+
+class MessageWithEvents(Message):
+    """A message with all that happened to it, oldest first."""
+
+    events: list[Event]
+
+
+class Messages(BaseModel):
+    """Messages; `next` is what `before` must be to get those that follow, if there may be any."""
+
+    items: list[Message]
+    next: str | None = None
+
+
+class Cancelled(BaseModel):
+    """A message that will not be sent."""
+
+    id: str
+    status: str
+
+
+def iso(at: int) -> str:
+    """Return a moment as ISO 8601 in UTC."""
+    text = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def queued(mt: MtMessage, *, id_: str | None) -> Queued:
+    """Return a message as the answer to its order shows it."""
+    return Queued(
+        id=id_,
+        to=mt.msisdn,
+        status=mt.status.value,
+        parts=mt.segments,
+        encoding=mt.encoding,
+        sender_id=mt.sender_id,
+        carrier=mt.carrier,
+        due_at=iso(mt.due_at),
+        expires_at=iso(mt.expires_at),
+    )
+
+
+def queued_before(view: MessageView) -> Queued:
+    """Return what an earlier order stored, as it stands now."""
+    return Queued(
+        id=view.id,
+        to=view.to,
+        status=view.status,
+        parts=view.parts,
+        encoding=view.encoding,
+        sender_id=view.sender_id,
+        carrier=view.carrier,
+        due_at=iso(view.due_at),
+        expires_at=iso(view.expires_at),
+    )
+
+
+_PLAIN = tuple(name for name in Message.model_fields if not name.endswith("_at"))
+_MOMENTS = tuple(name for name in Message.model_fields if name.endswith("_at"))
+
+
+def message(view: MessageView) -> Message:
+    """Return a message as the API shows it."""
+    return Message(**_fields(view))
+
+
+def message_with_events(view: MessageView) -> MessageWithEvents:
+    """Return a message with its events."""
+    return MessageWithEvents(**_fields(view), events=[event(one) for one in view.events])
+
+
+def event(view: EventView) -> Event:
+    """Return one step."""
+    return Event(
+        at=iso(view.at), status=view.status, reason=view.reason, carrier=view.carrier, detail=view.detail
+    )
+
+
+def _fields(view: MessageView) -> dict[str, str]:
+    """The names are the same on both sides, so only moments need a hand."""
+    plain = {name: getattr(view, name) for name in _PLAIN}
+    return plain | {name: iso(getattr(view, name)) for name in _MOMENTS}
+
+
+def read_number(text: str, country: str) -> Msisdn:
+    """Read a recipient. Raises Refusal."""
+    try:
+        return numbers.read(text, country)
+    except BadNumber as e:
+        raise Refusal(Problem(reason=e.reason, value=text, hint=e.hint, facts=e.facts)) from e
+
+
+def read_wanted_number(text: str, country: str) -> Msisdn:
+    """Read a number in a query, where a `+` may have become a blank or been left out."""
+    try:
+        found = numbers.from_local_part(text.strip(), country)
+    except BadNumber:
+        found = None
+    if found is None:
+        raise HttpProblem(400, f"to: this is no mobile number in {country}", field="to")
+    return found
+
+
+def read_at(text: str, now: int) -> int:
+    """Read when to send. Raises HttpProblem, and Refusal for the past and for more than a year ahead."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise HttpProblem(400, "at: write it like 2026-05-12T14:30+02:00, with its offset", field="at")
+    try:
+        at = int(moment.timestamp() * 1000)
+    except (OverflowError, ValueError):  # beyond the years that UTC has
+        raise HttpProblem(400, "at: there is no such time", field="at") from None
+    if at <= now:
+        raise Refusal(Problem(reason="template.past_time", value=text))
+    if at > now + _YEAR_MS:
+        raise Refusal(Problem(reason="template.far_time", value=text))
+    return at
+
+
+def read_validity(text: str) -> int:
+    """Read a length of time, in milliseconds. Raises HttpProblem."""
+    try:
+        validity_ms = read_duration_ms(text)
+    except BadOption:
+        validity_ms = 0
+    if not 0 < validity_ms <= _YEAR_MS:
+        raise HttpProblem(400, "validity: write it like 30m, 2h or 1d, at most a year", field="validity")
+    return validity_ms
+
+
+def read_reference(text: str) -> str:
+    """Read the client's own reference. Raises HttpProblem."""
+    if not text.isprintable():
+        raise HttpProblem(400, "reference: it holds control characters", field="reference")
+    return text
+
+
+def read_address(text: str) -> str:
+    """Read where replies go, in lower case. Raises HttpProblem."""
+    if not _ADDRESS.fullmatch(text):
+        raise HttpProblem(400, "reply_to: this is no email address", field="reply_to")
+    return text.lower()
+
+
+def read_since(text: str) -> int:
+    """Read ISO 8601 (UTC unless it has an offset) or epoch seconds or milliseconds. Raises HttpProblem."""
+    text = text.strip()
+    if text.isascii() and text.isdigit() and len(text) < 16:
+        number = int(text)
+        return number * 1000 if number < _SECONDS else number
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        detail = "since: write it like 2026-05-12T00:00Z, or in epoch seconds"
+        raise HttpProblem(400, detail, field="since") from None

@@ -1,0 +1,68 @@
+"""What the web stage is given: the doors, the store, and what the configuration says about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, cast
+
+from fastapi import Depends, Request
+
+from mail2sms.accept import Accept
+from mail2sms.carriers._base import Carrier
+from mail2sms.inbound import Inbound
+from mail2sms.model import User
+from mail2sms.options import Endpoint, Secret
+from mail2sms.render import Render
+from mail2sms.store import Store
+
+if TYPE_CHECKING:
+    from mail2sms.web.demo import DemoInbox
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiKey:
+    """One key of `api.keys`. What it sends shows `sender_id`; replies go to `reply_to`."""
+
+    name: str
+    secret: Secret
+    may: frozenset[str]
+    sender_id: str | None = None
+    reply_to: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What is served, for whom, and through which doors.
+
+    `health` tells what does not work, by part. With `demo_inbox` this is the demo, whose mails go to `demo_smtp`.
+    """
+
+    account: str
+    domain: str
+    country: str
+    mode: str
+    store: Store
+    accept: Accept
+    inbound: Inbound
+    carriers: Mapping[str, Carrier]
+    keys: tuple[ApiKey, ...] = ()
+    users: Mapping[str, User] = field(default_factory=dict)
+    template_mailbox: str = "sms"
+    render: Render = field(default_factory=Render)
+    health: Callable[[], Mapping[str, str]] = dict
+    demo_inbox: DemoInbox | None = None
+    demo_smtp: Endpoint | None = None
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether the demo page is served."""
+        return self.demo_inbox is not None
+
+
+async def _context(request: Request) -> Context:  # async: FastAPI runs plain functions in threads
+    return cast(Context, request.app.state.context)
+
+
+Here = Annotated[Context, Depends(_context)]
+"""The parameter by which a route gets the context."""

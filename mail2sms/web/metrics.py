@@ -1,0 +1,80 @@
+"""What monitoring asks: the only importer of prometheus_client. Numbers only, nothing about anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from mail2sms.errors import StoreUnavailable
+from mail2sms.store import Store
+from mail2sms.store.views import counts, read_setting
+from mail2sms.web.context import Here
+
+_STATES = ("queued", "sending", "unknown")
+_STORE_S = 5.0
+_KEPT_S = 1.0  # anybody may ask, and counting costs a query
+
+router = APIRouter()
+
+
+class Metrics:
+    """A registry of its own, filled when it is scraped."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self.requests = Counter(
+            "mail2sms_http_requests", "Requests answered.", ("route", "code"), registry=self._registry
+        )
+        self._queue = Gauge(
+            "mail2sms_queue", "Messages whose work is not over.", ("status",), registry=self._registry
+        )
+        self._notices = Gauge("mail2sms_notices", "Emails and chat posts that wait.", registry=self._registry)
+        self._store_up = Gauge(
+            "mail2sms_store_up", "Whether the database answers.", registry=self._registry
+        )
+        self._counted_s = -_KEPT_S
+
+    async def scrape(self, store: Store) -> bytes:
+        """Return all values in the text format."""
+        if time.monotonic() - self._counted_s >= _KEPT_S:
+            self._counted_s = time.monotonic()
+            await self._count(store)
+        return generate_latest(self._registry)
+
+    async def _count(self, store: Store) -> None:
+        try:
+            found = await store.read(counts)
+        except StoreUnavailable:
+            self._store_up.set(0)
+            return
+        self._store_up.set(1)
+        self._notices.set(found["notices"])
+        for status in _STATES:
+            self._queue.labels(status).set(found.get(status, 0))
+
+
+@router.get("/metrics", include_in_schema=False)
+async def scrape(request: Request, context: Here) -> Response:
+    """Answer Prometheus."""
+    text = await request.app.state.metrics.scrape(context.store)
+    return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+@router.get("/healthz", include_in_schema=False)
+async def healthz(context: Here) -> JSONResponse:
+    """Tell whether the database answers and the loops go on: 200, else 503."""
+    failing = dict(context.health())
+    try:
+        async with asyncio.timeout(_STORE_S):
+            await context.store.read(read_setting, "reply_secret")
+    except (StoreUnavailable, TimeoutError):
+        failing["store"] = "does not answer"
+    if failing:
+        return JSONResponse({"status": "failing", "failing": failing}, 503)
+    return JSONResponse({"status": "ok", "mode": context.mode})

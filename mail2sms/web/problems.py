@@ -1,0 +1,177 @@
+"""Refusals and failures as application/problem+json (RFC 9457).
+
+`type` is a code of `reasons`, or one of _HTTP for what only HTTP can get wrong. No exception's text is ever shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from mail2sms.errors import Problem, Refusal, StoreUnavailable
+from mail2sms.log import log, where
+from mail2sms.reasons import smtp_reply
+from mail2sms.render import Render
+
+MEDIA_TYPE = "application/problem+json"
+_RETRY_AFTER_S = 5
+_SHOWN = 20  # problems of one request
+
+_HTTP = {
+    400: ("request.invalid", "the request cannot be read"),
+    401: ("request.unauthorized", "a valid API key is needed"),
+    403: ("request.forbidden", "this is not allowed"),
+    404: ("request.not_found", "there is nothing here"),
+    405: ("request.method", "this method is not for this address"),
+    408: ("request.too_slow", "the request did not arrive in time"),
+    409: ("request.too_late", "it is too late for this"),
+    413: ("request.too_large", "the request is too large"),
+    415: ("request.invalid", "the request cannot be read"),
+    500: ("system.error", "something failed on our side; try again later"),
+    503: ("system.database", "the database does not answer; try again later"),
+}
+_FIELD = {
+    "missing": "is missing",
+    "extra_forbidden": "is no field here",
+    "string_too_long": "has more than {max_length} characters",
+    "string_too_short": "is empty",
+    "string_unicode": "holds half a character",
+    "too_long": "has more than {max_length} entries",
+    "too_short": "is empty",
+    "greater_than_equal": "is less than {ge}",
+    "less_than_equal": "is more than {le}",
+    "json_invalid": "is no JSON",
+}
+
+
+class Told(BaseModel):
+    """One thing that is wrong: `type` is a reason code, `field` where it stands, `hint` what was probably meant."""
+
+    type: str
+    title: str
+    detail: str = ""
+    field: str | None = None
+    value: str | None = None
+    hint: str | None = None
+
+
+class Problems(Told):
+    """The body of every answer that is not a success; `problems` when there are several."""
+
+    status: int
+    problems: list[Told] | None = None
+
+
+class HttpProblem(Exception):
+    """Answers with a status of _HTTP. `detail` is our own sentence."""
+
+    def __init__(self, status: int, detail: str = "", *, field: str | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.told = _told(status, detail, field)
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Problems, "description": "Refused: `type` is the same reason code as in emails."},
+    "503": {"model": Problems, "description": "Nothing was stored; try again later."},
+}
+"""What OpenAPI says of failures (`responses` of a route)."""
+
+
+def _told(status: int, detail: str = "", field: str | None = None) -> Told:
+    code, title = _HTTP.get(status, (f"http.{status}", "the request was not answered"))
+    return Told(type=code, title=title, detail=detail, field=field)
+
+
+def tell(problem: Problem, render: Render, facts: Mapping[str, str], *, field: str | None = None) -> Told:
+    """Return a refusal's problem in its short form (title) and in the words of the emails (detail)."""
+    title = smtp_reply(problem).split(" ", 2)[2].removeprefix(f"body line {problem.line}: ")
+    known = {**facts, **problem.facts, "value": problem.value, "hint": problem.hint}
+    return Told(
+        type=problem.reason,
+        title=title,
+        detail=render.reason_text(problem.reason, "en", known),
+        field=field,
+        value=problem.value or None,
+        hint=problem.hint or None,
+    )
+
+
+def _answer(status: int, told: Sequence[Told], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    first = told[0]
+    body = Problems(
+        **first.model_dump(), status=status, problems=list(told[:_SHOWN]) if len(told) > 1 else None
+    )
+    if status == 503:
+        headers = {**(headers or {}), "retry-after": str(_RETRY_AFTER_S)}
+    content = body.model_dump(exclude_none=True)
+    return JSONResponse(content, status, dict(headers or {}), MEDIA_TYPE)
+
+
+async def _refused(request: Request, refusal: Exception) -> JSONResponse:
+    context = request.app.state.context
+    facts = {"domain": context.domain, "mailbox": context.template_mailbox}
+    problems = cast(Refusal, refusal).problems
+    return _answer(422, [tell(problem, context.render, facts) for problem in problems])
+
+
+async def _unavailable(_: Request, error: Exception) -> JSONResponse:
+    return _answer(503, [_told(503)])
+
+
+async def _http_problem(_: Request, problem: Exception) -> JSONResponse:
+    problem = cast(HttpProblem, problem)
+    headers = {"www-authenticate": "Bearer"} if problem.status == 401 else {}
+    return _answer(problem.status, [problem.told], headers)
+
+
+async def _http_exception(_: Request, error: Exception) -> JSONResponse:
+    error = cast(HTTPException, error)
+    return _answer(error.status_code, [_told(error.status_code)], error.headers)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    told = [_told_field(one) for one in cast(RequestValidationError, error).errors()[:_SHOWN]]
+    return _answer(400, told)
+
+
+def _told_field(error: Mapping[str, Any]) -> Told:
+    """Our words for what pydantic found: its own would show how we are built."""
+    source, *place = error["loc"]
+    if source == "body" and not place:
+        return _told(400, "a JSON object with Content-Type: application/json is expected")
+    if error["type"] == "json_invalid":
+        return _told(400, "the body is no JSON")
+    name = "".join(f"[{part}]" if isinstance(part, int) else str(part)[:64] for part in place[:2])
+    sentence = _FIELD.get(error["type"], "cannot be read").format_map(error.get("ctx", {}))
+    told = _told(400, f"{name}: {sentence}", name)
+    if error["type"] == "extra_forbidden":
+        near = get_close_matches(name, _KNOWN, n=1)
+        told.hint = near[0] if near else None
+    return told
+
+
+_KNOWN = ("to", "text", "sender_id", "from", "at", "validity", "reference", "client_ref", "reply_to")
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    route = request.scope.get("route")
+    log.error("api_failed", where=getattr(route, "path", ""), error=where(error))
+    return _answer(500, [_told(500)])
+
+
+def install(app: FastAPI) -> None:
+    """Let every failure of `app` be told as a problem."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(StoreUnavailable, _unavailable)
+    app.add_exception_handler(HttpProblem, _http_problem)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _failed)

@@ -1,0 +1,54 @@
+"""What every test gets: the servers' fixtures, an end if it hangs; with MAIL2SMS_NO_SKIPS=1 a skip is a failure."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator
+from types import FrameType
+
+import pytest
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+_HANGS_AFTER_S = 180
+_NO_SKIPS = os.environ.get("MAIL2SMS_NO_SKIPS") == "1"
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not (_NO_SKIPS and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+    report.outcome = "failed"
+    report.longrepr = f"a skip is a failure here: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn skipped tests into failures."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn skipped modules into failures."""
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+def _give_up(signum: int, frame: FrameType | None) -> None:
+    pytest.fail(f"hangs: no end after {_HANGS_AFTER_S} s")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """End a test that hangs, so that it is told with its place in the code."""
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(_HANGS_AFTER_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)

@@ -1,0 +1,159 @@
+"""What `accept` makes of submissions, and what it says no to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mail2sms.accept import Accept, conversation_of, reply_key
+from mail2sms.errors import Problem, Refusal
+from mail2sms.model import Msisdn, Origin, Proof, SenderId
+from mail2sms.routing import Route
+from mail2sms.rules._base import Policy
+from mail2sms.store import NoticeClaim, Store, views
+from tests.fakes import ACCOUNT, NOW, OURS, PHONE, submission, writer
+
+POLICY = Policy(countries=frozenset({"FR"}), sender_ids={"default": "ACME"})
+ROUTES = (Route(to=("FR",), via=("sim-a", "sim-b")),)
+OTHER = Msisdn("+33639985678")
+BRITISH = Msisdn("+447700900123")
+
+
+def accept_with(store: Store, **policy: object) -> Accept:
+    """Return the door with a changed policy."""
+    values = {"countries": frozenset({"FR"}), "sender_ids": {"default": "ACME"}, **policy}
+    return Accept(store, Policy(**values), ROUTES, 3_600_000)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store."""
+    opened = await Store.open(f"sqlite:///{tmp_path}/x.db")
+    yield opened
+    await opened.close()
+
+
+async def test_one_message_for_each_recipient(store: Store) -> None:
+    """The first has the submission's id, which the client is told."""
+    receipt = await accept_with(store).accept([submission(recipients=(PHONE, OTHER))])
+    assert receipt.id == "m-1"
+    assert [(m.id, m.msisdn, m.sender_id) for m in receipt.messages] == [
+        ("m-1", PHONE, OURS),
+        ("m-1-2", OTHER, OURS),
+    ]
+    stored = await store.read(views.read_one, ACCOUNT, "m-1-2")
+    assert stored is not None
+    assert stored.route == ("sim-a", "sim-b")
+
+
+async def test_a_resent_mail_is_answered_with_the_first_id(store: Store) -> None:
+    """Sender, Message-ID, recipient and text are the same: one SMS."""
+    door = accept_with(store)
+    origin = submission("m-1").origin
+    await door.accept([submission("m-1")])
+    again = await door.accept([submission("m-2", origin=origin)])
+    assert (again.id, again.is_repeat) == ("m-1", True)
+    other_text = await door.accept([submission("m-3", origin=origin, text="Autre chose")])
+    assert other_text.id == "m-3"
+    assert (await accept_with(store).accept([submission("m-4", origin=Origin(source="smtp"))])).id == "m-4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "policy", "reason"),
+    [
+        ({"recipients": (BRITISH,)}, {}, "country.not_allowed"),
+        ({"text": "a" * 613}, {}, "text.too_long"),
+        ({"text": " \n\t "}, {}, "text.empty"),
+        ({"text": "a\x07b"}, {}, "text.unsendable"),
+        ({"recipients": (PHONE,) * 3}, {"recipients": 2}, "recipients.too_many"),
+        ({"writer": writer(number=None)}, {"sender_ids": {}}, "sender_id.none"),
+        ({"sender_id": "BANK"}, {}, "sender_id.not_yours"),
+        ({}, {"mode": "trial", "ours": frozenset({OTHER})}, "number.fiction"),
+        ({}, {"mode": "live"}, "number.fiction"),
+        (
+            {"recipients": (Msisdn("+33612345678"),)},
+            {"mode": "trial", "ours": frozenset({OTHER})},
+            "trial.not_ours",
+        ),
+    ],
+)
+async def test_what_may_not_go_is_refused(
+    store: Store, changes: dict[str, object], policy: dict[str, object], reason: str
+) -> None:
+    """By its code, and nothing is stored."""
+    with pytest.raises(Refusal) as caught:
+        await accept_with(store, **policy).accept([submission(**changes)])
+    assert reason in [problem.reason for problem in caught.value.problems]
+    assert await store.read(views.find, ACCOUNT, views.Search()) == []
+
+
+@pytest.mark.parametrize(
+    ("writer_changes", "declared", "sender_ids", "expected"),
+    [
+        ({}, None, {}, OURS),
+        ({}, None, {"FR": "ACME"}, "ACME"),
+        ({}, None, {"FR": "number", "default": "ACME"}, OURS),
+        ({"number": None}, None, {"default": "ACME"}, "ACME"),
+        ({"number": None}, None, {"FR": "number", "default": "ACME"}, "ACME"),
+        ({}, "acme", {"default": "ACME"}, "ACME"),
+        ({}, "06 39 98 01 01", {"default": "ACME"}, OURS),
+        ({"number": None, "proof": Proof.KEY}, None, {}, "+33639980000"),
+    ],
+)
+async def test_the_sender_id_is_chosen_in_order(
+    store: Store, writer_changes: dict[str, object], declared: str | None, sender_ids: dict[str, str], expected: str
+) -> None:
+    """Declared, then the country's, then the writer's own, then the default."""
+    door = accept_with(store, sender_ids=sender_ids, simulated_number=SenderId("+33639980000"))
+    asked = submission(writer=writer(**writer_changes), sender_id=declared)
+    assert (await door.accept([asked])).messages[0].sender_id == expected
+
+
+async def test_an_answer_goes_out_under_the_address_that_was_written_to(store: Store) -> None:
+    """Whatever the rules would choose for a new message."""
+    asked = submission(sender_id="+33639980199", conversation="c")
+    message = (await accept_with(store).accept([asked])).messages[0]
+    assert message.sender_id == "+33639980199"
+
+
+async def test_one_bad_recipient_does_not_stop_the_others(store: Store) -> None:
+    """The good are sent; an email says which were not."""
+    receipt = await accept_with(store).accept([submission(recipients=(PHONE, BRITISH))])
+    assert [message.msisdn for message in receipt.messages] == [PHONE]
+    claim = NoticeClaim(channel="email", owner="n", now=NOW, lease_ms=1000, limit=5)
+    notice = (await store.claim_notices(claim))[0]
+    payload = json.loads(notice.payload or b"")
+    assert (notice.reason, payload["problems"][0]["value"]) == ("country.not_allowed", "+44 7700 900123")
+
+
+async def test_a_refusal_is_told_once_per_mail_and_not_without_end(store: Store) -> None:
+    """The same mail again tells nothing new; after twenty an hour the refusal itself comes out."""
+    door = accept_with(store)
+    refusal = Refusal(Problem(reason="template.no_text"))
+    origin = Origin(source="smtp", subject="x")
+    first = await door.tell_refusal(writer(), origin, refusal, "<1@a>")
+    assert await door.tell_refusal(writer(), origin, refusal, "<1@a>") == first
+    for number in range(2, 21):
+        await door.tell_refusal(writer(), origin, refusal, f"<{number}@a>")
+    with pytest.raises(Refusal):
+        await door.tell_refusal(writer(), origin, refusal, "<21@a>")
+    await door.tell_refusal(writer(address="paul@acme.example"), origin, refusal, "<22@a>")
+
+
+async def test_a_preview_stores_nothing(store: Store) -> None:
+    """What would be sent, and no more."""
+    messages = accept_with(store).preview(submission(text="é" * 161))
+    assert (messages[0].segments, messages[0].encoding) == (2, "gsm7")
+    assert await store.read(views.find, ACCOUNT, views.Search()) == []
+
+
+def test_conversations_and_their_keys_are_stable() -> None:
+    """The same pair, the same address, for ever; another secret, another key."""
+    one = conversation_of(ACCOUNT, OURS, PHONE)
+    assert one == conversation_of(ACCOUNT, OURS, PHONE) != conversation_of(ACCOUNT, OURS, OTHER)
+    key = reply_key(b"secret", one)
+    assert len(key) == 10
+    assert key == reply_key(b"secret", one) != reply_key(b"other", one)

@@ -1,0 +1,564 @@
+"""The mails we write: their headers and words, and that no text of a stranger adds a header."""
+
+from __future__ import annotations
+
+import base64
+import email
+import email.policy
+import re
+from email.message import EmailMessage
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mail2sms.errors import DeliveryFailed, Problem
+from mail2sms.model import Msisdn, Origin, Photo, Status
+from mail2sms.relay import wire
+from mail2sms.relay.compose import (
+    Addressee,
+    Outgoing,
+    RefusedFacts,
+    ReplyFacts,
+    UndeliveredFacts,
+    refused_email,
+    reply_email,
+    undelivered_email,
+)
+from mail2sms.render import Render
+
+RENDER = Render()
+AT = 1_778_571_660_000  # Tuesday 12 May 2026, 9:41 in Paris
+REPLY_ADDRESS = "33639981234+rk7q2f9h3wd@sms.acme.example"
+ORIGIN = Origin(
+    source="smtp", message_id="<a@acme.example>", subject="Rendez-vous du 12 mai", references=("<z@b>",)
+)
+
+REPLY_HEADERS = [
+    *("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Thread-Topic"),
+    *("Thread-Index", "Auto-Submitted", "X-Auto-Response-Suppress", "List-Id", "X-Mail2SMS-Message"),
+    *("X-Mail2SMS-Conversation", "MIME-Version", "Content-Type"),
+]
+
+
+def addressee(language: str = "en") -> Addressee:
+    return Addressee(
+        to="marie@acme.example", language=language, zone="Europe/Paris", domain="sms.acme.example"
+    )
+
+
+def reply(language: str = "en", **changes: object) -> Outgoing:
+    """Return a reply of one phone to one mail."""
+    values = {
+        "id": "mo-1",
+        "addressee": addressee(language),
+        "msisdn": Msisdn("+33639981234"),
+        "text": "Oui c'est bon pour 14h30 👍",
+        "received_at": AT,
+        "conversation": "c-1",
+        "reply_address": REPLY_ADDRESS,
+        "origin": ORIGIN,
+        "started_at": AT,
+    }
+    return reply_email(ReplyFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
+
+
+SOURCE = ("From: ACME", "Tel: 06 39 98 12 34", "", "Your appointment is on Tuesday at 14:30.", "Marie")
+UNKNOWN_FIELD = Problem(reason="template.unknown_field", value="Tel", hint="To", line=2, column=1, width=3)
+CORRECTED = "To: 06 39 98 12 34\nFrom: ACME\n\nYour appointment: é & = + ?\n##\n"
+
+
+def refused(language: str = "en", **changes: object) -> Outgoing:
+    """Return the notice of a mail with a wrong field."""
+    values = {
+        "id": "m-1",
+        "addressee": addressee(language),
+        "at": AT,
+        "problems": (UNKNOWN_FIELD,),
+        "source": SOURCE,
+        "corrected": CORRECTED,
+        "template_address": "sms@sms.acme.example",
+        "simple_address": "33639981234@sms.acme.example",
+        "origin": ORIGIN,
+    }
+    return refused_email(RefusedFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
+
+
+def undelivered(language: str = "en", **changes: object) -> Outgoing:
+    """Return the notice of a message to a number that does not exist."""
+    values = {
+        "id": "m-1",
+        "addressee": addressee(language),
+        "msisdn": Msisdn("+33639981234"),
+        "text": "Bonjour,\nvotre rendez-vous",
+        "status": Status.UNDELIVERABLE,
+        "reason": "carrier.unknown_number",
+        "charged": "no",
+        "accepted_at": AT,
+        "attempted_at": AT + 60_000,
+        "conversation": "c-1",
+        "template_address": "sms@sms.acme.example",
+        "reply_address": REPLY_ADDRESS,
+        "carrier": "ovh",
+        "code": "27",
+        "detail": "unknown subscriber",
+        "origin": ORIGIN,
+    }
+    return undelivered_email(UndeliveredFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
+
+
+def read(outgoing: Outgoing) -> EmailMessage:
+    """Read a mail as a mail program does."""
+    parsed = email.message_from_bytes(outgoing.content, policy=email.policy.default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def words(outgoing: Outgoing, kind: str = "plain") -> str:
+    """Return the text or HTML part."""
+    part = read(outgoing).get_body((kind,))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def raw_headers(outgoing: Outgoing) -> list[str]:
+    """Return the names of the headers as they stand on the wire."""
+    head = outgoing.content.partition(b"\r\n\r\n")[0].decode("ascii")
+    return [line.partition(":")[0] for line in head.split("\r\n") if line[0] not in " \t"]
+
+
+# --- reply
+
+
+def test_a_reply_carries_all_that_threads_it() -> None:
+    """Names, order and values; Thread-Index and References are in test_threading.py."""
+    outgoing = reply()
+    mail = read(outgoing)
+    assert raw_headers(outgoing) == REPLY_HEADERS
+    assert mail["From"] == '"+33 6 39 98 12 34 (SMS)" <33639981234@sms.acme.example>'
+    assert mail["To"] == "marie@acme.example"
+    assert mail["Reply-To"] == REPLY_ADDRESS
+    assert mail["Subject"] == "Re: Rendez-vous du 12 mai"
+    assert mail["Date"] == "Tue, 12 May 2026 09:41:00 +0200"
+    assert mail["Message-ID"] == outgoing.message_id == "<in.mo-1@sms.acme.example>"
+    assert mail["In-Reply-To"] == "<a@acme.example>"
+    assert re.fullmatch(r"<conv\.\w+@sms\.acme\.example> <z@b> <a@acme\.example>", mail["References"])
+    assert mail["Thread-Topic"] == "Rendez-vous du 12 mai"
+    assert len(base64.b64decode(mail["Thread-Index"])) == 27
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["X-Auto-Response-Suppress"] == "OOF, AutoReply, RN, NRN"
+    assert mail["List-Id"] == "SMS replies <replies.sms.acme.example>"
+    assert (mail["X-Mail2SMS-Message"], mail["X-Mail2SMS-Conversation"]) == ("mo-1", "c-1")
+    assert (outgoing.to, outgoing.envelope_from) == ("marie@acme.example", REPLY_ADDRESS)
+
+
+def test_a_reply_written_twice_is_the_same_mail() -> None:
+    """A mail handed over again after a lost answer is dropped by its Message-ID."""
+    assert reply() == reply()
+
+
+def test_the_first_words_are_the_phones() -> None:
+    """The inbox's preview is the SMS; the footer stands after the signature line."""
+    text = words(reply("fr", name="Client Durand"))
+    assert text == (
+        "Oui c'est bon pour 14h30 👍\n"
+        "-- \n"
+        "SMS de +33 6 39 98 12 34 (Client Durand), reçu mardi 12 mai à 9 h 41.\n"
+        "Répondez à ce message : votre texte lui parviendra par SMS (160 caractères = 1 SMS ; signature et "
+        "citation sont retirées).\n"
+    )
+    body = words(reply(), "html").partition("<body")[2]
+    assert re.sub(r"\s*<[^>]*>\s*", "", body.partition(">")[2]).startswith("Oui c&#39;est bon")
+
+
+def test_the_html_has_the_text_and_nothing_of_its_markup() -> None:
+    """Lines stay lines; a stranger's tags stay words; the direction is the text's."""
+    html = words(reply(text='<img src=x onerror="y">\nשלום'), "html")
+    assert "&lt;img src=x onerror=&#34;y&#34;&gt;<br>\nשלום" in html
+    assert "<img" not in html
+    assert '<div dir="auto"' in html
+    assert '<html lang="en" dir="auto">' in html
+
+
+def test_a_name_stands_in_the_sender() -> None:
+    """Also one that needs encoding."""
+    assert read(reply(name="Client Durand"))["From"] == '"Client Durand (SMS)" <33639981234@sms.acme.example>'
+    sender = read(reply(name='Zoé "Z" Lefèvre'))["From"].addresses[0]
+    assert (sender.display_name, sender.addr_spec) == (
+        'Zoé "Z" Lefèvre (SMS)',
+        "33639981234@sms.acme.example",
+    )
+
+
+def test_a_text_that_answers_no_mail() -> None:
+    """Its subject says who wrote; the thread begins at the conversation."""
+    outgoing = reply("fr", origin=None, replies=3)
+    mail = read(outgoing)
+    assert raw_headers(outgoing) == REPLY_HEADERS
+    assert mail["Subject"] == mail["Thread-Topic"] == "SMS de +33 6 39 98 12 34"
+    assert mail["In-Reply-To"] == mail["References"]
+    assert len(base64.b64decode(mail["Thread-Index"])) == 37
+
+
+def test_their_thread_index_is_extended_and_a_broken_one_replaced() -> None:
+    """Outlook's own conversation goes on."""
+    theirs = base64.b64encode(b"\x01" + bytes(range(21))).decode()
+    extended = read(reply(origin=Origin(source="smtp", thread_index=theirs)))["Thread-Index"]
+    fresh = read(reply(origin=Origin(source="smtp", thread_index="%%")))["Thread-Index"]
+    assert base64.b64decode(extended)[:22] == base64.b64decode(theirs)
+    assert fresh == read(reply())["Thread-Index"]
+
+
+def test_a_sender_that_cannot_be_answered() -> None:
+    """No Reply-To, the null sender, and words that say so."""
+    outgoing = reply(reply_address="")
+    assert "Reply-To" not in raw_headers(outgoing)
+    assert outgoing.envelope_from == ""
+    assert "cannot be answered" in words(outgoing)
+
+
+def test_a_name_that_wrote() -> None:
+    """It has no number, so nobody can write to it: the address is a fixed word."""
+    mail = read(reply(msisdn=Msisdn("ACME <x>"), reply_address="", origin=None))
+    assert mail["From"].addresses[0].addr_spec == "no-reply@sms.acme.example"
+    assert mail["From"].addresses[0].display_name == "ACME <x> (SMS)"
+    assert mail["Subject"] == "SMS from ACME <x>"
+
+
+def test_photos_are_attached_under_harmless_names() -> None:
+    """A stranger's type and name count only as far as they are known."""
+    photos = (
+        Photo(name="plage.jpeg", media_type="image/jpeg", content=bytes(range(256)) * 5),
+        Photo(name="../../été\r.exe", media_type="image/PNG", content=b"png"),
+        Photo(name="", media_type="text/html", content=b"<script>"),
+        Photo(name="", media_type="image/jpeg\r\nBcc: x", content=b""),
+    )
+    outgoing = reply(photos=photos)
+    attached = list(read(outgoing).iter_attachments())
+    assert [(part.get_content_type(), part.get_filename()) for part in attached] == [
+        ("image/jpeg", "plage.jpg"),
+        ("image/png", "_.._été .png"),
+        ("application/octet-stream", "photo-3.bin"),
+        ("application/octet-stream", "photo-4.bin"),
+    ]
+    assert [part.get_content() for part in attached] == [photo.content for photo in photos]
+    assert "[4 photos attached]" in words(outgoing)
+    assert "[1 photo jointe]" in words(reply("fr", photos=photos[:1]))
+    assert raw_headers(outgoing) == REPLY_HEADERS
+
+
+# --- refused
+
+
+def test_a_refusal_shows_the_place_and_the_way_out() -> None:
+    """The whole text, as a person reads it."""
+    outgoing = refused(corrected="To: 06 39 98 12 34\n\nHello\n##\n")
+    assert words(outgoing) == (
+        "Your SMS was not sent. Nothing was charged.\n"
+        "\n"
+        "Line 2 of your message was not understood:\n"
+        "\n"
+        "   1 | From: ACME\n"
+        "   2 | Tel: 06 39 98 12 34\n"
+        "     | ^^^ There is no field “Tel”. Did you mean “To”?\n"
+        "   3 |\n"
+        "   4 | Your appointment is on Tuesday at 14:30.\n"
+        "\n"
+        "Corrected message, ready to send:\n"
+        "\n"
+        "   To: 06 39 98 12 34\n"
+        "\n"
+        "   Hello\n"
+        "   ##\n"
+        "\n"
+        "Open the corrected message, filled in:\n"
+        "mailto:sms@sms.acme.example?subject=Rendez-vous%20du%2012%20mai"
+        "&body=To%3A%2006%2039%2098%2012%2034%0D%0A%0D%0AHello%0D%0A%23%23\n"
+        "\n"
+        "Easier: write to 33639981234@sms.acme.example and the whole message is the SMS.\n"
+        "\n"
+        "Reason: template.unknown_field\n"
+    )
+
+
+def test_a_notice_is_answered_by_no_machine() -> None:
+    """The null sender and RFC 3834; a reply goes to the template mailbox."""
+    outgoing = refused()
+    mail = read(outgoing)
+    assert raw_headers(outgoing) == [
+        *("From", "To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted"),
+        *("X-Auto-Response-Suppress", "List-Id", "X-Mail2SMS-Message", "X-Mail2SMS-Reason"),
+        *("MIME-Version", "Content-Type"),
+    ]
+    assert outgoing.envelope_from == ""
+    assert mail["From"].addresses[0].addr_spec == "sms@sms.acme.example"
+    assert mail["Subject"] == "SMS not sent: Rendez-vous du 12 mai"
+    assert mail["Message-ID"] == outgoing.message_id == "<refused.m-1@sms.acme.example>"
+    assert mail["In-Reply-To"] == mail["References"] == "<a@acme.example>"
+    assert mail["Auto-Submitted"] == "auto-replied"
+    assert mail["X-Mail2SMS-Reason"] == "template.unknown_field"
+    assert "In-Reply-To" not in raw_headers(refused(origin=None))
+
+
+def test_the_link_opens_exactly_the_corrected_mail() -> None:
+    """RFC 6068: percent-encoded UTF-8, lines end with CR LF; the same in text and HTML."""
+    link = re.search(r"^mailto:\S+$", words(refused()), re.MULTILINE)
+    assert link is not None
+    url = urlsplit(link[0])
+    assert unquote(url.path) == "sms@sms.acme.example"
+    assert parse_qs(url.query) == {
+        "subject": ["Rendez-vous du 12 mai"],
+        "body": [CORRECTED.strip("\n").replace("\n", "\r\n")],
+    }
+    assert f'href="{link[0].replace("&", "&amp;")}"' in words(refused(), "html")
+
+
+@pytest.mark.parametrize(("size", "has_link"), [(100, True), (5000, False)])
+def test_a_link_that_would_be_cut_is_left_out(size: int, has_link: bool) -> None:
+    """Windows hands a mail program about 2,000 characters; the corrected text is still shown."""
+    outgoing = refused(corrected="x" * size)
+    assert ("mailto:sms@" in words(outgoing)) is has_link
+    assert "x" * size in words(outgoing)
+
+
+def test_all_problems_are_shown_at_once() -> None:
+    """Those without a place in words, those with one under their line; in HTML also for a screen reader."""
+    example = {"example": "2026-05-12 14:30"}
+    problems = (
+        UNKNOWN_FIELD,
+        Problem(reason="template.bad_time", value="14:30", line=4, column=35, width=5, facts=example),
+        Problem(reason="text.too_long", facts={"parts": "6", "limit": "4", "more": "2"}),
+    )
+    outgoing = refused(problems=problems, corrected="", simple_address="")
+    assert words(outgoing) == (
+        "Your SMS was not sent. Nothing was charged.\n"
+        "\n"
+        "The text is too long: it needs 6 SMS, and at most 4 are allowed. Shorten it, or send it in two messages.\n"
+        "\n"
+        "2 places in your message were not understood:\n"
+        "\n"
+        "   1 | From: ACME\n"
+        "   2 | Tel: 06 39 98 12 34\n"
+        "     | ^^^ There is no field “Tel”. Did you mean “To”?\n"
+        "   3 |\n"
+        "   4 | Your appointment is on Tuesday at 14:30.\n"
+        "     |                                   ^^^^^\n"
+        "     | “14:30” is not a time. Write it like 2026-05-12 14:30.\n"
+        "   5 | Marie\n"
+        "\n"
+        "And 2 more.\n"
+        "\n"
+        "Reason: template.unknown_field, template.bad_time, text.too_long\n"
+    )
+    label = re.search(r'<pre dir="auto" role="img" aria-label="([^"]*)"', words(outgoing, "html"))
+    assert label is not None
+    assert " ".join(label[1].split()) == (
+        "Line 2: There is no field “Tel”. Did you mean “To”? "
+        "Line 4: “14:30” is not a time. Write it like 2026-05-12 14:30."
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "under"),
+    [
+        ("ab", 1, "^"),
+        ("a\tb", 3, "  ^"),
+        ("日本x", 3, "    ^"),  # wide characters take two columns
+        ("ab", 99, "  ^"),  # beyond the end
+        ("x" * 300, 200, " " * 20 + "^"),  # a long line is cut around the fault
+        ("", 1, "^"),
+    ],
+)
+def test_the_caret_stands_under_the_fault(line: str, column: int, under: str) -> None:
+    """Whatever the line holds."""
+    problem = Problem(reason="template.past_time", value="x", line=1, column=column)
+    text = words(refused(problems=(problem,), source=(line,), corrected=""))
+    assert f"     | {under} “x” is in the past." in text
+    assert max(map(len, text.split("\n"))) < 120
+
+
+def test_only_the_lines_around_a_fault_are_shown() -> None:
+    """Nobody wants their mail of 500 lines back."""
+    source = tuple(f"line {n}" for n in range(1, 501))
+    places = (3, 400, 400, 999)
+    problems = tuple(Problem(reason="template.past_time", value="x", line=n, column=1) for n in places)
+    text = words(refused(problems=problems, source=source, corrected=""))
+    shown = re.findall(r"^ *(\d+|…) \|", text, re.MULTILINE)
+    assert shown == ["1", "2", "3", "4", "5", "…", "398", "399", "400", "401", "402"]
+    assert text.count("is in the past") == 4  # the one beyond the end in words
+
+
+# --- undelivered
+
+
+def test_what_was_not_delivered_says_why_what_to_do_and_what_it_cost() -> None:
+    """Cause, action, money, then the facts for support."""
+    outgoing = undelivered("fr", name="Client Durand")
+    mail = read(outgoing)
+    assert mail["Subject"] == "SMS non remis à +33 6 39 98 12 34"
+    assert (mail["X-Mail2SMS-Reason"], mail["Auto-Submitted"]) == ("carrier.unknown_number", "auto-replied")
+    assert (mail["Reply-To"], outgoing.envelope_from) == (REPLY_ADDRESS, "")
+    assert words(outgoing) == (
+        "Le numéro n’existe pas ou n’est plus en service. Vérifiez le numéro auprès de la personne.\n"
+        "\n"
+        "Nous ne réessaierons pas. Rien n’a été facturé.\n"
+        "\n"
+        "  À              +33 6 39 98 12 34 (Client Durand)\n"
+        "  Accepté        mardi 12 mai à 9 h 41\n"
+        "  Dernier essai  mardi 12 mai à 9 h 42\n"
+        '  Opérateur      ovh 27 "unknown subscriber"\n'
+        "\n"
+        "Votre texte :\n"
+        "\n"
+        "   Bonjour,\n"
+        "   votre rendez-vous\n"
+        "\n"
+        "Motif : carrier.unknown_number\n"
+    )
+
+
+def test_what_nobody_knows_is_said_as_such() -> None:
+    """It may have arrived: we do not send it again by ourselves."""
+    outgoing = undelivered(status=Status.UNKNOWN, reason="carrier.unknown", charged="maybe")
+    assert read(outgoing)["Subject"] == "Did your SMS to +33 6 39 98 12 34 arrive?"
+    assert "we do not know whether the SMS arrived" in words(outgoing)
+    assert "We will not send it again, so that nobody gets it twice. It may have been charged." in words(
+        outgoing
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "fr-CH", "it"])
+@pytest.mark.parametrize("charged", ["no", "maybe", "yes"])
+@pytest.mark.parametrize("will_retry", [True, False])
+@pytest.mark.parametrize("status", [Status.EXPIRED, Status.UNKNOWN])
+def test_every_variant_renders(language: str, charged: str, will_retry: bool, status: Status) -> None:
+    """In every language, with every word of the text in the HTML part too."""
+    outgoing = undelivered(language, charged=charged, will_retry=will_retry, status=status)
+    html = re.sub(r"<[^>]*>", " ", words(outgoing, "html"))
+    for word in words(outgoing).split():
+        assert word.replace('"', "&#34;").rstrip(":") in html
+
+
+# --- safety
+
+
+HOSTILE = [
+    "=?utf-8?q?a=0ABcc:_x?=",
+    "a\r\nBcc: x@evil.example",
+    "a\nBcc: x\r\n\r\n<html>",
+    "a\u2028Bcc: x",
+    "a\x85Bcc: x",
+    "\x00\x0b\x0c",
+    "\u202egnp.exe",
+    "=\x00?utf-8?b?QQ==?=",
+    "=?=?=?",
+    '" <evil@evil.example>, "',
+    "\ud800",
+    "é" * 5000,
+    "x" * 5000,
+    "x " * 2500,
+    "\\",
+    '"',
+    "--=_a",
+    ".\r\n.\r\n",
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_hostile_text_is_only_a_text(hostile: str) -> None:
+    """As an SMS, a name, a subject, a message id, a thread index, a carrier's words."""
+    origin = Origin(
+        source="smtp", message_id=hostile, subject=hostile, references=(hostile,), thread_index=hostile
+    )
+    problem = Problem(reason="template.bad_time", value=hostile, hint=hostile, line=1, column=1)
+    mails = [
+        reply(text=hostile, name=hostile, origin=origin),
+        refused(source=(hostile,), corrected=hostile, origin=origin, problems=(problem,)),
+        undelivered(text=hostile, name=hostile, code=hostile, detail=hostile, origin=origin),
+    ]
+    assert raw_headers(mails[0]) == REPLY_HEADERS
+    for outgoing in mails:
+        mail = read(outgoing)
+        assert mail["Bcc"] is None
+        assert mail.keys() == raw_headers(outgoing)
+        assert [part.get_content_type() for part in mail.walk()] == [
+            "multipart/alternative",
+            "text/plain",
+            "text/html",
+        ]
+        assert outgoing.content.isascii()
+        assert max(map(len, outgoing.content.split(b"\r\n"))) <= 998
+        assert b"\n" not in outgoing.content.replace(b"\r\n", b"")
+        assert len(mail["From"].addresses) == 1
+        assert mail["From"].addresses[0].domain == "sms.acme.example"
+
+
+ANY = st.text(st.characters(), max_size=80) | st.sampled_from(HOSTILE)
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(ANY, ANY, ANY)
+def test_no_text_adds_a_header(text: str, name: str, subject: str) -> None:
+    """Any SMS, any name, any subject: exactly our headers, and the text comes out as it went in."""
+    outgoing = reply(text=text, name=name, origin=Origin(source="smtp", subject=subject))
+    mail = read(outgoing)
+    assert raw_headers(outgoing) == REPLY_HEADERS
+    assert mail.keys() == REPLY_HEADERS
+    assert words(outgoing).startswith(wire.clean_text(text))
+    sender = mail["From"].addresses
+    assert [one.addr_spec for one in sender] == ["33639981234@sms.acme.example"]
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(ANY)
+def test_a_header_says_what_was_meant(text: str) -> None:
+    """Folding and encoded words decode to the cleaned text, whatever it is; lines keep to RFC 2047."""
+    value = wire.unstructured("Subject", text)
+    assert value.isascii()
+    decoded = email.message_from_string(f"Subject: {value}\n\n", policy=email.policy.default)["Subject"]
+    assert decoded == wire.clean_header(text)
+    if "=?" in value:
+        assert max(map(len, f"Subject: {value}".split("\r\n"))) <= 76
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("a\r\n\tb", "a b"),
+        ("e\u0301", "é"),
+        ("a\u202eb\u200fc\u2066d\ufeff", "abcd"),
+        ("a\x00b\x7fc\x9fd", "abcd"),
+        ("a\u2028b", "a b"),
+        ("=?utf-8?q?x?=", "= ?utf-8?q?x?="),
+        ("=\x00?x", "= ?x"),
+        ("x" * 300, "x" * 200),
+        ("  x  ", "x"),
+        ("👍\U0001f3fd family: 👨\u200d👩\u200d👧", "👍\U0001f3fd family: 👨\u200d👩\u200d👧"),
+    ],
+)
+def test_a_clean_header(text: str, clean: str) -> None:
+    """threats: one line, nothing unseen, no encoded word, bounded; joined emoji stay joined."""
+    assert wire.clean_header(text) == clean
+
+
+def test_a_header_that_went_wrong_is_replaced() -> None:
+    """The last line of defence: our own output is read again."""
+    headers = [("From", "<a@b>"), ("Subject", "x\r\nBcc: y")]
+    content = wire.write(headers, {"Subject": "SMS"}, "text", "<p>text</p>")
+    mail = email.message_from_bytes(content, policy=email.policy.default)
+    assert mail.keys() == ["From", "Subject", "MIME-Version", "Content-Type"]
+    assert mail["Subject"] == "SMS"
+    with pytest.raises(DeliveryFailed) as e:
+        wire.write([("From", "<a@b>\r\n\r\nbody")], {"Subject": "SMS"}, "text", "")
+    assert e.value.is_final
+
+
+@pytest.mark.parametrize(
+    "address", ["", "x", "a b@c", "a@b\r\nBcc: c", "é@acme.example", '"a"@b', "a@b, c@d", "<a@b>", "a@b>"]
+)
+def test_an_address_that_is_none_is_final(address: str) -> None:
+    """Nobody can be written to there."""
+    with pytest.raises(DeliveryFailed) as e:
+        wire.mailbox("To", "", address)
+    assert e.value.is_final

@@ -1,0 +1,225 @@
+"""Whatever is wrong with an option, or between options, is named with its place and the way out, all at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config_cases import found, whole
+
+# fmt: off
+FIELDS: list[tuple[str, list[str]]] = [
+    ("domian: x.example", ['1:1 unknown option "domian" -> did you mean "domain"?']),
+    ("listen:\n  smtp:\n    adress: 127.0.0.1:25\n    requre_auth: yes",
+     ['2:3 missing option "listen.smtp.address"',
+     '3:5 unknown option "listen.smtp.adress" -> did you mean "address"?',
+     '4:5 unknown option "listen.smtp.requre_auth"']),
+    ('senders: [{form: "*@acme.example", network: 127.0.0.1}]',
+     ['1:11 missing option "senders.from"',
+     '1:12 unknown option "senders.form" -> did you mean "from"?']),
+    ("carriers: {sim: {type: simulated, delya: 1s}}",
+     ['1:35 unknown option "carriers.sim.delya" -> did you mean "delay"?']),
+    ("carriers: {sim: {type: simulated, delay: 1}}",
+     ['1:42 expected a duration such as 30s, 15m, 12h or 90d, got "1" -> add a unit']),
+    ("carriers: {sim: {type: simulatd}}", ['1:24 unknown carrier type "simulatd" -> one of: ']),
+    ("carriers: {sim: {type: _base}}", ['1:24 unknown carrier type "_base" -> one of: ']),
+    ('carriers: {sim: {type: "../x"}}', ['1:24 unknown carrier type "../x" -> one of: ']),
+    ("carriers: {sim: simulated}", ["1:17 expected a section -> such as {type: simulated}"]),
+    ("carriers: {sim: {delay: 1s}}", ['1:12 missing option "carriers.sim.type"']),
+    ('carriers: {"a/b": {type: simulated}}',
+     ['1:12 "a/b" cannot be a name here -> small letters, digits, dots, - and _']),
+    ("countries: [FR, NO, UK]", ['1:21 "UK" is not a two-letter country code -> write GB']),
+    ("countries: fr", ['1:12 "fr" is not a two-letter country code -> write FR']),
+    ("countries: [~]", ['1:13 "~" is not a two-letter country code -> such as FR']),
+    ("country: France", ['1:10 "France" is not a two-letter country code -> such as FR']),
+    ("validity: 90", ['1:11 expected a duration such as 30s, 15m, 12h or 90d, got "90" -> add a unit']),
+    ("limits: {size: 5}", ['1:16 expected a size such as 500kB or 10MB, got "5" -> add a unit']),
+    ("limits: {per_ip: ten}", ['1:18 expected a whole number, got "ten"']),
+    ("limits: {per_ip: 0}", ["1:18 expected a number from 1 to 100000, got 0"]),
+    ("limits: {per_ip: [1]}", ["1:18 expected a whole number, got a list"]),
+    ("limits: 5", ['1:9 expected a section, got "5"']),
+    ("routes: any", ['1:9 expected a list, got "any"']),
+    ("users: {a@acme.example: {name: {x: y}}}", ["1:32 expected one text, not a list or a section"]),
+    ("max_parts: 256", ["1:12 expected a number from 1 to 255, got 256"]),
+    ("mode: Live", ['1:7 expected simulate, trial or live, got "Live" -> did you mean "live"?']),
+    ("language: fre", ['1:11 expected en or fr, got "fre" -> did you mean "fr"?']),
+    ("timezone: Paris", ['1:11 "Paris" is not a time zone -> such as Europe/Paris']),
+    ("domain: localhost", ['1:9 "localhost" is not a domain name -> such as sms.acme.example']),
+    ("database: sqlite:///mail2sms.db",
+     ["1:11 the path of the SQLite database must be absolute -> four slashes: "
+     "sqlite:////var/lib/mail2sms/mail2sms.db"]),
+    ("database: mysql://db/x",
+     ["1:11 expected the URL of a SQLite or PostgreSQL database -> "
+     "sqlite:////var/lib/mail2sms/mail2sms.db or postgresql://mail2sms@host/mail2sms"]),
+    ("users: {a@acme.example: {number: 04 39 98 12}}",
+     ['1:34 "04 39 98 12" is no phone number in FR -> it has 8 digits; a mobile number there has 10']),
+    ("users: {marie: {}}", ['1:9 "marie" is not an email address -> such as marie@acme.example']),
+    ("users: {a@acme.example: {password: hunter2}}",
+     ['1:36 a user\'s password stands here as its argon2id hash -> a text that starts with '
+     '"$argon2id$"']),
+    ('teams: {"112": {}}', ['1:9 "112" would be read as a phone number -> a team\'s name has a letter']),
+    ("teams: {x: {phones: [01 23 45 67 89]}}", ['1:22 "01 23 45 67 89" is no mobile number in FR']),
+    ("sender_ids: {default: ACME Holding}",
+     ['1:23 "ACME Holding" has 12 characters; a sender name has at most 11 -> did you mean "ACME '
+     'Holdin"?']),
+    ("sender_ids: {UK: ACME}", ['1:14 "UK" is not a two-letter country code -> write GB']),
+    ('sender_ids: {FR: "A/B"}',
+     ['1:18 "A/B" cannot be a sender: phones may not show / -> did you mean "AB"?']),
+    ('routes: [{to: "33", via: sim}]', ['1:15 expected a prefix such as "+338", got "33"']),
+    ("routes: [{via: sim}]", ['1:10 missing option "routes.to"']),
+    ("template: strct", ['1:11 expected strict, simple, subject or the path of a file, got "strct"']),
+    ("tls: {certificate: c.pem, key: /k.pem}", ['1:20 expected a path that starts with "/", got "c.pem"']),
+    ("senders: [{from: acme.example, network: 127.0.0.1}]",
+     ['1:18 expected an address or "*@" and a domain, got "acme.example" -> such as "*@acme.example"']),
+    ('senders: [{from: "*", network: 10.1.0.300}]',
+     ['1:32 expected an IP address or network, got "10.1.0.300" -> such as 10.1.0.0/24']),
+    ("relay: {smarthost: {address: 127.0.0.1}}",
+     ['1:30 expected host:port, got "127.0.0.1" -> for example 127.0.0.1:2525']),
+    ('relay: {smarthost: {address: "127.0.0.1:25", login: sms}}',
+     ["1:20 login and password belong together"]),
+    ('relay: {smarthost: {address: "h:25", login: a, password: "env:P", tls: off}}',
+     ["1:20 a password needs tls: starttls or on"]),
+    ("relay: {hooks: [{on: replies, url: ftp://x, format: fax}]}",
+     ['1:22 expected reply or failed, got "replies" -> did you mean "reply"?',
+     "1:36 expected a URL that starts with https:// or http://",
+     '1:53 unknown hook format "fax" -> one of: ']),
+    ("api: {keys: [{name: a, key: 0123456789-0123456789-0, may: [red]}]}",
+     ["1:29 an API key has at least 24 characters; this one has 23",
+     '1:60 expected read or send, got "red" -> did you mean "read"?']),
+]
+NOT_YET: list[tuple[str, list[str]]] = [
+    ("quotas: {user: 500/day}", ['1:1 "quotas" is not yet supported']),
+    ("devices: {}", ['1:1 "devices" is not yet supported']),
+    ('quiet_hours: {FR: "21:00-08:00"}', ['1:1 "quiet_hours" is not yet supported']),
+    ("opt_out: {words: [STOP]}", ['1:1 "opt_out" is not yet supported']),
+    ("reply_pages: {expires: 14d}", ['1:1 "reply_pages" is not yet supported']),
+    ("retention: {text: 90d}", ['1:1 "retention" is not yet supported']),
+    ("portal: {}", ['1:1 "portal" is not yet supported']),
+    ("listen:\n  smtp: {address: 127.0.0.1:25}\n  lmtp: {address: 127.0.0.1:2424}",
+     ['3:3 "listen.lmtp" is not yet supported']),
+    ("listen:\n  smtp: {address: 127.0.0.1:25}\n  devices: {address: 127.0.0.1:2424}",
+     ['3:3 "listen.devices" is not yet supported']),
+    ("listen: {smtp: {address: 127.0.0.1:25, tls: legacy}}", ['1:45 "listen.smtp.tls: legacy" is not']),
+    ("users: {a@acme.example: {quota: 9/day}}", ['1:26 "users.a@acme.example.quota" is not yet supported']),
+    ("language: de", ['1:11 "language: de" is not yet supported']),
+    ("routes: [{to: any, via: cheapest}]", ['1:25 "routes.via: cheapest" is not yet supported']),
+    ('senders: [{from: "*@a.example", network: 127.0.0.1, proof: [dkim]}]',
+     ['1:61 "senders.proof: dkim" is not yet supported']),
+]
+TOGETHER: list[tuple[str, list[str]]] = [
+    ("routes: [{to: any, via: sin}]", ['1:25 there is no carrier "sin" -> did you mean "sim"?']),
+    ("routes: [{to: any, via: [sim, ovh]}]", ['1:31 there is no carrier "ovh"']),
+    ("routes: [{to: any}]", ['1:10 a route has either "via" or "refuse"']),
+    ("routes: [{to: any, via: sim, refuse: no}]", ['1:10 a route has either "via" or "refuse"']),
+    ("routes: []", ["1:1 no routes: nothing could be sent -> [{to: any, via: [...]}]"]),
+    ("carriers: {}\nroutes: [{to: any, refuse: not yet}]",
+     ["1:1 no carriers: nothing could be sent -> {sim: {type: simulated}}"]),
+    ("users: {p@a.example: {teams: [oncal]}}\nteams: {oncall: {}}",
+     ['1:31 there is no team "oncal" -> did you mean "oncall"?']),
+    ("teams: {oncall: {members: [mari@acme.example, MARIE@acme.example]}}",
+     ['1:28 there is no user "mari@acme.example" -> did you mean "marie@acme.example"?']),
+    ("users:\n  Paul@acme.example: {}\n  paul@acme.example: {}",
+     ['3:3 "paul@acme.example" is the same address as "Paul@acme.example" on line 2 -> capitals '
+     "make no difference"]),
+    ("teams: {sms: {}}",
+     ['1:9 "sms" is the template_mailbox: no team can have that name -> rename the team or '
+     "template_mailbox"]),
+    ("senders: []",
+     ['1:1 no senders: nothing would be accepted -> [{from: "*@acme.example", network: 127.0.0.1}]']),
+    ('senders: [{from: "*"}]',
+     ["1:11 anyone could send paid SMS: a rule for everybody needs a proof -> add network: or "
+     "proof: login"]),
+    ('senders:\n- from: "*@acme.example"',
+     ["2:3 a From address proves nothing: anyone can write one -> add network: or proof: login"]),
+    ('senders: [{from: "*", network: 0.0.0.0/0}]',
+     ["1:32 0.0.0.0/0 is the whole internet: that proves nothing"]),
+    ('senders: [{from: "*", network: [127.0.0.1, "::/0"]}]',
+     ["1:44 ::/0 is the whole internet: that proves nothing"]),
+    ('senders: [{from: "*", proof: login}]',
+     ['1:30 nobody can log in: no listener has login and tls -> add listen.submission: {address: '
+     '"0.0.0.0:587"}']),
+    ("listen:\n  smtp: {address: 0.0.0.0:25, login: optional}",
+     ['2:38 "login: optional" without tls sends passwords in clear over the network -> tls: required']),
+    ("listen: {smtp: {address: 127.0.0.1:25, login: required}}", []),
+    ("listen:\n  smtp: {address: 0.0.0.0:25, tls: offered}",
+     ['2:36 "tls: offered" needs a certificate -> add tls: {certificate: ..., key: ...}']),
+    ("listen:\n  submission: {address: 0.0.0.0:587}",
+     ['2:3 "tls: required" needs a certificate -> add tls: {certificate: ..., key: ...}']),
+    ("listen: {smtp: {address: 127.0.0.1:25}, web: {address: 127.0.0.1:25, url: http://x}}",
+     ["1:56 listen.smtp has this address already"]),
+    ("mode: live",
+     ['7:24 "mode: live" with a simulated carrier: its messages would reach no phone -> mode: '
+     "simulate, or remove the carrier"]),
+    ("limits: {size: 20MB, bytes_in_flight: 10MB}",
+     ["1:1 one mail of limits.size would not fit into limits.bytes_in_flight"]),
+    ("api:\n  keys:\n  - {name: a, key: 0123456789-0123456789-0123456789, may: read}\n  - {name: "
+    "a, key: 0123456789-0123456789-0123456789, may: [read, send]}",
+     ['4:12 another key is named "a"',
+     '4:20 this is the key of "a" too -> give each its own']),
+]
+WARNINGS: list[tuple[str, list[str]]] = [
+    ("relay: {}", ["1:8 no smarthost: replies and refusals reach nobody by email"]),
+    ("listen: {}", ["1:9 no listener takes mail"]),
+    ('senders: [{from: "*@a.example", proof: login}]\nlisten: {submission: {address: '
+    "127.0.0.1:587}}\ntls: {certificate: /a/cert.pem, key: /a/key.pem}",
+     ["1:40 nobody can log in: no user has a password"]),
+    ("listen: {smtp: {address: 127.0.0.1:25}, web: {address: 0.0.0.0:80, url: "
+    "http://sms.acme.example}}",
+     ["1:73 keys and texts travel in clear over the network"]),
+    ('relay: {smarthost: {address: "h:25", login: a, password: b}}', ["1:58 a secret stands in this file"]),
+    ("database: postgresql://mail2sms:pw@db/mail2sms", ["1:11 a secret stands in this file"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("snippet", "told"), FIELDS)
+def test_an_option_that_cannot_be_read_is_named_with_its_place(snippet: str, told: list[str]) -> None:
+    """With what was expected and, where it can be guessed, what was meant."""
+    assert found(whole(snippet)) == told
+
+
+def test_missing_sections_come_with_an_example() -> None:
+    """An option that stands nowhere has no place; what to write is said instead."""
+    told = found("language: fr\n")
+    names = ("domain", "country", "mode", "database", "senders", "countries", "carriers", "routes")
+    assert [line.partition(" -> ")[0] for line in told] == [f'0:0 missing option "{name}"' for name in names]
+    assert all(" -> " in line for line in told)
+
+
+@pytest.mark.parametrize(("snippet", "told"), NOT_YET)
+def test_what_is_planned_is_refused_by_name(snippet: str, told: list[str]) -> None:
+    """An option of the draft that does nothing yet is never silently ignored."""
+    assert found(whole(snippet)) == told
+
+
+@pytest.mark.parametrize(("snippet", "told"), TOGETHER)
+def test_options_that_do_not_go_together_are_errors(snippet: str, told: list[str]) -> None:
+    """A name must exist, and what would cost money or leak a password is refused."""
+    assert found(whole(snippet)) == told
+
+
+@pytest.mark.parametrize(("snippet", "told"), WARNINGS)
+def test_what_is_allowed_and_probably_not_meant_is_a_warning(snippet: str, told: list[str]) -> None:
+    """The daemon starts; whoever reads the check knows."""
+    assert found(whole(snippet)) == []
+    assert found(whole(snippet), "warning") == told
+
+
+def test_example_numbers_are_warned_of_where_sms_are_real() -> None:
+    """A number of fiction in live mode was copied from the documentation."""
+    text = whole("mode: live\nteams: {t: {number: +33639980100, phones: [+33639980200]}}")
+    said = "this is an example number: no phone has it -> refused in mode: live"
+    assert found(text, "warning") == [f"2:21 {said}", f"2:44 {said}", f"7:58 {said}"]
+    assert found(text.replace("live", "trial"), "warning") == []
+
+
+def test_faults_of_one_section_do_not_hide_those_of_another() -> None:
+    """One look at the report is enough to put the file right."""
+    text = whole(
+        "validity: 2\n"
+        "quotas: {user: 5/day}\n"
+        "routes: [{to: any, via: ovh}]\n"
+        "limits: {size: 1MB, szie: 2MB, bytes_in_flight: 1kB}\n"
+        "teams: {x: {members: nobody@acme.example}}\n"
+        "language:\n"
+    )
+    assert [line.partition(":")[0] for line in found(text)] == ["1", "2", "3", "4", "4", "5", "6"]

@@ -1,0 +1,169 @@
+"""The loop out, with the simulated carrier and with carriers that misbehave in ways it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from mail2sms.accept import now_ms
+from mail2sms.carriers._base import Carrier
+from mail2sms.carriers.simulated import Options, Simulated, build
+from mail2sms.dispatch import Dispatch
+from mail2sms.errors import Refused, Unavailable, Uncertain
+from mail2sms.inbound import Inbound
+from mail2sms.model import Part, Taken
+from mail2sms.store import MessageView, Store, views
+from tests.fakes import ACCOUNT, bundle
+
+HOUR = 3_600_000
+
+
+class Scripted(Carrier):
+    """Answers as told, in order, and remembers what it was given."""
+
+    def __init__(self, name: str, *answers: object, splits: bool = True) -> None:
+        super().__init__(name)
+        self.answers = list(answers)
+        self.splits = splits
+        self.parts: list[Part] = []
+
+    async def send(self, part: Part) -> Taken:
+        """Raise or return the next answer."""
+        self.parts.append(part)
+        answer = self.answers.pop(0) if self.answers else Taken(carrier_message_id=part.attempt_id)
+        if isinstance(answer, BaseException):
+            raise answer
+        assert isinstance(answer, Taken)
+        return answer
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store."""
+    opened = await Store.open(f"sqlite:///{tmp_path}/x.db")
+    yield opened
+    await opened.close()
+
+
+async def until(store: Store, *statuses: str, id_: str = "m-1") -> MessageView:
+    """Wait until a message has one of these statuses."""
+    async with asyncio.timeout(10):
+        while True:
+            view = await store.read(views.read_one, ACCOUNT, id_)
+            if view is not None and view.status in statuses:
+                return view
+            await asyncio.sleep(0.01)
+
+
+async def dispatching(
+    store: Store, carriers: list[Carrier], look: Callable[[], Awaitable[MessageView]], **changes: object
+) -> MessageView:
+    """Queue a message, dispatch until `look` is content, and stop."""
+    now = now_ms()
+    times = {"created_at": now, "due_at": now, "expires_at": now + HOUR}
+    await store.put(bundle(**{**times, **changes}))  # type: ignore[arg-type]
+    inbound = Inbound(store, ACCOUNT, {}, "", HOUR)
+    for carrier in carriers:
+        await carrier.start(inbound.record)
+    dispatch = Dispatch(store, {c.name: c for c in carriers}, "node", "hold")
+    running = asyncio.create_task(dispatch.run())
+    try:
+        return await look()
+    finally:
+        dispatch.stop()
+        await asyncio.wait_for(running, 10)
+        for carrier in carriers:
+            await carrier.stop()
+
+
+def simulated(folder: Path) -> list[Carrier]:
+    """Return two simulated carriers with quick phones."""
+    options = Options(type="simulated", delay=10)
+    return [build("sim-a", options, folder), build("sim-b", options, folder)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "carrier", "shown"),
+    [
+        ("1234", "delivered", "sim-a", 1),
+        ("0404", "undeliverable", "sim-a", 0),
+        ("0503", "delivered", "sim-b", 1),
+        ("0429", "delivered", "sim-a", 1),
+        ("0408", "enroute", "sim-a", 1),
+        ("0000", "unknown", "sim-a", 1),
+        ("7867", "delivered", "sim-a", 1),
+    ],
+)
+async def test_numbers_that_misbehave(
+    store: Store, tmp_path: Path, ending: str, status: str, carrier: str, shown: int
+) -> None:
+    """By their last four digits."""
+    carriers = simulated(tmp_path)
+    phone = f"+3363998{ending}"
+    view = await dispatching(store, carriers, lambda: until(store, status), msisdn=phone)
+    assert view.carrier == carrier
+    assert isinstance(carriers[0], Simulated)
+    assert len(carriers[0].phones.shown(phone)) == shown
+
+
+async def test_phones_survive_and_owed_reports_come_after_a_restart(store: Store, tmp_path: Path) -> None:
+    """The daemon dies before the phone reports; the next one hears of it."""
+    slow = [build("sim-a", Options(type="simulated", delay=60_000), tmp_path)]
+    await dispatching(store, list(slow), lambda: until(store, "enroute"))
+    again = build("sim-a", Options(type="simulated", delay=1), tmp_path)
+    await again.start(Inbound(store, ACCOUNT, {}, "", HOUR).record)
+    view = await until(store, "delivered")
+    await again.stop()
+    assert [line["text"] for line in again.phones.shown(view.to)] == ["Bonjour"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "attempts"),
+    [
+        (Refused("27", "no such number"), "rejected", 1),
+        (Uncertain("closed"), "unknown", 1),
+        (RuntimeError("a bug in a carrier's module"), "unknown", 1),
+        (Unavailable("503"), "enroute", 2),
+    ],
+)
+async def test_the_three_kinds_of_failure(store: Store, answer: Exception, status: str, attempts: int) -> None:
+    """Refused is final, doubt is kept, trouble goes to the next carrier."""
+    carriers: list[Carrier] = [Scripted("sim-a", answer), Scripted("sim-b")]
+    view = await dispatching(store, carriers, lambda: until(store, status))
+    assert view.attempts == attempts
+
+
+async def test_a_segmenting_carrier_gets_parts_and_only_the_missing_ones_again(store: Store) -> None:
+    """Same reference, same carrier; what was taken is not sent again."""
+    taken = Taken(carrier_message_id="x-1")
+    carrier = Scripted("sim-a", taken, Unavailable("500", retry_after_s=0.01), splits=False)
+    text = "a" * 200
+    await dispatching(store, [carrier], lambda: until(store, "enroute"), text=text, segments=2, route=("sim-a",))
+    assert [(p.index, p.count, p.attempt) for p in carrier.parts] == [(0, 2, 1), (1, 2, 1), (1, 2, 2)]
+    assert len({p.reference for p in carrier.parts}) == 1
+
+
+async def test_a_carrier_that_stands_still_keeps_nobody_else_waiting(store: Store) -> None:
+    """One lane per carrier."""
+
+    class Standing(Scripted):
+        async def send(self, part: Part) -> Taken:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    standing, moving = Standing("sim-a"), Scripted("sim-b")
+    standing.window = 1
+    now = now_ms()
+    for number in range(5):
+        await store.put(bundle(f"m-a{number}", created_at=now, due_at=now, expires_at=now + HOUR))
+    await store.put(bundle("m-b", created_at=now, due_at=now, expires_at=now + HOUR, route=("sim-b",)))
+    dispatch = Dispatch(store, {"sim-a": standing, "sim-b": moving}, "node", "hold")
+    running = asyncio.create_task(dispatch.run())
+    await until(store, "enroute", id_="m-b")
+    assert (await until(store, "queued", id_="m-a4")).attempts == 0
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

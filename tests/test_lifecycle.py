@@ -1,0 +1,115 @@
+"""How a message moves, as tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from mail2sms import lifecycle
+from mail2sms.errors import Refused, SendFailed, Unavailable, Uncertain
+from mail2sms.model import Status, Taken
+from tests.fakes import NOW, mt
+
+TAKEN = Taken(carrier_message_id="x")
+DOWN = Unavailable("503", "down")
+NO = Refused("27", "unknown")
+LOST = Uncertain("closed", "no answer")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "on_unknown", "status", "reason"),
+    [
+        ([TAKEN], "hold", Status.ENROUTE, ""),
+        ([TAKEN, TAKEN], "hold", Status.ENROUTE, ""),
+        ([DOWN], "hold", Status.QUEUED, "retry"),
+        ([NO], "hold", Status.REJECTED, "carrier.rejected"),
+        ([LOST], "hold", Status.UNKNOWN, "carrier.unknown"),
+        ([LOST], "resend", Status.QUEUED, "retry"),
+        ([TAKEN, LOST], "hold", Status.UNKNOWN, "carrier.unknown"),
+        ([DOWN, LOST], "hold", Status.UNKNOWN, "carrier.unknown"),
+        ([TAKEN, NO], "hold", Status.REJECTED, "carrier.rejected"),
+        ([TAKEN, DOWN], "hold", Status.QUEUED, "retry"),
+    ],
+)
+def test_an_attempt_ends(
+    outcomes: list[Taken | SendFailed], on_unknown: str, status: Status, reason: str
+) -> None:
+    """Doubt weighs most, then refusal, then trouble; only all taken is enroute."""
+    change = lifecycle.after_attempt(mt(attempts=1), outcomes, NOW, 0.5, on_unknown)
+    assert (change.status, change.reason) == (status, reason)
+
+
+def test_the_next_carrier_is_tried_at_once_and_the_first_again_later() -> None:
+    """A route of two: down, then the other now; both down, then a wait before the first."""
+    first = lifecycle.after_attempt(mt(attempts=1), [DOWN], NOW, 0.5, "hold")
+    assert (first.position, first.due_at) == (1, NOW)
+    second = lifecycle.after_attempt(mt(attempts=2, position=1), [DOWN], NOW, 0.5, "hold")
+    assert second.position == 0
+    assert second.due_at == NOW + lifecycle.backoff_ms(1, 0.5) > NOW
+
+
+def test_a_throttled_message_waits_as_long_as_the_carrier_says_and_stays_there() -> None:
+    """`retry_after_s` and `same_carrier` are obeyed."""
+    throttled = Unavailable("429", retry_after_s=7, same_carrier=True)
+    change = lifecycle.after_attempt(mt(attempts=1), [throttled], NOW, 0.5, "hold")
+    assert (change.position, change.due_at) == (0, NOW + 7000)
+
+
+def test_the_rest_of_a_message_stays_with_the_carrier_that_took_a_part() -> None:
+    """Parts that came by two carriers would never be joined on the phone."""
+    change = lifecycle.after_attempt(mt(attempts=1), [TAKEN, DOWN], NOW, 0.5, "hold")
+    assert change.position == 0
+
+
+@pytest.mark.parametrize(("left_ms", "status"), [(100_000, Status.QUEUED), (100, Status.EXPIRED)])
+def test_a_retry_that_would_come_too_late_is_given_up(left_ms: int, status: Status) -> None:
+    """The validity ends it."""
+    message = mt(attempts=2, position=1, expires_at=NOW + left_ms)
+    assert lifecycle.after_attempt(message, [DOWN], NOW, 0.5, "hold").status is status
+
+
+@pytest.mark.parametrize(
+    ("rounds", "low", "high"),
+    [(0, 2500, 5000), (1, 2500, 5000), (2, 5000, 10_000), (3, 10_000, 20_000), (50, 450_000, 900_000)],
+)
+def test_waits_double_are_capped_and_spread(rounds: int, low: int, high: int) -> None:
+    """Chance picks within the upper half."""
+    assert lifecycle.backoff_ms(rounds, 0.0) == low
+    assert low <= lifecycle.backoff_ms(rounds, 0.999) <= high
+
+
+@pytest.mark.parametrize(
+    ("current", "reported", "result"),
+    [
+        (Status.ENROUTE, Status.DELIVERED, Status.DELIVERED),
+        (Status.ENROUTE, Status.ENROUTE, None),
+        (Status.ENROUTE, Status.UNDELIVERABLE, Status.UNDELIVERABLE),
+        (Status.SENDING, Status.DELIVERED, Status.DELIVERED),
+        (Status.UNKNOWN, Status.DELIVERED, Status.DELIVERED),
+        (Status.UNKNOWN, Status.ENROUTE, Status.ENROUTE),
+        (Status.QUEUED, Status.DELIVERED, Status.DELIVERED),
+        (Status.EXPIRED, Status.DELIVERED, Status.DELIVERED),
+        (Status.EXPIRED, Status.REJECTED, None),
+        (Status.DELIVERED, Status.UNDELIVERABLE, None),
+        (Status.DELIVERED, Status.ENROUTE, None),
+        (Status.REJECTED, Status.DELIVERED, None),
+        (Status.CANCELLED, Status.DELIVERED, None),
+    ],
+)
+def test_a_report_only_moves_forward(current: Status, reported: Status, result: Status | None) -> None:
+    """Late correction is allowed from unknown and expired."""
+    assert lifecycle.after_report(current, [reported]) is result
+
+
+@pytest.mark.parametrize(
+    ("parts", "status"),
+    [
+        ([Status.DELIVERED, Status.DELIVERED], Status.DELIVERED),
+        ([Status.DELIVERED, Status.ENROUTE], Status.ENROUTE),
+        ([Status.DELIVERED, Status.UNDELIVERABLE], Status.UNDELIVERABLE),
+        ([Status.ENROUTE, Status.UNKNOWN], Status.UNKNOWN),
+        ([Status.DELIVERED, Status.QUEUED], Status.QUEUED),
+    ],
+)
+def test_a_message_is_as_far_as_its_parts(parts: list[Status], status: Status) -> None:
+    """Delivered when all are, failed when one is."""
+    assert lifecycle.fold(parts) is status

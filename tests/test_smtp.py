@@ -1,0 +1,930 @@
+"""The SMTP listener: what it answers, what it never passes on, and what strangers may have of it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import smtplib
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
+from mail2sms.intake.limits import Budget, Limits, neighbourhood
+from mail2sms.intake.listener import Listener, listen
+from mail2sms.intake.smtp_syntax import Collector, CommandRefused, Lines, read_mail_parameters, read_path
+from mail2sms.options import Endpoint
+
+HOST = "sms.acme.example"
+GREETING = f"220 {HOST} ESMTP mail2sms"
+BEGIN = b"MAIL FROM:<marie@acme.example>\r\nRCPT TO:<33639981234@sms.acme.example>\r\n"
+MAIL = b"From: marie@acme.example\r\nSubject: x\r\n\r\nBonjour\r\n"
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop] | None
+LOOPS: list[LoopFactory] = [None, uvloop.new_event_loop]
+
+
+class Desk:
+    """A handler that keeps what it gets. `replies` are given in turn, then 250."""
+
+    def __init__(self) -> None:
+        self.mails: list[Envelope] = []
+        self.asked: list[str] = []
+        self.replies: list[str | Exception] = []
+        self.gate: asyncio.Event | None = None
+        self.waiting = asyncio.Semaphore(0)
+
+    def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:
+        self.asked.append(address)
+        if address.startswith("later-"):
+            return self.rcpt_later(client, address.removeprefix("later-"))
+        if address.startswith("crash@"):
+            raise RuntimeError(address)
+        return "550 5.1.1 no such address" if address.startswith("no@") else None
+
+    async def rcpt_later(self, client: Client, address: str) -> str | None:
+        await asyncio.sleep(0)
+        verdict = self.rcpt(client, address)
+        assert verdict is None or isinstance(verdict, str)
+        return verdict
+
+    async def login(self, client: Client, name: str, password: str) -> bool:
+        if name == "crash":
+            raise RuntimeError(password)
+        return (name, password) in {("marie@acme.example", "tr0mpette"), ("paul@acme.example", "clé")}
+
+    async def mail(self, envelope: Envelope) -> str:
+        if self.gate is not None:
+            self.waiting.release()
+            await self.gate.wait()
+        self.mails.append(envelope)
+        reply = self.replies.pop(0) if self.replies else f"250 2.0.0 m-{len(self.mails)}"
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+class Caller:
+    """A client that says exactly what it is told to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def reply(self) -> str:
+        """Return the next whole reply, its lines joined by newlines; empty at the end of the connection."""
+        lines: list[str] = []
+        async with asyncio.timeout(10):
+            while not lines or lines[-1][3:4] == "-":
+                line = (await self.reader.readline()).decode()
+                if not line:
+                    break
+                lines.append(line.removesuffix("\r\n"))
+        return "\n".join(lines)
+
+    async def say(self, data: str | bytes) -> str:
+        """Send a command (text gets its CRLF, bytes go as they are) and return the reply."""
+        self.writer.write(data if isinstance(data, bytes) else data.encode() + b"\r\n")
+        return await self.reply()
+
+    async def replies(self, data: bytes) -> list[str]:
+        """Send bytes, and return all replies until the listener closes."""
+        self.writer.write(data)
+        found: list[str] = []
+        while reply := await self.reply():
+            found.append(reply)
+        return found
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Go on over TLS, as far as EHLO."""
+        await self.say("EHLO me")
+        assert await self.say("STARTTLS") == "220 2.0.0 ready to start TLS"
+        await self.writer.start_tls(context, server_hostname="localhost")
+        assert await self.say("MAIL FROM:<a@b.example>") == "503 5.5.1 EHLO first"
+
+    async def start_mail(self) -> None:
+        """Go as far as the 354."""
+        assert (await self.say("EHLO me")).endswith("250 ENHANCEDSTATUSCODES")
+        assert await self.say("MAIL FROM:<marie@acme.example>") == "250 2.1.0 OK"
+        assert await self.say("RCPT TO:<33639981234@sms.acme.example>") == "250 2.1.5 OK"
+        assert (await self.say("DATA")).startswith("354 ")
+
+
+class Place:
+    """A running listener and its clients."""
+
+    def __init__(self, listener: Listener, desk: Desk) -> None:
+        self.listener, self.desk = listener, desk
+        self.callers: list[Caller] = []
+
+    @property
+    def port(self) -> int:
+        return self.listener.addresses[0].port
+
+    async def call(self, ip: str = "127.0.0.1", greeting: str = GREETING) -> Caller:
+        """Connect and hear the greeting."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(ip, 0))
+        caller = Caller(reader, writer)
+        self.callers.append(caller)
+        if greeting:
+            assert await caller.reply() == greeting
+        return caller
+
+
+@asynccontextmanager
+async def running(
+    limits: Limits | None = None,
+    exempt: Callable[[str], bool] = lambda ip: False,
+    budget: Budget | None = None,
+    **options: object,
+) -> AsyncIterator[Place]:
+    """A listener on loopback; at the end everything that it took of the budget must be given back."""
+    is_shared, budget = budget is not None, budget or Budget(limits or Limits())
+    desk = Desk()
+    chosen = ListenerOptions(hostname=HOST, **options)  # type: ignore[arg-type]
+    listener = await listen(Endpoint("127.0.0.1", 0), chosen, budget, desk, exempt)
+    place = Place(listener, desk)
+    try:
+        yield place
+    finally:
+        await listener.stop(1)
+        for caller in place.callers:
+            caller.writer.close()
+            with contextlib.suppress(OSError):
+                await caller.writer.wait_closed()
+    assert is_shared or (budget.connections, budget.bytes_in_flight) == (0, 0)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, chain = folder / "key.pem", folder / "chain.pem"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", chain], check=True, capture_output=True)
+    return chain, key
+
+
+@pytest.fixture
+def context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    """The listener's side of TLS."""
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.load_cert_chain(*certificate)
+    return made
+
+
+@pytest.fixture
+def client_context(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    """A client that trusts it."""
+    made = ssl.create_default_context(cafile=str(certificate[0]))
+    made.check_hostname = False
+    return made
+
+
+@pytest.mark.parametrize(
+    ("commands", "codes"),
+    [
+        ("EHLO me|QUIT", "250|221 2.0.0"),
+        ("HELO me|MAIL FROM:<a@b.example>", "250|250 2.1.0"),
+        ("EHLO|HELO", "501 5.5.4|501 5.5.4"),
+        ("MAIL FROM:<a@b.example>", "503 5.5.1"),
+        ("EHLO me|RCPT TO:<a@b.example>|DATA", "250|503 5.5.1|503 5.5.1"),
+        ("EHLO me|MAIL FROM:<>|RCPT TO:<>|RCPT TO:<a@b.example>", "250|250|553 5.1.3|250 2.1.5"),
+        ("EHLO me|MAIL FROM:<a@b.example>|MAIL FROM:<a@b.example>", "250|250|503 5.5.1"),
+        ("EHLO me|MAIL FROM:<>|MAIL FROM:<>", "250|250|503 5.5.1"),
+        ("EHLO me|MAIL FROM:<a@b.example>|RSET|RCPT TO:<a@b.example>", "250|250|250 2.0.0|503"),
+        ("EHLO me|MAIL FROM:<a@b.example>|EHLO me|RCPT TO:<a@b.example>", "250|250|250|503"),
+        ("EHLO me|MAIL FROM:<a@b.example>|RCPT TO:<no@b.example>|DATA", "250|250|550 5.1.1|554 5.5.1"),
+        ("EHLO me|MAIL FROM:<a@b.example> SIZE=1000000 BODY=8BITMIME SMTPUTF8", "250|250 2.1.0"),
+        ("EHLO me|MAIL FROM:<a@b.example> SIZE=1000001", "250|552 5.3.4"),
+        ("EHLO me|MAIL FROM:<a@b.example> RET=HDRS", "250|555 5.5.4"),
+        ("EHLO me|MAIL FROM:<é@b.example>", "250|553 5.6.7"),
+        ("EHLO me|MAIL FROM:<é@b.example> SMTPUTF8|RCPT TO:<ü@b.example>", "250|250|250"),
+        ("EHLO me|MAIL FROM:<a@b.example>|RCPT TO:<ü@b.example>", "250|250|553 5.6.7"),
+        ("EHLO me|MAIL FROM:<a@b.example>|RCPT TO:<a@b.example> NOTIFY=NEVER", "250|250|555 5.5.4"),
+        ("EHLO me|MAIL FROM:<a@b.example>|RCPT TO:<a@b.example>|DATA now", "250|250|250|501 5.5.4"),
+        ("NOOP|NOOP hello|HELP|VRFY marie|EXPN all|RSET", "250 2.0.0|250|214 2.0.0|252 2.5.0|502 5.5.1|250"),
+        ("BDAT 3 LAST|ETRN x|FOO", "500 5.5.1|500 5.5.1|500 5.5.1"),
+        ("STARTTLS|AUTH PLAIN AAAA", "502 5.5.1|502 5.5.1"),
+        ("GET / HTTP/1.1", "554 5.5.0"),
+        ("ehlo me|mail from: <a@b.example>|rcpt to: <a@b.example>", "250|250|250"),
+        ("EHLO " + "x" * 1000, "500 5.5.2"),
+    ],
+)
+async def test_commands(commands: str, codes: str) -> None:
+    """Each command in a new session, with the beginning of its reply."""
+    async with running() as place:
+        caller = await place.call()
+        got = [await caller.say(command) for command in commands.split("|")]
+        assert all(one.startswith(code) for one, code in zip(got, codes.split("|"), strict=True)), got
+
+
+async def test_a_mail_arrives_whole() -> None:
+    """Envelope, client and content reach the handler; its reply goes out as it is; the session goes on."""
+    async with running() as place:
+        caller = await place.call()
+        await caller.start_mail()
+        assert await caller.say(b"..a\r\n.b\r\n\r\n\xe9\r\n.\r\n") == "250 2.0.0 m-1"
+        (mail,) = place.desk.mails
+        assert mail == Envelope(
+            client=Client(ip="127.0.0.1", helo="me"),
+            mail_from="marie@acme.example",
+            rcpts=("33639981234@sms.acme.example",),
+            content=b".a\r\nb\r\n\r\n\xe9\r\n",
+        )
+        await caller.start_mail()
+        assert await caller.say(b".\r\n") == "250 2.0.0 m-2"
+        assert place.desk.mails[1].content == b""
+
+
+async def test_a_reply_never_breaks_the_line() -> None:
+    """Whatever a handler says goes out as one line of ASCII."""
+    async with running() as place:
+        place.desk.replies = ["550 5.6.0 é\r\n250 fine"]
+        caller = await place.call()
+        await caller.start_mail()
+        assert await caller.say(b".\r\n") == "550 5.6.0 ???250 fine"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("<a@b.example>", "a@b.example"),
+        (" <a@b.example>", "a@b.example"),
+        ("<>", ""),
+        ('<"06 39 98 12 34"@b.example>', '"06 39 98 12 34"@b.example'),
+        ('<"a\\"b"@b.example>', '"a\\"b"@b.example'),
+        ('<"a@b"@b.example>', '"a@b"@b.example'),
+        ('<""@b.example>', '""@b.example'),
+        ("<+33.6.39+x=y/z@b.example>", "+33.6.39+x=y/z@b.example"),
+        ("<a@[127.0.0.1]>", "a@[127.0.0.1]"),
+        ("<a@[IPv6:::1]>", "a@[IPv6:::1]"),
+        ("<a%b@b.example>", "a%b@b.example"),
+        ("<é@bücher.example>", "é@bücher.example"),
+        ("<" + "a" * 64 + "@b.example>", "a" * 64 + "@b.example"),
+        ("<" + "a" * 65 + "@b.example>", 553),
+        ("<" + "é" * 33 + "@b.example>", 553),
+        ("<a@" + "b" * 255 + ">", "a@" + "b" * 255),
+        ("<a@" + "b" * 256 + ">", 553),
+        ("<@x.example:a@b.example>", 553),
+        ("<@x.example,@y.example:a@b.example>", 553),
+        ("<a@b@c.example>", 553),
+        ("<a@b.example@>", 553),
+        ("<a>", 553),
+        ("<@b.example>", 553),
+        ("<a@>", 553),
+        ("<.a@b.example>", 553),
+        ("<a..b@b.example>", 553),
+        ("<a.@b.example>", 553),
+        ("<a b@b.example>", 553),
+        ('<"a@b.example>', 553),
+        ('<"a"b@b.example>', 553),
+        ("<a@b..example>", 553),
+        ("<a@b.example.>", 553),
+        ("<a@[b>", 553),
+        ("< a@b.example>", 553),
+        ("<a\u202e@b.example>", 553),
+        ("<a\u00a0b@b.example>", 553),
+        ("<a\x85@b.example>", 553),
+        ("<<a@b.example>>", 553),
+        ("<a@b.example>x", 553),
+        ("a@b.example", 501),
+        ("<a@b.example", 501),
+        ("Marie <a@b.example>", 501),
+        ("", 501),
+    ],
+)
+def test_paths(path: str, expected: str | int) -> None:
+    """What is an address; anything else is refused and not repaired."""
+    try:
+        assert read_path(f"to:{path}", "TO:") == (expected, "")
+    except CommandRefused as e:
+        assert int(str(e)[:3]) == expected
+
+
+def test_paths_with_parameters() -> None:
+    """What follows the path is given back; another keyword is refused."""
+    assert read_path("FROM:<a@b.example>  SIZE=1 x", "FROM:") == ("a@b.example", "SIZE=1 x")
+    with pytest.raises(CommandRefused, match="501"):
+        read_path("TO:<a@b.example>", "FROM:")
+
+
+@pytest.mark.parametrize("text", ["SIZE", "SIZE=", "SIZE=x", "SIZE=-1", "SIZE=" + "9" * 21, "SIZE=\u0663",
+                                  "BODY=BINARYMIME", "SMTPUTF8=1", "AUTH", "AUTH="])  # fmt: skip
+def test_bad_mail_parameters(text: str) -> None:
+    """A parameter that we know, with a value that we don't."""
+    with pytest.raises(CommandRefused, match="501"):
+        read_mail_parameters(text)
+
+
+@pytest.mark.parametrize(
+    "line", [b"NOOP\n", b"NOOP\r\r\n", b"NO\rOP\r\n", b"NOOP\0\r\n", b"NOOP a\x7f\r\n", b"\r\n", b"\n",
+             b"MAIL FROM:<a\rRSET@b.example>\r\n", b"EHLO \xff\r\n", b"x" * 20_000 + b"\r\n"],
+)  # fmt: skip
+async def test_bad_lines(line: bytes) -> None:
+    """Lines end with CRLF and hold no control characters; one reply each, and the next command is heard."""
+    async with running() as place:
+        caller = await place.call()
+        assert (await caller.say(line)).startswith("500 5.5.")
+        assert await caller.say("NOOP") == "250 2.0.0 OK"
+
+
+ENDS = [
+    b"\n.\n", b"\n.\r\n", b"\n.\r", b"\n\n.\r\n", b"\r.\r", b"\r.\r\n", b"\r.\n", b"\r\n.\n", b"\r\n.\r",
+    b"\r\n.\r\r\n", b"\r\r\n.\r\r\n", b"\r\n\n.\n\r\n", b"\r\n\0.\r\n", b"\r\n.\0\r\n", b"\r\n.\r\0\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS, ids=repr)
+async def test_smuggling(end: bytes) -> None:
+    """What only looks like the end of the mail is none: the mail is refused, nothing is passed on."""
+    async with running() as place:
+        caller = await place.call()
+        await caller.start_mail()
+        hidden = BEGIN + b"DATA\r\nSubject: smuggled\r\n\r\nx\r\n.\r\n"
+        assert (await caller.say(MAIL + end + hidden)).startswith("554 5.5.2 ")
+        assert place.desk.mails == []
+        assert await caller.say("NOOP") == "250 2.0.0 OK"
+
+
+async def test_a_dot_with_a_blank_is_text() -> None:
+    """No bare CR or LF in it: one mail, with everything."""
+    async with running() as place:
+        caller = await place.call()
+        await caller.start_mail()
+        assert await caller.say(MAIL + b" .\r\n. \r\nQUIT\r\n.\r\n") == "250 2.0.0 m-1"
+        assert place.desk.mails[0].content == MAIL + b" .\r\n \r\nQUIT\r\n"
+
+
+def _collected(*chunks: bytes, limits: Limits | None = None) -> tuple[bytes, bytes]:
+    collector = Collector(Budget(limits or Limits()))
+    *first, last = chunks
+    assert not any(collector.feed(chunk) for chunk in first)
+    assert collector.feed(last)
+    return collector.content(), collector.rest
+
+
+def test_a_mail_cut_anywhere_is_the_same_mail() -> None:
+    """Chunks may end at any byte."""
+    sent = b"..\r\n.x\r\n\r\n..\r\n.\r\n"
+    expected = (b".\r\nx\r\n\r\n.\r\n", b"")
+    for i in range(1, len(sent)):
+        assert _collected(sent[:i], sent[i:]) == expected
+    assert _collected(*(sent[i : i + 1] for i in range(len(sent)))) == expected
+    assert _collected(sent + b"QUIT\r\n") == (expected[0], b"QUIT\r\n")
+
+
+def test_what_is_kept_is_reserved() -> None:
+    """Reserved as it grows, and given back once; a refused mail gives back at once and is read to its end."""
+    budget = Budget(Limits(size_bytes=100, bytes_in_flight=150))
+    first, second, third = Collector(budget), Collector(budget), Collector(budget)
+    assert not first.feed(b"x" * 90)
+    assert budget.bytes_in_flight == 92
+    assert not second.feed(b"x" * 90)
+    assert budget.bytes_in_flight == 92
+    assert not third.feed(b"x" * 200)
+    assert budget.bytes_in_flight == 92
+    assert first.feed(b"\r\n.\r\n")
+    assert len(first.content()) == 92
+    for refused, code in ((second, "452 4.3.1"), (third, "552 5.3.4")):
+        assert not refused.feed(b"y" * 1000)
+        assert not refused.feed(b"\r\n.")
+        assert refused.feed(b"\r\nNOOP\r\n")
+        assert refused.rest == b"NOOP\r\n"
+        with pytest.raises(CommandRefused, match=code):
+            refused.content()
+        refused.release()
+    first.release()
+    first.release()
+    assert budget.bytes_in_flight == 0
+
+
+@pytest.mark.parametrize("cut", [1, 7, 98, 99, 100, 101, 102])
+def test_size_limit_is_exact(cut: int) -> None:
+    """A mail of just the limit is taken, one byte more is not, however it arrives."""
+    limits = Limits(size_bytes=100)
+    sent = b"x" * 98 + b"\r\n.\r\n"
+    assert len(_collected(sent[:cut], sent[cut:], limits=limits)[0]) == 100
+    with pytest.raises(CommandRefused, match="552"):
+        _collected(b"x" + sent[:cut], sent[cut:], limits=limits)
+
+
+def test_lines_that_are_too_long_are_skipped() -> None:
+    """However they arrive, they become one line that is refused, and the next line is whole."""
+    for chunks in (
+        [b"x" * 30 + b"\r\nb\r\n"],
+        [b"x" * 15, b"x" * 15, b"\r\nb\r\n"],
+        [b"x" * 30, b"\r", b"\nb\r\n"],
+    ):
+        lines, found = Lines(10), []
+        for chunk in chunks:
+            lines.feed(chunk)
+            while line := lines.take_line():
+                found.append(line)
+        assert found == [b"\n", b"b\r\n"]
+        assert not lines
+
+
+async def test_pipelining() -> None:
+    """Commands in one packet are answered in order; what follows the end of a mail is the next command."""
+    async with running() as place:
+        caller = await place.call()
+        caller.writer.write(b"EHLO me\r\n" + BEGIN + b"RCPT TO:<no@b.example>\r\nDATA\r\n")
+        got = [(await caller.reply())[:3] for _ in range(5)]
+        assert got == ["250", "250", "250", "550", "354"]
+        caller.writer.write(MAIL + b".\r\n" + BEGIN + b"DATA\r\n")
+        got = [(await caller.reply())[:9] for _ in range(4)]
+        assert got == ["250 2.0.0", "250 2.1.0", "250 2.1.5", "354 end w"]
+        assert await caller.replies(b".\r\nQUIT\r\nNOOP\r\n") == ["250 2.0.0 m-2", "221 2.0.0 bye"]
+        assert [mail.content for mail in place.desk.mails] == [MAIL, b""]
+
+
+async def test_pipelining_with_verdicts_that_take_time() -> None:
+    """Replies stay in order, and DATA waits for the recipients before it."""
+    async with running() as place:
+        caller = await place.call()
+        asked = ["later-a@b.example", "later-no@b.example", "later-crash@b.example", "c@b.example"]
+        commands = b"".join(f"RCPT TO:<{address}>\r\n".encode() for address in asked)
+        caller.writer.write(b"EHLO me\r\nMAIL FROM:<a@b.example>\r\n" + commands + b"DATA\r\n")
+        got = [(await caller.reply())[:3] for _ in range(7)]
+        assert got == ["250", "250", "250", "550", "451", "250", "354"]
+        assert await caller.say(b".\r\n") == "250 2.0.0 m-1"
+        assert place.desk.mails[0].rcpts == ("later-a@b.example", "c@b.example")
+
+
+async def test_a_flood_of_commands_is_answered_in_turns() -> None:
+    """One packet may hold more commands than one turn; all are answered, in order."""
+    async with running(exempt=lambda ip: True) as place:
+        caller = await place.call()
+        got = await caller.replies(b"NOOP\r\n" * 5000 + b"QUIT\r\n")
+        assert got == ["250 2.0.0 OK"] * 5000 + ["221 2.0.0 bye"]
+
+
+@pytest.mark.parametrize("rest", [MAIL + b".\r\n", b"RSET\r\n", b"x"])
+async def test_nothing_may_follow_data(rest: bytes) -> None:
+    """What comes before the 354 is neither a mail nor a command."""
+    async with running() as place:
+        caller = await place.call()
+        got = await caller.replies(b"EHLO me\r\n" + BEGIN + b"DATA\r\n" + rest)
+        assert got[3:] == ["554 5.5.0 nothing may follow DATA before 354"]
+        assert place.desk.mails == []
+
+
+async def test_nobody_speaks_before_the_greeting() -> None:
+    """Who does is no mail server."""
+    async with running() as place:
+        early = socket.create_connection(
+            ("127.0.0.1", place.port)
+        )  # the listener has no turn before it has sent
+        early.send(b"EHLO me\r\n" + BEGIN)
+        caller = Caller(*await asyncio.open_connection(sock=early))
+        assert await caller.replies(b"") == ["554 5.5.0 you spoke before the greeting"]
+        caller.writer.close()
+
+
+async def test_our_faults_are_told_without_their_text() -> None:
+    """An exception becomes a 451, nothing else, and the session goes on."""
+    async with running() as place:
+        place.desk.replies = [RuntimeError("secret")]
+        caller = await place.call()
+        await caller.start_mail()
+        assert await caller.say(MAIL + b".\r\n") == "451 4.3.0 our fault; try again later"
+        await caller.say("MAIL FROM:<a@b.example>")
+        assert await caller.say("RCPT TO:<crash@b.example>") == "451 4.3.0 our fault; try again later"
+        assert await caller.say("RCPT TO:<a@b.example>") == "250 2.1.5 OK"
+
+
+async def test_limit_of_connections() -> None:
+    """One client has its share, all together theirs; over several listeners; a place that is left is free."""
+    budget = Budget(Limits(per_ip=2, connections=3))
+    refusal = "421 4.7.0 too many connections; try again later"
+    async with running(budget=budget) as place, running(budget=budget) as other:
+        first = await place.call()
+        await other.call()
+        assert await (await place.call(greeting=refusal)).reply() == ""
+        await place.call("127.0.0.2")
+        await other.call("127.0.0.3", greeting=refusal)
+        assert await first.replies(b"QUIT\r\n") == ["221 2.0.0 bye"]
+        await place.call("127.0.0.3")
+
+
+async def test_exempt_networks_have_no_limits_of_their_own() -> None:
+    """Connections per address, mails per connection and errors are for strangers; the total is for all."""
+    limits = Limits(per_ip=1, connections=3, errors=2, mails_per_connection=1)
+    async with running(limits, exempt=lambda ip: ip == "127.0.0.1") as place:
+        await place.call()
+        caller = await place.call()
+        for _ in range(5):
+            assert (await caller.say("FOO")).startswith("500 ")
+        for _ in range(3):
+            await caller.start_mail()
+            assert (await caller.say(b".\r\n")).startswith("250 ")
+        await place.call("127.0.0.2")
+        await place.call(greeting="421 4.7.0 too many connections; try again later")
+
+
+@pytest.mark.parametrize(
+    ("ip", "other", "expected"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::5", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("", "", True),  # a unix socket
+    ],
+)
+def test_neighbours(ip: str, other: str, expected: bool) -> None:
+    """An IPv6 customer has a /64 for himself."""
+    assert (neighbourhood(ip) == neighbourhood(other)) == expected
+
+
+async def test_strangers_have_few_errors_and_mails() -> None:
+    """Too many errors, or mails on one connection, end it; a mail that is taken wipes the errors out."""
+    async with running(Limits(errors=2, mails_per_connection=2)) as place:
+        caller = await place.call()
+        for _ in range(2):
+            await caller.say("FOO")
+            await caller.say("FOO")
+            await caller.start_mail()
+            await caller.say(b".\r\n")
+        assert await caller.replies(b"MAIL FROM:<a@b.example>\r\n") == [
+            "421 4.7.0 too many mails on one connection; connect again"
+        ]
+        got = await (await place.call()).replies(b"FOO\r\n" * 5)
+        assert [reply[:9] for reply in got] == ["500 5.5.1"] * 3 + ["421 4.7.0"]
+
+
+async def test_limit_of_recipients() -> None:
+    """Those before stay; the next transaction starts anew."""
+    async with running(Limits(recipients=2)) as place:
+        caller = await place.call()
+        await caller.say("EHLO me")
+        await caller.say("MAIL FROM:<a@b.example>")
+        got = [(await caller.say(f"RCPT TO:<{i}@b.example>"))[:9] for i in range(3)]
+        assert got == ["250 2.1.5", "250 2.1.5", "452 4.5.3"]
+        await caller.say("DATA")
+        await caller.say(b".\r\n")
+        assert place.desk.mails[0].rcpts == ("0@b.example", "1@b.example")
+
+
+async def test_limit_of_bytes_in_flight() -> None:
+    """Mails that are being judged count; who finds no room is told so, at MAIL or after DATA."""
+    async with running(Limits(bytes_in_flight=1000)) as place:
+        place.desk.gate = asyncio.Event()
+        first, second = await place.call(), await place.call()
+        await first.start_mail()
+        first.writer.write(b"x" * 900 + b"\r\n.\r\n")
+        await second.start_mail()
+        assert (await second.say(b"x" * 200 + b"\r\n.\r\n")).startswith("452 4.3.1 ")
+        assert (await second.say("MAIL FROM:<a@b.example> SIZE=200")).startswith("452 4.3.1 ")
+        place.desk.gate.set()
+        assert (await first.reply()).startswith("250 ")
+        assert (await second.say("MAIL FROM:<a@b.example> SIZE=200")).startswith("250 ")
+
+
+async def test_too_large_a_mail_is_read_and_thrown_away() -> None:
+    """The client hears why; without an end in sight the connection is closed."""
+    async with running(Limits(size_bytes=1000)) as place:
+        caller = await place.call()
+        await caller.start_mail()
+        assert (
+            await caller.say(b"x" * 20_000 + b"\r\n.\r\n")
+        ) == "552 5.3.4 the mail is larger than 1000 bytes"
+        await caller.start_mail()
+        assert (await caller.replies(b"x" * 40_000)) == ["552 5.3.4 the mail is larger than 1000 bytes"]
+        assert place.desk.mails == []
+
+
+async def test_silent_clients_are_let_go() -> None:
+    """In a command, in the middle of a line that drips, and in a mail."""
+    async with running(Limits(command_s=0.1, min_bytes_per_s=1_000_000)) as place:
+        idle, dripping, sending = [await place.call() for _ in range(3)]
+        dripping.writer.write(b"NO")
+        await sending.start_mail()
+        sending.writer.write(MAIL)
+        for caller in (idle, dripping, sending):
+            assert await caller.replies(b"") == ["421 4.4.2 timeout"]
+
+
+async def test_a_mail_may_take_as_long_as_it_moves() -> None:
+    """Bytes earn time, up to the limit for a mail."""
+    async with running(Limits(command_s=0.05, min_bytes_per_s=100)) as place:
+        silent, slow = await place.call(), await place.call()
+        await silent.start_mail()
+        await slow.start_mail()
+        slow.writer.write(b"x" * 1000)
+        assert await silent.reply() == "421 4.4.2 timeout"
+        assert await slow.say(b"\r\n.\r\n") == "250 2.0.0 m-1"
+    async with running(Limits(command_s=0.05, min_bytes_per_s=100, data_s=0.1)) as place:
+        slow = await place.call()
+        await slow.start_mail()
+        assert await slow.say(b"x" * 1000) == "421 4.4.2 timeout"
+
+
+async def test_the_verdict_may_take_longer_than_a_command() -> None:
+    """Deadlines are the client's; ours is the handler's matter."""
+    async with running(Limits(command_s=0.05)) as place:
+        place.desk.gate = asyncio.Event()
+        caller = await place.call()
+        await caller.start_mail()
+        caller.writer.write(b".\r\n")
+        silent = await place.call()
+        assert await silent.reply() == "421 4.4.2 timeout"
+        place.desk.gate.set()
+        assert await caller.reply() == "250 2.0.0 m-1"
+
+
+async def test_who_left_early_gets_the_verdict_anyway() -> None:
+    """Half a connection is enough to read it; without any, the handler still finishes."""
+    async with running() as place:
+        place.desk.gate = asyncio.Event()
+        half, gone = await place.call(), await place.call()
+        for caller in (half, gone):
+            await caller.start_mail()
+            caller.writer.write(b".\r\n")
+            await place.desk.waiting.acquire()
+        half.writer.write_eof()
+        gone.writer.transport.abort()
+        for _ in range(10):
+            await asyncio.sleep(0)  # turns for the listener to notice
+        place.desk.gate.set()
+        assert await half.reply() == "250 2.0.0 m-1"
+        assert await half.reply() == ""
+        assert len(place.desk.mails) == 2
+
+
+async def test_stop() -> None:
+    """Idle clients hear 421 at once; a mail that is judged gets its reply first, nobody new gets in."""
+    async with running() as place:
+        place.desk.gate = asyncio.Event()
+        idle, busy, sending = [await place.call() for _ in range(3)]
+        await sending.start_mail()
+        await busy.start_mail()
+        busy.writer.write(b".\r\n")
+        await place.desk.waiting.acquire()
+        stopping = asyncio.ensure_future(place.listener.stop(5))
+        assert await idle.reply() == "421 4.3.2 shutting down"
+        assert await sending.reply() == "421 4.3.2 shutting down"
+        with pytest.raises(OSError):
+            await place.call()
+        assert not stopping.done()
+        place.desk.gate.set()
+        assert await busy.replies(b"") == ["250 2.0.0 m-1", "421 4.3.2 shutting down"]
+        await stopping
+
+
+async def test_stop_does_not_wait_for_ever() -> None:
+    """After the grace the connection is cut, without a reply."""
+    async with running() as place:
+        place.desk.gate = asyncio.Event()
+        busy = await place.call()
+        await busy.start_mail()
+        busy.writer.write(b".\r\n")
+        await place.desk.waiting.acquire()
+        await place.listener.stop(0.05)
+        with contextlib.suppress(ConnectionResetError):
+            assert await busy.reply() == ""
+        assert place.desk.mails == []
+
+
+async def test_inherited_sockets_and_ipv6() -> None:
+    """A bound socket of whatever protocol number; an IPv6 address."""
+    inherited = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0)
+    inherited.bind(("127.0.0.1", 0))
+    options = ListenerOptions(hostname=HOST)
+    for place, ip in ((inherited, "127.0.0.1"), (Endpoint("::1", 0), "::1")):
+        listener = await listen(place, options, Budget(Limits()), Desk(), lambda ip: False)
+        assert listener.addresses[0].host == ip
+        reader, writer = await asyncio.open_connection(ip, listener.addresses[0].port)
+        assert await Caller(reader, writer).reply() == GREETING
+        writer.close()
+        await listener.stop(1)
+
+
+async def test_extensions(context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+    """What is offered, and that a login is offered only over TLS."""
+    always = ["PIPELINING", "SIZE 1000000", "8BITMIME", "SMTPUTF8"]
+    for tls, login, before, after in (
+        ("off", "no", [], None),
+        ("offered", "no", ["STARTTLS"], []),
+        ("offered", "optional", ["STARTTLS"], ["AUTH PLAIN LOGIN"]),
+        ("required", "required", ["STARTTLS"], ["AUTH PLAIN LOGIN"]),
+    ):
+        async with running(tls=tls, login=login, context=None if tls == "off" else context) as place:
+            caller = await place.call()
+            assert _offers(await caller.say("EHLO me")) == [HOST, *always, *before, "ENHANCEDSTATUSCODES"]
+            if after is not None:
+                await caller.start_tls(client_context)
+                assert _offers(await caller.say("EHLO me")) == [HOST, *always, *after, "ENHANCEDSTATUSCODES"]
+                assert (await caller.say("STARTTLS")).startswith("503 ")
+
+
+def _offers(reply: str) -> list[str]:
+    return [line[4:] for line in reply.split("\n")]
+
+
+async def test_tls_and_login_can_be_required(context: ssl.SSLContext) -> None:
+    """Before TLS neither a mail nor a password is taken."""
+    async with running(tls="required", login="required", context=context) as place:
+        caller = await place.call()
+        await caller.say("EHLO me")
+        for command in ("MAIL FROM:<a@b.example>", "AUTH PLAIN AG1hcmllAHNlY3JldA==", "AUTH LOGIN"):
+            assert await caller.say(command) == "530 5.7.0 STARTTLS first"
+    async with running(tls="offered", login="optional", context=context) as place:
+        caller = await place.call()
+        await caller.say("EHLO me")
+        assert (await caller.say("AUTH PLAIN AG1hcmllAHNlY3JldA==")).startswith("538 5.7.11 ")
+        assert (await caller.say("MAIL FROM:<a@b.example>")).startswith("250 ")
+
+
+@pytest.mark.parametrize("rest", [b"NOOP\r\n", b"EHLO me\r\n" + BEGIN, b"x"])
+async def test_starttls_injection(rest: bytes, context: ssl.SSLContext) -> None:
+    """What came in clear after STARTTLS is never read as if it had come over TLS."""
+    async with running(tls="offered", context=context) as place:
+        caller = await place.call()
+        got = await caller.replies(b"EHLO me\r\nSTARTTLS\r\n" + rest)
+        assert got[1:] == ["554 5.5.0 nothing may follow STARTTLS before the handshake"]
+        assert place.desk.asked == []
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_failed_handshakes_leave_nothing(
+    factory: LoopFactory,
+    context: ssl.SSLContext,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No TLS at all, TLS 1.1, or nobody there any more: one line in the log, no traceback, no connection left."""
+
+    async def scenario() -> None:
+        async with running(Limits(command_s=0.2), tls="offered", context=context) as place:
+            for hello in (b"NOOP\r\n", _tls_1_1_hello(), b"\x16", None):
+                caller = await place.call()
+                await caller.say("EHLO me")
+                await caller.say("STARTTLS")
+                if hello is None:
+                    caller.writer.transport.abort()
+                    continue
+                caller.writer.write(hello)
+                with contextlib.suppress(ConnectionResetError):
+                    await caller.reader.read()
+            while place.listener.budget.connections:
+                await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(scenario())
+    assert caplog.records == []
+    printed = "".join(capsys.readouterr())
+    assert printed.count("tls_failed") == 4
+    assert "Traceback" not in printed
+
+
+def _tls_1_1_hello() -> bytes:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
+    with pytest.warns(DeprecationWarning):
+        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        old.wrap_bio(incoming, outgoing).do_handshake()
+    return outgoing.read()
+
+
+def _b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+async def test_logins(context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+    """Both mechanisms, in UTF-8, with and without initial response; what can't be read or verified; one login only."""
+    async with running(tls="offered", login="required", context=context) as place:
+        caller = await place.call()
+        await caller.start_tls(client_context)
+        assert await caller.say("AUTH PLAIN AAAA") == "503 5.5.1 once, after EHLO and before MAIL"
+        await caller.say("EHLO me")
+        assert await caller.say("MAIL FROM:<a@b.example>") == "530 5.7.0 log in first"
+        for command, code in (
+            ("AUTH CRAM-MD5", "504 5.5.4"),
+            ("AUTH", "501 5.5.4"),
+            ("AUTH PLAIN !", "501 5.5.2"),
+            ("AUTH PLAIN AAAA", "501 5.5.2|535 5.7.8"),
+            ("AUTH PLAIN " + _b64("\0crash\0x"), "454 4.7.0"),
+            ("AUTH PLAIN " + _b64("\0marie@acme.example\0wrong"), "535 5.7.8"),
+        ):
+            assert (await caller.say(command))[:9] in code.split("|"), command
+        assert await caller.say("AUTH LOGIN") == "334 " + _b64("Username:")
+        assert (await caller.say("*")).startswith("501 5.7.0 ")
+        assert await caller.say("AUTH LOGIN") == "334 " + _b64("Username:")
+        assert await caller.say(_b64("paul@acme.example")) == "334 " + _b64("Password:")
+        assert await caller.say(_b64("clé")) == "235 2.7.0 logged in"
+        assert (await caller.say("AUTH PLAIN AAAA")).startswith("503 ")
+        await caller.start_mail()
+        assert (await caller.say(b".\r\n")).startswith("250 ")
+        assert place.desk.mails[0].client.login == "paul@acme.example"
+
+
+async def test_wrong_passwords_lock_out(context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
+    """Three end a connection, ten lock the address, though it were exempt from other limits."""
+    async with running(tls="offered", login="optional", context=context, exempt=lambda ip: True) as place:
+        wrong, right = "AUTH PLAIN " + _b64("\0x\0y"), "AUTH PLAIN " + _b64("\0marie@acme.example\0tr0mpette")
+        replies = []
+        for _ in range(4):
+            caller = await place.call()
+            await caller.start_tls(client_context)
+            await caller.say("EHLO me")
+            while reply := await caller.say(wrong):
+                replies.append(reply[:3])
+                if reply.startswith("421"):
+                    break
+        assert replies == ["535", "535", "421"] * 3 + ["535", "421"]
+        caller = await place.call()
+        await caller.start_tls(client_context)
+        await caller.say("EHLO me")
+        assert await caller.say(right) == "421 4.7.0 too many wrong passwords; try again later"
+        other = await place.call("127.0.0.2")
+        await other.start_tls(client_context)
+        await other.say("EHLO me")
+        assert (await other.say(right)).startswith("235 ")
+
+
+def test_lockout_ends_and_is_bounded() -> None:
+    """Ten minutes after the first failure it is over; only so many addresses are remembered."""
+    budget = Budget(Limits())
+    for second in range(10):
+        assert not budget.is_locked("192.0.2.1", second)
+        budget.login_failed("192.0.2.1", second)
+    assert budget.is_locked("192.0.2.1", 599)
+    assert not budget.is_locked("192.0.2.1", 600)
+    for i in range(10_000):
+        budget.login_failed(f"{i:x}::1", 10)
+    assert not budget.is_locked("192.0.2.1", 11)
+
+
+def _send(port: int, context: ssl.SSLContext, mechanism: str) -> None:
+    with smtplib.SMTP("127.0.0.1", port, "me", timeout=10) as client:
+        client.starttls(context=context)
+        client.ehlo()
+        client.user, client.password = "marie@acme.example", "tr0mpette"
+        client.auth(mechanism, getattr(client, f"auth_{mechanism.lower()}"))
+        client.sendmail("marie@acme.example", ["33639981234@sms.acme.example"], MAIL)
+
+
+@pytest.mark.parametrize("factory", LOOPS)
+def test_a_mail_over_tls_with_a_login(
+    factory: LoopFactory,
+    context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+) -> None:
+    """By the standard library's client, on asyncio's loop and on uvloop."""
+
+    async def scenario() -> list[Client]:
+        async with running(tls="required", login="required", context=context) as place:
+            for mechanism in ("PLAIN", "LOGIN"):
+                await asyncio.to_thread(_send, place.port, client_context, mechanism)
+            return [mail.client for mail in place.desk.mails]
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        clients = runner.run(scenario())
+    assert clients == [Client(ip="127.0.0.1", helo="me", is_tls=True, login="marie@acme.example")] * 2
+
+
+def test_the_listener_on_uvloop() -> None:
+    """Limits, early talkers, pipelining, time-outs and the end, as on asyncio's loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        for scenario in (
+            test_pipelining,
+            test_limit_of_connections,
+            test_nobody_speaks_before_the_greeting,
+            test_a_flood_of_commands_is_answered_in_turns,
+            test_silent_clients_are_let_go,
+            test_too_large_a_mail_is_read_and_thrown_away,
+            test_who_left_early_gets_the_verdict_anyway,
+            test_inherited_sockets_and_ipv6,
+            test_stop,
+            test_stop_does_not_wait_for_ever,
+        ):
+            runner.run(scenario())
+
+
+async def test_a_client_that_reads_nothing_is_cut_off() -> None:
+    """Its replies wait in our memory only up to a bound: then nothing more is read from it."""
+    async with running(Limits(command_s=0.1), exempt=lambda ip: True) as place:
+        caller = await place.call()
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        sent = 0
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while sent < 100_000_000:
+                async with asyncio.timeout(0.3):
+                    caller.writer.write(b"NOOP\r\n" * 10_000)
+                    await caller.writer.drain()
+                sent += 60_000
+        assert sent < 100_000_000
+        caller.writer.transport.abort()

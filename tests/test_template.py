@@ -1,0 +1,328 @@
+"""The strict template: what a mail asks for, and what a refusal teaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mail2sms.errors import Refusal
+from mail2sms.intake.template import Template, compile_template
+from mail2sms.model import LeftOut
+from mail2sms.reasons import REASONS, smtp_reply
+from tests.fuzz_templates import CONTEXT, check_place, fuzz, reread, shipped
+
+STRICT, SUBJECT, SIMPLE = shipped("strict"), shipped("subject"), shipped("simple")
+NUMBER = "06 39 98 12 34"
+PARIS = "Europe/Paris"
+HOUR_MS = 3_600_000
+
+
+def at(text: str, zone: str = PARIS) -> int:
+    """Return epoch milliseconds of a wall time; fold=0."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()) * 1000
+
+
+def refused(text: str, template: Template = STRICT, subject: str = "") -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        template.read(text, CONTEXT, subject)
+    for problem in caught.value.problems:
+        assert problem.reason in REASONS
+        assert smtp_reply(problem).startswith("550 ")
+        check_place(problem, caught.value.source)
+    return caught.value
+
+
+# --- what is understood
+
+
+def test_all_fields_are_read() -> None:
+    """Fields in any order, then the text with its blank lines, then the marker."""
+    order = STRICT.read(
+        f"\n\nRef: A-1042\nFrom: ACME\nExpires: 2h\nAt: 2026-05-13 14:30\nTo: {NUMBER}, @oncall\n"
+        "\n\n\nHello\n\n  you\n\n##\nMarie\nACME Ltd\n",
+        CONTEXT,
+    )
+    assert order.to == ("+33639981234", "+33639980001", "+33639980002")
+    assert (order.sender_id, order.reference) == ("ACME", "A-1042")
+    assert (order.send_at, order.validity_ms) == (at("2026-05-13 14:30"), 2 * HOUR_MS)
+    assert order.text == "Hello\n\n  you"
+    assert order.left_out == (LeftOut(kind="after_marker", lines=2, sample="Marie"),)
+
+
+def test_what_is_not_asked_is_none() -> None:
+    """The smallest mail."""
+    order = STRICT.read(f"To: {NUMBER}\n\nHello", CONTEXT)
+    assert (order.sender_id, order.send_at, order.validity_ms, order.reference) == (None, None, None, None)
+    assert (order.text, order.left_out) == ("Hello", ())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "To:{}",
+        "TO : {}",
+        "to\t:\t{}",
+        "À : {}",
+        "à\u00a0: {}",
+        "A\u0300: {}",  # decomposed, as macOS writes it
+        "a: {}",
+        "An: {}",
+        "ＴＯ：{}",
+        "  To: {}",
+        "\ufeffTo: {}",
+        "To: \u202a{}\u202c",  # address books on Windows
+        "To:\n{}",
+        "To: {},\r",
+    ],
+)
+def test_labels_are_matched_without_case_and_accents(line: str) -> None:
+    """And with the blanks and colons that keyboards and mail programs make."""
+    assert STRICT.read(line.format(NUMBER) + "\n\nHello", CONTEXT).to == ("+33639981234",)
+
+
+@pytest.mark.parametrize(
+    ("value", "ends"),
+    [
+        ("06 39 98 12 34, 06.39.98.12.35;+33639981236", "456"),
+        ("0033 6 39 98 12 34，06-39-98-12-35", "45"),
+        ("06 39 98 12 34, +33 6 39 98 12 34", "4"),  # the same phone
+        ("06 39 98 12 34,\n06 39 98 12 35\n06 39 98 12 36", "456"),
+        ("06 39 98 12 34\n  06 39 98 12 35", "45"),
+        ("06 39 98 12 34, 06 39\n98 12 35, 06 39 98 12 36", "456"),  # broken by a mail program
+        ("06 39 98 12 34\n@OnCall", "412"),
+    ],
+)
+def test_recipients_are_separated_by_commas_and_lines(value: str, ends: str) -> None:
+    """Each phone once, in the order of the mail."""
+    order = STRICT.read(f"To: {value}\nRef: 1\n\nHello", CONTEXT)
+    assert [number[-1] for number in order.to] == list(ends)
+
+
+def test_an_optional_field_without_value_is_not_given() -> None:
+    """As in a form that is partly filled in."""
+    order = STRICT.read(f"To: {NUMBER}\nFrom:\nAt: \nRef:\n\nHello", CONTEXT)
+    assert (order.sender_id, order.send_at, order.reference) == (None, None, None)
+
+
+def test_validity_counts_from_the_time_of_sending() -> None:
+    """A moment given in Expires must come after At."""
+    head = f"To: {NUMBER}\nAt: 14:00\n"
+    assert STRICT.read(f"{head}Expires: 16:00\n\nHello", CONTEXT).validity_ms == 2 * HOUR_MS
+    assert STRICT.read(f"{head}Expires: 1h\n\nHello", CONTEXT).validity_ms == HOUR_MS
+    assert refused(f"{head}Expires: 13:00\n\nHello").problems[0].reason == "template.bad_validity"
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "left_out"),
+    [
+        ("Hello\n##", "Hello", []),
+        ("Hello\n \u00a0## \nx", "Hello", [("after_marker", 1)]),
+        ("Hello ## you\n###\n##", "Hello ## you\n###", []),
+        ("Hello\n-- \nyou\n##\n\nx\n\ny\n", "Hello\n-- \nyou", [("after_marker", 3)]),
+        ("Hello\n##\nx\n##\n", "Hello", [("after_marker", 2)]),
+        ("Hello\n\nyou\n\n-- \nMarie\nACME", "Hello\n\nyou", [("signature", 2)]),
+        ("Hello\n--\nyou", "Hello\n--\nyou", []),
+        ("\u200b\n\nHello\n\u00a0\n", "Hello", []),
+        ("To: somebody\nFoo: bar", "To: somebody\nFoo: bar", []),
+    ],
+)
+def test_the_text_ends_at_the_marker_else_at_the_signature(
+    body: str, text: str, left_out: list[tuple[str, int]]
+) -> None:
+    """Blank lines inside are the writer's, those around are not."""
+    order = STRICT.read(f"To: {NUMBER}\n\n{body}", CONTEXT)
+    assert order.text == text
+    assert [(each.kind, each.lines) for each in order.left_out] == left_out
+
+
+def test_without_a_marker_quotes_are_left_out() -> None:
+    """With one the text is taken as it is."""
+    quote = LeftOut(kind="quote", lines=1)
+
+    def strip(text: str) -> tuple[str, tuple[LeftOut, ...]]:
+        return text.partition("\n>")[0], (quote,)
+
+    context = replace(CONTEXT, strip=strip)
+    mail = f"To: {NUMBER}\n\nHello\n> you"
+    order = STRICT.read(mail, context)
+    assert (order.text, order.left_out) == ("Hello", (quote,))
+    assert STRICT.read(f"{mail}\n##", context).text == "Hello\n> you"
+    assert SIMPLE.read("Hello\n> you\n##", context).text == "Hello"
+
+
+# --- what a refusal teaches
+
+
+@pytest.mark.parametrize(
+    ("mail", "problems"),
+    [
+        ("From: ACME\nTel: 06 39 98 12 34\n\nx", [("unknown_field", 2, 1, 3, "To")]),
+        ("De: ACME\nTel: 06 39 98 12 34\n\nx", [("unknown_field", 2, 1, 3, "À")]),
+        ("Ton: 0639981234\nForm: ACME\n\nx", [("unknown_field", 1, 1, 3, "To"), ("unknown_field", 2, 1, 4, "From")]),
+        ("À: 06 39 98 12 34\nHeure: 14h30\n\nx", [("unknown_field", 2, 1, 5, "Le")]),
+        ("An: 06 39 98 12 34\nDauer: 2h\n\nx", [("unknown_field", 2, 1, 5, "Gültig")]),
+        ("An: 06 39 98 12 34\n Referenz: 2\n\nx", [("unknown_field", 2, 2, 8, "Zeichen")]),
+        ("To: 06 39 98 12 34\nPriority: high\n\nx", [("unknown_field", 2, 1, 8, "")]),
+        ("To: 06 39 98 12 34\nRef: 1\nRéf : 2\n\nx", [("duplicate_field", 3, 1, 3, "")]),
+        ("From: ACME\n\nx", [("missing_field", 0, 0, 1, "To: 06 39 98 12 34")]),
+        ("Hello you\nat 14:30\nsee you\n\nx", [("missing_field", 0, 0, 1, "To: 06 39 98 12 34")]),
+        ("From: ACME\n To: \n\nx", [("missing_field", 2, 2, 2, "To: 06 39 98 12 34")]),
+        ("To: ,;,\n\nx", [("missing_field", 1, 1, 2, "To: 06 39 98 12 34")]),
+        ("To: 06 39 98 12 34\nHello\nyou\n\nx", [("bad_line", 2, 1, 5, "")]),
+        ("To: 06 39 98 12 34\nRDV: mardi", [("bad_line", 2, 1, 10, "")]),
+        ("Hi\nTo: 06 39 98 12 34\n\nx", [("bad_line", 1, 1, 2, "")]),
+        ("To 06 39 98 12 34\n\nx", [("bad_line", 1, 1, 17, "To: 06 39 98 12 34")]),
+        ("To: 06 39 98 12 34\nFrom=ACME\n\nx", [("bad_line", 2, 1, 9, "From: ACME")]),
+        ("To: 06 39 98 12 35, 06 39 98 1\n\nx", [("bad_number", 1, 21, 10, "")]),
+        ("To: 06 39 98 12 35,\n  06 39 98 1\n\nx", [("bad_number", 2, 3, 10, "")]),
+        ("To: Marie <06 39 98 12 34>\n\nx", [("bad_number", 1, 5, 22, "06 39 98 12 34")]),
+        ("To: 12345678\n\nx", [("bad_number", 1, 5, 8, "")]),
+        ("To: 01 42 68 53 00\n\nx", [("number.not_mobile", 1, 5, 14, "")]),
+        ("To: oncall\n\nx", [("bad_number", 1, 5, 6, "@oncall")]),
+        ("To: @oncal\n\nx", [("unknown_team", 1, 5, 6, "@oncall")]),
+        ("To: @empty\n\nx", [("unknown_team", 1, 5, 6, "")]),
+        ("To: 06 39 98 12 34\nFrom: Dépôt\n\nx", [("bad_sender_id", 2, 7, 5, "Depot")]),
+        ("To: 06 39 98 12 34\nRef: " + "x" * 65 + "\n\nx", [("bad_reference", 2, 6, 65, "x" * 64)]),
+        ("To: 06 39 98 12 34\nRef: a\x07b\n\nx", [("bad_reference", 2, 6, 3, "ab")]),
+        ("To: 06 39 98 12 34\n\n \n##\nx", [("no_text", 0, 0, 1, "")]),
+        ("To: 06 39 98 12 34\n##\nx", [("no_text", 0, 0, 1, "")]),
+        ("", [("missing_field", 0, 0, 1, "To: 06 39 98 12 34"), ("no_text", 0, 0, 1, "")]),
+    ],
+)  # fmt: skip
+def test_each_problem_has_its_place_and_hint(
+    mail: str, problems: list[tuple[str, int, int, int, str]]
+) -> None:
+    """Line, column and width as in the mail; the hint in the language of the labels."""
+    found = [
+        (each.reason.removeprefix("template."), each.line, each.column, each.width, each.hint)
+        for each in refused(mail).problems
+    ]
+    assert found == problems
+
+
+def test_all_problems_are_told_together() -> None:
+    """In the order of the mail, those without a place last."""
+    refusal = refused("Ref: " + "x" * 65 + "\nTo: 1, 06 39 98 12 34\nFoo: x\nAt: soon\nAt: later\n\n##")
+    assert [(each.reason.removeprefix("template."), each.line) for each in refusal.problems] == [
+        ("bad_reference", 1),
+        ("bad_number", 2),
+        ("unknown_field", 3),
+        ("bad_time", 4),
+        ("duplicate_field", 5),
+        ("no_text", 0),
+    ]
+    assert refusal.source[1] == "To: 1, 06 39 98 12 34"
+
+
+def test_facts_for_the_sentences() -> None:
+    """How many digits there are and should be; which teams there are; what was left out."""
+    assert refused("To: 06 39 98 1\n\nx").problems[0].facts == {
+        "country": "FR",
+        "digits": "7",
+        "expected": "10",
+    }
+    assert refused("To: @x\n\nx").problems[0].facts == {"teams": "empty, oncall"}
+    assert refused(f"To: {NUMBER}\n\n-- \nMarie").problems[0].facts == {"left_out": "signature"}
+    assert refused(f"To: {NUMBER}\nAt: 11/05/2026 9:00\n\nx").problems[0].facts["now"] == "2026-05-12 12:00"
+
+
+@pytest.mark.parametrize(
+    ("mail", "corrected"),
+    [
+        ("From: ACME\nTel: 06 39 98 12 35\n\nHi\n\nyou", "To: 06 39 98 12 35\nFrom: ACME\n\nHi\n\nyou\n##"),
+        ("De: ACME\nTel: 06 39 98 12 35\n\nHi", "À: 06 39 98 12 35\nDe: ACME\n\nHi\n##"),
+        ("To: 06 39 98 12 35\nTo: 06 39 98 12 36\n\nHi", "To: 06 39 98 12 35, 06 39 98 12 36\n\nHi\n##"),
+        ("To: 06 39 98 12 35\nRef: 1\nRef: 2\n\nHi", "To: 06 39 98 12 35\nRef: 1\n\nHi\n##"),
+        ("To: 06 39 98 12 35\nHello\nyou\n\nHi", "To: 06 39 98 12 35\n\nHello\nyou\n\nHi\n##"),
+        ("To: 06 39 98 12 35\nRDV: mardi\nVenez", "To: 06 39 98 12 35\n\nRDV: mardi\n\nVenez\n##"),
+        ("To: 06 39 98 12 35\nFoo: bar\n\nHi\n##\nx", "To: 06 39 98 12 35\n\nHi\n##"),
+        ("Hello you", "To: 06 39 98 12 34\n\nHello you\n##"),
+        ("Foo: bar\n\nHello", "To: 06 39 98 12 34\n\nFoo: bar\n\nHello\n##"),
+        ("To: 06, Al <06 39 98 12 35>\n\nHi", "To: 06 39 98 12 34, 06 39 98 12 35\n\nHi\n##"),
+        ("An: 06 39 98 12 35\nAm: morgen\n\nHi", "An: 06 39 98 12 35\nAm: 14:30\n\nHi\n##"),
+        ("An: 06 39 98 12 35", "An: 06 39 98 12 35\n\nIhr Termin ist am Dienstag um 14:30 Uhr.\n##"),
+    ],
+)
+def test_the_corrected_mail(mail: str, corrected: str) -> None:
+    """What can be put right is; what can't is the example's; the text is kept; and it would be taken."""
+    refusal = refused(mail)
+    assert refusal.corrected == corrected
+    assert STRICT.read(corrected, CONTEXT)
+
+
+def test_too_many_recipients_are_not_read() -> None:
+    """Reading them would cost too much; a thousand are."""
+    several = [f"+336399{at:05}" for at in range(80_000, 81_001)]
+    assert len(STRICT.read(f"To: {','.join(several[:1000])}\n\nHello", CONTEXT).to) == 1000
+    refusal = refused(f"To: {','.join(several)}\n\nHello")
+    assert [each.reason for each in refusal.problems] == ["recipients.too_many"]
+    assert refusal.problems[0].facts == {"count": "1001", "limit": "1000"}
+    assert refusal.corrected == ""
+
+
+def test_at_most_a_hundred_problems_are_told() -> None:
+    """The last one says how many more there are."""
+    refusal = refused(f"To: {NUMBER}\n" + "".join(f"Foo{n}: x\n" for n in range(300)) + "\nHello")
+    assert len(refusal.problems) == 100
+    assert refusal.problems[-1].facts["more"] == "200"
+    assert refusal.corrected == f"To: {NUMBER}\n\nHello\n##"
+
+
+# --- the other kinds of templates
+
+
+def test_simple_takes_the_whole_mail() -> None:
+    """Nothing in it is a field or a marker."""
+    order = SIMPLE.read("\nTo: you\n\nHello\n##\nx\n", CONTEXT)
+    assert (order.text, order.to) == ("To: you\n\nHello\n##\nx", ())
+    assert [each.reason for each in refused(" \n", SIMPLE).problems] == ["template.no_text"]
+
+
+def test_subject_takes_the_number_from_the_header() -> None:
+    """The body is the text, whatever it looks like."""
+    order = SUBJECT.read("From: me\nHello\n##\nx", CONTEXT, f" {NUMBER} ")
+    assert (order.to, order.text, order.sender_id) == (("+33639981234",), "From: me\nHello", None)
+    refusal = refused("Hello", SUBJECT, f"Re: {NUMBER}")
+    assert [(each.reason, each.line, each.column) for each in refusal.problems] == [
+        ("template.bad_number", 0, 0)
+    ]
+    assert refusal.corrected == f"Subject: {NUMBER}\n\nHello\n##"
+    assert reread(SUBJECT, refusal.corrected).text == "Hello"
+    assert [each.value for each in refused("Hello", SUBJECT).problems] == ["Subject"]
+
+
+def test_header_and_fields_mix() -> None:
+    """Where all fields of the body are optional, a mail may begin with the text."""
+    mixed = compile_template("Subject: {to}\nWhen: {send_at}?\n\n{text}\n##\n", "mixed")
+    assert mixed.kind == "subject"
+    assert mixed.read("When: 14:30\n\nHello", CONTEXT, NUMBER).send_at == at("2026-05-12 14:30")
+    assert mixed.read("Hello\nyou: x", CONTEXT, NUMBER).text == "Hello\nyou: x"
+    assert [each.hint for each in refused("Whem: 14:30\n\nHello", mixed, NUMBER).problems] == ["When"]
+
+
+def test_an_operators_own_file_needs_no_code() -> None:
+    """Other labels, another marker, a reference that must be given."""
+    own = compile_template(
+        "Handynummer|Mobilnummer: {to}\r\nVorgangsnummer : {reference}\n\n{text}\nENDE\n", "own"
+    )
+    order = own.read(f"vorgangsnummer: 42\nMOBILNUMMER: {NUMBER}\n\nHallo\n##\nENDE\nGruß", CONTEXT)
+    assert (order.to, order.reference, order.text) == (("+33639981234",), "42", "Hallo\n##")
+    refusal = refused(f"Mobilnummer: {NUMBER}\nTo: {NUMBER}\n\nHallo\nENDE", own)
+    assert [(each.reason, each.value, each.hint) for each in refusal.problems] == [
+        ("template.unknown_field", "To", ""),
+        ("template.missing_field", "Vorgangsnummer", "Vorgangsnummer: A-1042"),
+    ]
+    assert refusal.corrected == f"Mobilnummer: {NUMBER}\nVorgangsnummer: A-1042\n\nHallo\nENDE"
+    assert own.example("FR", "fr") == (
+        f"Handynummer: {NUMBER}\nVorgangsnummer: A-1042\n\nVotre rendez-vous est mardi à 14 h 30.\nENDE"
+    )
+
+
+def test_strangers_mails_are_refused_soon_and_teach() -> None:
+    """Small version of the proof: only Refusal, places that are right, corrected mails that are taken."""
+    figures = fuzz(2000, seed=20)
+    assert figures.refusals > 1000
+    assert figures.max_cpu_s < 0.5
