@@ -25,11 +25,12 @@ from mail2sms.dispatch import Dispatch
 from mail2sms.http import Http
 from mail2sms.inbound import Inbound
 from mail2sms.intake import template as templates
+from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.limits import Budget, Limits
+from mail2sms.intake.listener import Listener, listen
 from mail2sms.intake.receive import Desk, Receiver
 from mail2sms.intake.sandbox import Sandbox
-from mail2sms.intake.smtp import ListenerOptions, listen
 from mail2sms.log import log
 from mail2sms.mailer import Mailer
 from mail2sms.model import Msisdn, SenderId
@@ -66,7 +67,8 @@ class Daemon:
     addresses: dict[str, Endpoint] = field(default_factory=dict)
     _http: Http = field(init=False)
     _mailer: Mailer | None = None
-    _listeners: list[object] = field(default_factory=list)
+    _identity: Identity = field(init=False)
+    _listeners: list[Listener] = field(default_factory=list)
     _servers: list[WebServer] = field(default_factory=list)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -105,10 +107,10 @@ class Daemon:
     async def _open_doors(self) -> None:
         settings = self.settings
         self.sandbox = Sandbox()
-        identity = Identity(
+        identity = self._identity = Identity(
             rules=settings.sender_rules(),
             users=settings.all_users(),
-            passwords=settings.passwords(),
+            passwords=_passwords(settings),
             account=settings.account,
             language=settings.language,
             zone=settings.timezone,
@@ -136,9 +138,11 @@ class Daemon:
             accept=self.accept,
             inbound=self.inbound,
             carriers=self.carriers,
-            keys=tuple(ApiKey.model_validate(k.model_dump()) if False else k for k in settings.api.keys),
+            keys=_keys(settings),
+            users=settings.all_users(),
             template_mailbox=settings.template_mailbox,
             demo_inbox=self.demo_inbox,
+            demo_smtp=self.addresses.get("smtp"),
             health=self.health,
         )
         control = WebServer(build(context, is_control=True), path=control_path(self.folder))
@@ -175,6 +179,7 @@ class Daemon:
             await self._mailer.close()
         await self._http.close()
         await self.sandbox.close()
+        self._identity.close()
         await self.store.close()
 
     async def run(self) -> None:
@@ -308,6 +313,28 @@ def _limits(settings: Settings) -> Limits:
         bytes_in_flight=limits.bytes_in_flight,
         recipients=limits.recipients,
         size_bytes=limits.size,
+    )
+
+
+def _passwords(settings: Settings) -> dict[str, str]:
+    """Return the argon2id hashes by address. Raises BadOption when one can't be read."""
+    return {
+        address.lower(): user.password.reveal()
+        for address, user in settings.users.items()
+        if user.password is not None
+    }
+
+
+def _keys(settings: Settings) -> tuple[ApiKey, ...]:
+    return tuple(
+        ApiKey(
+            name=option.name,
+            secret=option.key,
+            may=frozenset(option.may),
+            sender_id=option.sender_id,
+            reply_to=option.reply_to,
+        )
+        for option in settings.api.keys
     )
 
 

@@ -42,7 +42,7 @@ class Render:
     """Renders templates by name; files in `folder` come before our own."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folders = ([folder] if folder else []) + [_own_folder()]
+        self._folders = ([folder] if folder else []) + [own_folder()]
         self._jinja = jinja2.Environment(
             loader=jinja2.FileSystemLoader(self._folders),
             autoescape=jinja2.select_autoescape(["html"], default=False),
@@ -118,7 +118,8 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def _own_folder() -> Path:
+def own_folder() -> Path:
+    """Return where the shipped templates are: inside the installed package, else in the checkout."""
     package = Path(__file__).parent
     shipped = package / "_templates"
     return shipped if shipped.is_dir() else package.parent / "templates"

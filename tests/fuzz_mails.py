@@ -230,7 +230,7 @@ def _mutated(raw: bytes, whole: list[bytes], chance: random.Random) -> bytes:
             start = chance.randrange(len(other))
             piece = other[start : start + chance.choice((10, 100, 1000))]
         elif kind == 5:
-            piece, end = chance.choice(_TOKENS) + raw[at:end], end
+            piece = chance.choice(_TOKENS) + raw[at:end]
         else:
             piece, end = b"", len(raw) if chance.random() < 0.1 else end
         raw = raw[:at] + piece + raw[end:]

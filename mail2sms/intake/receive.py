@@ -7,7 +7,7 @@ simple, the whole text is the SMS. Judging and storing is `accept`'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,10 @@ from mail2sms import numbers
 from mail2sms.accept import Accept, new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal, StoreUnavailable
 from mail2sms.intake import quotes
+from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
-from mail2sms.intake.smtp import Client, Envelope
 from mail2sms.intake.template import Context, Order, Template
 from mail2sms.log import log
 from mail2sms.model import Conversation, LeftOut, Msisdn, Origin, Submission, Writer
@@ -63,12 +63,17 @@ class Receiver:
         self._store = store
         self._sandbox = sandbox
 
-    async def rcpt(self, client: Client, address: str) -> str | None:
+    def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:
         """Refuse at once what no proof could change: domain, syntax, number, type, region, reply key."""
         try:
             target = self._target(address)
-            if target.reply_key:
-                await self._conversation(target)
+        except Refusal as refusal:
+            return smtp_reply(refusal.problems[0])
+        return self._reply_key_refusal(target) if target.reply_key else None
+
+    async def _reply_key_refusal(self, target: Target) -> str | None:
+        try:
+            await self._conversation(target)
         except Refusal as refusal:
             return smtp_reply(refusal.problems[0])
         except StoreUnavailable:
@@ -98,9 +103,9 @@ class Receiver:
             raise Refusal(Problem(reason="sender.automatic"))
         submissions: list[Submission] = []
         refusals: list[Refusal] = []
-        for targets in await self._readings(envelope):
+        for reading in await self._readings(envelope):
             try:
-                submissions.append(self._submission(targets, letter, writer))
+                submissions.append(self._submission(reading, letter, writer))
             except Refusal as refusal:
                 refusals.append(refusal)
         origin = _origin(letter)
@@ -111,8 +116,8 @@ class Receiver:
             except Refusal as refusal:
                 refusals.append(Refusal(*refusal.problems, source=tuple(letter.text.split("\n"))))
             else:
-                for refusal in refusals:
-                    await self._accept.tell_refusal(writer, origin, refusal, repeat)
+                for other in refusals:
+                    await self._accept.tell_refusal(writer, origin, other, repeat)
                 return f"250 2.0.0 {receipt.id}"
         if writer.is_direct:
             raise refusals[0]

@@ -90,7 +90,7 @@ async def search(
 
 
 @router.get("/messages/{id}")
-async def show(id: str, context: Here, _: Reader) -> bodies.MessageWithEvents:  # noqa: A002
+async def show(id: str, context: Here, _: Reader) -> bodies.MessageWithEvents:
     """Return a message and what happened to it."""
     view = await context.store.read(read_one, context.account, id)
     if view is None:
@@ -99,7 +99,7 @@ async def show(id: str, context: Here, _: Reader) -> bodies.MessageWithEvents:  
 
 
 @router.post("/messages/{id}/cancel")
-async def cancel(id: str, context: Here, _: Sender) -> bodies.Cancelled:  # noqa: A002
+async def cancel(id: str, context: Here, _: Sender) -> bodies.Cancelled:
     """Cancel a message that no carrier has yet."""
     status = await context.store.cancel(context.account, id, now_ms())
     if status is None:
@@ -152,9 +152,7 @@ def _writer(order: bodies.Order, context: Context, caller: Caller) -> Writer:
             raise HttpProblem(403, "as: only the operator writes for others", field="as")
         # What the configuration lets a key show counts as its own, be it a number or a name.
         own = Msisdn(caller.sender_id) if caller.sender_id else None
-        return Writer(
-            account=context.account, address=address, proof=Proof.KEY, name=caller.name, number=own
-        )
+        return Writer(account=context.account, address=address, proof=Proof.KEY, name=caller.name, number=own)
     if order.as_ is None:
         return Writer(account=context.account, address=address, proof=Proof.OPERATOR, name=caller.name)
     user = context.users.get(order.as_.lower())
@@ -167,9 +165,7 @@ def _writer(order: bodies.Order, context: Context, caller: Caller) -> Writer:
         name=user.name,
         number=user.number,
     )
-    return replace(
-        writer, language=user.language or writer.language, zone=user.zone or writer.zone
-    )
+    return replace(writer, language=user.language or writer.language, zone=user.zone or writer.zone)
 
 
 async def _items(receipt: Receipt, context: Context) -> list[bodies.Queued]:

@@ -16,7 +16,13 @@ from mail2sms.web.gate import Gate
 __all__ = ["ApiKey", "Context", "build"]
 
 BODY_BYTES = 256_000
-_QUIET = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+_QUIET = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 
 def build(context: Context, *, is_control: bool = False) -> FastAPI:

@@ -69,7 +69,7 @@ def needs(right: str) -> Callable[..., Awaitable[Caller]]:
             raise HttpProblem(401, "send Authorization: Bearer KEY with a key of the configuration")
         if right not in caller.may:
             raise HttpProblem(403, f"this key may not {right}")
-        return caller  # type: ignore[no-any-return]
+        return caller
 
     return admitted
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
@@ -15,9 +15,7 @@ from mail2sms.model import User
 from mail2sms.options import Endpoint, Secret
 from mail2sms.render import Render
 from mail2sms.store import Store
-
-if TYPE_CHECKING:
-    from mail2sms.web.demo import DemoInbox
+from mail2sms.web.inbox import DemoInbox
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,9 +35,7 @@ class Metrics:
             "mail2sms_queue", "Messages whose work is not over.", ("status",), registry=self._registry
         )
         self._notices = Gauge("mail2sms_notices", "Emails and chat posts that wait.", registry=self._registry)
-        self._store_up = Gauge(
-            "mail2sms_store_up", "Whether the database answers.", registry=self._registry
-        )
+        self._store_up = Gauge("mail2sms_store_up", "Whether the database answers.", registry=self._registry)
         self._counted_s = -_KEPT_S
 
     async def scrape(self, store: Store) -> bytes:

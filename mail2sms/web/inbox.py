@@ -1,0 +1,165 @@
+"""The demo's mailbox: emails that would have left, read again so that a page can show them. Knows mail, not the web."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from html import unescape
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from mail2sms.model import Photo
+from mail2sms.store import MoView
+
+_KEPT = 5000
+_KINDS = {
+    "<in.": "reply",
+    "<refused.": "refused",
+    "<undelivered.": "undelivered",
+}  # how our Message-IDs begin
+_MAILTO = re.compile(r'href="(mailto:[^"]+)"')
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corrected:
+    """The mail that a refusal proposes to send instead."""
+
+    to: str
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoMail:
+    """An email in the demo inbox. `kind` is reply, refused, undelivered or nothing; `about` the message it tells of."""
+
+    n: int
+    at: int
+    kind: str
+    sender: str
+    to: str
+    subject: str
+    message_id: str
+    in_reply_to: str
+    references: str
+    reply_to: str
+    about: str
+    is_automatic: bool
+    text: str = field(repr=False)
+    raw: bytes = field(repr=False)
+    photos: tuple[Photo, ...] = ()
+    corrected: Corrected | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentMail:
+    """An email that the demo page handed to the SMTP listener, and what the listener said."""
+
+    at: int
+    message_id: str
+    sender: str
+    to: str
+    subject: str
+    code: int
+    reply: str
+    text: str = field(repr=False)
+
+
+class DemoInbox:
+    """The newest emails, in memory and, with `folder`, in files that survive."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._mails: dict[int, DemoMail] = {}
+        self._last = 0
+        self.sent: deque[SentMail] = deque(maxlen=200)
+        self.said: dict[str, MoView] = {}
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(folder.glob("*.eml")):
+                self._keep(path.read_bytes(), int(path.stat().st_mtime * 1000))
+
+    def __iter__(self) -> Iterator[DemoMail]:
+        """The mails, newest last."""
+        return iter(tuple(self._mails.values()))
+
+    def add(self, raw: bytes) -> int:
+        """Keep an email as it would have left; returns its number, from 1."""
+        mail = self._keep(raw, time.time_ns() // 1_000_000)
+        if self._folder is not None:
+            (self._folder / f"{mail.n:06}.eml").write_bytes(raw)
+        return mail.n
+
+    def get(self, n: int) -> DemoMail | None:
+        """Return one email."""
+        return self._mails.get(n)
+
+    def _keep(self, raw: bytes, at: int) -> DemoMail:
+        self._last += 1
+        mail = self._mails[self._last] = read(self._last, at, raw)
+        self._mails.pop(self._last - _KEPT, None)
+        return mail
+
+
+def read(n: int, at: int, raw: bytes) -> DemoMail:
+    """Return what a page shows of an email."""
+    parsed = email.message_from_bytes(raw, policy=email.policy.default)
+    message_id = _header(parsed, "Message-ID")
+    html = _content(parsed, "html")
+    return DemoMail(
+        n=n,
+        at=at,
+        kind=next((kind for start, kind in _KINDS.items() if message_id.startswith(start)), ""),
+        sender=_header(parsed, "From"),
+        to=_header(parsed, "To"),
+        subject=_header(parsed, "Subject"),
+        message_id=message_id,
+        in_reply_to=_header(parsed, "In-Reply-To"),
+        references=_header(parsed, "References"),
+        reply_to=_header(parsed, "Reply-To"),
+        about=_header(parsed, "X-Mail2SMS-Message"),
+        is_automatic=_header(parsed, "Auto-Submitted").lower() not in {"", "no"},
+        text=_content(parsed, "plain") or html,
+        raw=raw,
+        photos=tuple(_photos(parsed)),
+        corrected=_corrected(html),
+    )
+
+
+def _header(parsed: EmailMessage, name: str) -> str:
+    return " ".join(str(parsed.get(name, "")).split())
+
+
+def _content(parsed: EmailMessage, kind: str) -> str:
+    body = parsed.get_body((kind,))
+    try:
+        return str(body.get_content()).replace("\r\n", "\n") if body is not None else ""
+    except LookupError:  # a charset that Python does not have
+        return ""
+
+
+def _photos(parsed: EmailMessage) -> Iterator[Photo]:
+    for part in parsed.iter_attachments() if parsed.is_multipart() else ():
+        content = part.get_content()
+        if part.get_content_maintype() == "image" and isinstance(content, bytes):
+            name = part.get_filename() or "photo"
+            yield Photo(name=name, media_type=part.get_content_type(), content=content)
+
+
+def _corrected(html: str) -> Corrected | None:
+    """Read the link by which a refusal offers the corrected mail (RFC 6068)."""
+    link = _MAILTO.search(html)
+    if link is None:
+        return None
+    parts = urlsplit(unescape(link[1]))
+    fields = parse_qs(parts.query.replace("+", "%2B"))
+    text = fields.get("body", [""])[0].replace("\r\n", "\n")
+    if not text:
+        return None
+    return Corrected(to=unquote(parts.path), subject=fields.get("subject", [""])[0], text=text)
