@@ -1,20 +1,18 @@
 """The door in: submissions -> rules -> segments -> routing -> one transaction.
 
 The only way a message comes to be. Everything is decided before anything is stored; when `accept` returns, it is on
-disk. Raises Refusal when nothing of it may go; a part that may not is told to the writer by a notice in the same transaction.
+disk. Raises Refusal when nothing may go; of recipients that may not, the writer is told by a notice stored with the rest.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
-import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from mail2sms import numbers, routing, segments
+from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.log import log
 from mail2sms.model import (
@@ -25,9 +23,9 @@ from mail2sms.model import (
     Status,
     Submission,
     Writer,
-    base32,
+    conversation_of,
     derive_id,
-    make_id,
+    reply_key,
 )
 from mail2sms.rules import countries, fiction, parts, sender_ids, trial
 from mail2sms.rules._base import Candidate, Policy
@@ -46,26 +44,6 @@ class Receipt:
     id: str
     messages: tuple[MtMessage, ...]
     is_repeat: bool
-
-
-def now_ms() -> int:
-    """Return the time, UTC epoch milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
-def new_id(prefix: str, now: int) -> str:
-    """Return a fresh id."""
-    return make_id(prefix, now, secrets.randbits(40))
-
-
-def conversation_of(account: str, our_address: str, msisdn: Msisdn) -> str:
-    """Return the id of the conversation between one of our addresses and a phone."""
-    return derive_id("c", account, our_address, msisdn)
-
-
-def reply_key(secret: bytes, conversation: str) -> str:
-    """Return the key of a conversation's reply address: 50 bits of an HMAC, in base32."""
-    return base32(hmac.digest(secret, conversation.encode(), "sha256"), 10)
 
 
 class Accept:

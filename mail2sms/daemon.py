@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mail2sms import __version__, carriers, hooks
-from mail2sms.accept import Accept, now_ms
+from mail2sms.accept import Accept
 from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options as SimulatedOptions
 from mail2sms.carriers.simulated import Simulated
 from mail2sms.carriers.simulated import build as build_simulated
+from mail2sms.clock import now_ms
 from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
 from mail2sms.http import Http
@@ -80,7 +81,9 @@ class Daemon:
         self.store = await Store.open(
             settings.database, {name: tuple(option.on) for name, option in hooks_by_name.items()}
         )
-        recovery = Recovery(now=now_ms(), on_unknown=settings.on_unknown, is_first=is_sqlite(settings.database))
+        recovery = Recovery(
+            now=now_ms(), on_unknown=settings.on_unknown, is_first=is_sqlite(settings.database)
+        )
         log.info("store_recovered", count=await self.store.recover(recovery))
         self.carriers = _build_carriers(settings, self.folder)
         policy = _policy(settings, self.carriers)

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mail2sms import lifecycle, segments
-from mail2sms.accept import new_id, now_ms
 from mail2sms.carriers._base import Carrier
+from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
@@ -113,14 +113,9 @@ class Dispatch:
         self, mt: MtMessage, parts: list[Part], outcomes: list[Outcome], taken_before: int
     ) -> None:
         earlier: list[Outcome] = [Taken(carrier_message_id="")] * taken_before
-        tried = _attempted(mt)
-        change = lifecycle.after_attempt(
-            tried,
-            [*earlier, *outcomes],
-            now_ms(),
-            random.random(),
-            self._on_unknown,
-        )
+        tried = replace(mt, attempts=mt.attempts + 1)
+        chance = random.random()  # noqa: S311  # spreads retries
+        change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self._on_unknown)
         settlement = Settlement(
             mt=mt,
             outcomes=tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True)),
@@ -146,10 +141,6 @@ class Dispatch:
                 log.error("store_failed", where="sweep")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), _SWEEP_S)
-
-
-def _attempted(mt: MtMessage) -> MtMessage:
-    return replace(mt, attempts=mt.attempts + 1)
 
 
 async def _send_part(carrier: Carrier, part: Part) -> Outcome:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mail2sms.accept import conversation_of, now_ms, reply_key
+from mail2sms.clock import now_ms
 from mail2sms.log import log
-from mail2sms.model import DeliveryReport, MoMessage
+from mail2sms.model import DeliveryReport, MoMessage, conversation_of, reply_key
 from mail2sms.store import NewMo, Store
 
 

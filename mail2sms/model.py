@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
@@ -255,6 +256,16 @@ def make_id(prefix: str, now_ms: int, chance: int) -> str:
 def derive_id(prefix: str, *parts: str) -> str:
     """Return an id that is always the same for the same parts, so that a write run twice stores once."""
     return f"{prefix}-" + base32(hashlib.sha256("\0".join(parts).encode()).digest(), 24)
+
+
+def conversation_of(account: str, our_address: str, msisdn: Msisdn) -> str:
+    """Return the id of the conversation between one of our addresses and a phone."""
+    return derive_id("c", account, our_address, msisdn)
+
+
+def reply_key(secret: bytes, conversation: str) -> str:
+    """Return the key of a conversation's reply address: 50 bits of an HMAC, in base32."""
+    return base32(hmac.digest(secret, conversation.encode(), "sha256"), 10)
 
 
 def base32(digest: bytes, length: int) -> str:

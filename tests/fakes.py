@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mail2sms.model import MtMessage, Msisdn, Origin, Proof, SenderId, Status, Submission, Writer
+from mail2sms.model import Msisdn, MtMessage, Origin, Proof, SenderId, Status, Submission, Writer
 from mail2sms.store import Bundle, NewMessage
 
 NOW = 1_780_000_000_000

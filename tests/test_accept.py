@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mail2sms.accept import Accept, conversation_of, reply_key
+from mail2sms.accept import Accept
 from mail2sms.errors import Problem, Refusal
-from mail2sms.model import Msisdn, Origin, Proof, SenderId
+from mail2sms.model import Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
 from mail2sms.store import NoticeClaim, Store, views
@@ -104,7 +104,11 @@ async def test_what_may_not_go_is_refused(
     ],
 )
 async def test_the_sender_id_is_chosen_in_order(
-    store: Store, writer_changes: dict[str, object], declared: str | None, sender_ids: dict[str, str], expected: str
+    store: Store,
+    writer_changes: dict[str, object],
+    declared: str | None,
+    sender_ids: dict[str, str],
+    expected: str,
 ) -> None:
     """Declared, then the country's, then the writer's own, then the default."""
     door = accept_with(store, sender_ids=sender_ids, simulated_number=SenderId("+33639980000"))

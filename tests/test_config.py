@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-import socket
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mail2sms import config
 from mail2sms.config import yamltext

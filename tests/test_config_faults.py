@@ -20,10 +20,10 @@ FIELDS: list[tuple[str, list[str]]] = [
      ['1:35 unknown option "carriers.sim.delya" -> did you mean "delay"?']),
     ("carriers: {sim: {type: simulated, delay: 1}}",
      ['1:42 expected a duration such as 30s, 15m, 12h or 90d, got "1" -> add a unit']),
-    ("carriers: {sim: {type: simulatd}}", ['1:24 unknown carrier type "simulatd" -> one of: ']),
-    ("carriers: {sim: {type: _base}}", ['1:24 unknown carrier type "_base" -> one of: ']),
-    ('carriers: {sim: {type: "../x"}}', ['1:24 unknown carrier type "../x" -> one of: ']),
-    ("carriers: {sim: simulated}", ["1:17 expected a section -> such as {type: simulated}"]),
+    ("carriers: {sim: {type: simulatd}}", ['1:24 unknown carrier type "simulatd" -> one of: simulated']),
+    ("carriers: {sim: {type: _base}}", ['1:24 unknown carrier type "_base" -> one of: simulated']),
+    ('carriers: {sim: {type: "../x"}}', ['1:24 unknown carrier type "../x" -> one of: simulated']),
+    ("carriers: {sim: simulated}", ['1:17 expected a section, got "simulated"']),
     ("carriers: {sim: {delay: 1s}}", ['1:12 missing option "carriers.sim.type"']),
     ('carriers: {"a/b": {type: simulated}}',
      ['1:12 "a/b" cannot be a name here -> small letters, digits, dots, - and _']),
@@ -78,10 +78,13 @@ FIELDS: list[tuple[str, list[str]]] = [
      ["1:20 login and password belong together"]),
     ('relay: {smarthost: {address: "h:25", login: a, password: "env:P", tls: off}}',
      ["1:20 a password needs tls: starttls or on"]),
-    ("relay: {hooks: [{on: replies, url: ftp://x, format: fax}]}",
-     ['1:22 expected reply or failed, got "replies" -> did you mean "reply"?',
-     "1:36 expected a URL that starts with https:// or http://",
-     '1:53 unknown hook format "fax" -> one of: ']),
+    ("relay: {hooks: [{on: replies, format: webhook}]}",
+     ['1:17 missing option "relay.hooks.url"',
+      '1:22 expected reply or failed, got "replies" -> did you mean "reply"?']),
+    ('relay: {hooks: [{url: "https://chat.example/x", format: webhook, scret: x}]}',
+     ['1:66 unknown option "relay.hooks.scret" -> did you mean "secret"?']),
+    ('relay: {hooks: [{url: "https://chat.example/x", format: fax}]}',
+     ['1:57 unknown hook format "fax" -> one of: mattermost, webhook']),
     ("api: {keys: [{name: a, key: 0123456789-0123456789-0, may: [red]}]}",
      ["1:29 an API key has at least 24 characters; this one has 23",
      '1:60 expected read or send, got "red" -> did you mean "read"?']),
@@ -98,7 +101,7 @@ NOT_YET: list[tuple[str, list[str]]] = [
      ['3:3 "listen.lmtp" is not yet supported']),
     ("listen:\n  smtp: {address: 127.0.0.1:25}\n  devices: {address: 127.0.0.1:2424}",
      ['3:3 "listen.devices" is not yet supported']),
-    ("listen: {smtp: {address: 127.0.0.1:25, tls: legacy}}", ['1:45 "listen.smtp.tls: legacy" is not']),
+    ("listen: {smtp: {address: 127.0.0.1:25, tls: legacy}}", ['1:45 "listen.smtp.tls: legacy" is not yet supported']),
     ("users: {a@acme.example: {quota: 9/day}}", ['1:26 "users.a@acme.example.quota" is not yet supported']),
     ("language: de", ['1:11 "language: de" is not yet supported']),
     ("routes: [{to: any, via: cheapest}]", ['1:25 "routes.via: cheapest" is not yet supported']),
@@ -138,8 +141,9 @@ TOGETHER: list[tuple[str, list[str]]] = [
      ['1:30 nobody can log in: no listener has login and tls -> add listen.submission: {address: '
      '"0.0.0.0:587"}']),
     ("listen:\n  smtp: {address: 0.0.0.0:25, login: optional}",
-     ['2:38 "login: optional" without tls sends passwords in clear over the network -> tls: required']),
-    ("listen: {smtp: {address: 127.0.0.1:25, login: required}}", []),
+     ['2:38 "login: optional" needs tls: no password is taken in clear -> tls: required']),
+    ("relay: {hooks: [{url: ftp://chat.example, format: webhook}]}",
+     ["1:23 expected a URL that starts with https:// or http://"]),
     ("listen:\n  smtp: {address: 0.0.0.0:25, tls: offered}",
      ['2:36 "tls: offered" needs a certificate -> add tls: {certificate: ..., key: ...}']),
     ("listen:\n  submission: {address: 0.0.0.0:587}",
@@ -147,7 +151,7 @@ TOGETHER: list[tuple[str, list[str]]] = [
     ("listen: {smtp: {address: 127.0.0.1:25}, web: {address: 127.0.0.1:25, url: http://x}}",
      ["1:56 listen.smtp has this address already"]),
     ("mode: live",
-     ['7:24 "mode: live" with a simulated carrier: its messages would reach no phone -> mode: '
+     ['9:24 "mode: live" with a simulated carrier: its messages would reach no phone -> mode: '
      "simulate, or remove the carrier"]),
     ("limits: {size: 20MB, bytes_in_flight: 10MB}",
      ["1:1 one mail of limits.size would not fit into limits.bytes_in_flight"]),
@@ -157,16 +161,20 @@ TOGETHER: list[tuple[str, list[str]]] = [
      '4:20 this is the key of "a" too -> give each its own']),
 ]
 WARNINGS: list[tuple[str, list[str]]] = [
-    ("relay: {}", ["1:8 no smarthost: replies and refusals reach nobody by email"]),
-    ("listen: {}", ["1:9 no listener takes mail"]),
-    ('senders: [{from: "*@a.example", proof: login}]\nlisten: {submission: {address: '
-    "127.0.0.1:587}}\ntls: {certificate: /a/cert.pem, key: /a/key.pem}",
-     ["1:40 nobody can log in: no user has a password"]),
-    ("listen: {smtp: {address: 127.0.0.1:25}, web: {address: 0.0.0.0:80, url: "
-    "http://sms.acme.example}}",
-     ["1:73 keys and texts travel in clear over the network"]),
-    ('relay: {smarthost: {address: "h:25", login: a, password: b}}', ["1:58 a secret stands in this file"]),
-    ("database: postgresql://mail2sms:pw@db/mail2sms", ["1:11 a secret stands in this file"]),
+    ("relay: {}",
+     ["1:8 no smarthost: replies and refusals reach nobody by email -> "
+      'add relay: {smarthost: {address: "127.0.0.1:25"}}']),
+    ("listen: {}", ['1:9 no listener takes mail -> add listen.smtp: {address: "127.0.0.1:2525"}']),
+    ('senders: [{from: "*@a.example", proof: login}]\nlisten: {submission: {address: 127.0.0.1:587}}\n'
+     "tls: {certificate: /a/cert.pem, key: /a/key.pem}",
+     ["1:40 nobody can log in: no user has a password -> add users.ADDRESS.password"]),
+    ("listen: {smtp: {address: 127.0.0.1:25}, web: {address: 0.0.0.0:80, url: http://sms.acme.example}}",
+     ["1:73 keys and texts travel in clear over the network -> "
+      "put a proxy with TLS before it, and its https URL here"]),
+    ('relay: {smarthost: {address: "h:25", login: a, password: b}}',
+     ["1:58 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
+    ("database: postgresql://mail2sms:pw@db/mail2sms",
+     ["1:11 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
 ]
 # fmt: on
 
@@ -208,7 +216,7 @@ def test_example_numbers_are_warned_of_where_sms_are_real() -> None:
     """A number of fiction in live mode was copied from the documentation."""
     text = whole("mode: live\nteams: {t: {number: +33639980100, phones: [+33639980200]}}")
     said = "this is an example number: no phone has it -> refused in mode: live"
-    assert found(text, "warning") == [f"2:21 {said}", f"2:44 {said}", f"7:58 {said}"]
+    assert found(text, "warning") == [f"2:21 {said}", f"2:44 {said}", f"8:58 {said}"]
     assert found(text.replace("live", "trial"), "warning") == []
 
 

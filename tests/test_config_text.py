@@ -97,12 +97,12 @@ NOT_HERE: list[tuple[str, list[str]]] = [
     ("users:\n  a@acme.example: {name: A, name: B}", ['2:29 duplicate key "name" (first used on line 2)']),
     ("limits:", ['1:1 "limits" has no value']),
     ("limits: {size:}", ['1:10 "size" has no value']),
-    ("limits: {size:1MB}", ['1:10 "size:1MB" has no value -> put a blank after the ":"']),
-    ("countries: [FR, ]\nroutes:\n- to: any\n  via:\n  -", ["5:3 an item of this list has no value"]),
+    ("limits: {size:1MB}", ['1:10 "size" has no value -> put a blank after the ":"']),
+    ("countries: [FR, ]\nroutes:\n- to: any\n  via:\n  -", ["5:4 an item of this list has no value"]),
     ("users: &people {}",
-     ['1:8 anchors (&people) are not supported -> text that starts with "&" must stand in quotes']),
+     ["1:8 anchors (text that starts with &) are not supported -> such text must stand in quotes"]),
     ("teams: *people",
-     ['1:8 aliases (*people) are not supported -> text that starts with "*" must stand in quotes']),
+     ["1:8 aliases (text that starts with *) are not supported -> such text must stand in quotes"]),
     ("language: !env LANGUAGE",
      ["1:11 tags (text that starts with !) are not supported -> a secret is named by "
      "credential:NAME, file:PATH or env:NAME"]),
@@ -131,7 +131,7 @@ def test_places_count_characters_and_every_kind_of_line_end() -> None:
     assert document.keys[("a",)] == yamltext.Place(1, 1, 1)
     assert document.values[("b",)] == yamltext.Place(2, 4, 4)
     assert document.values[("c", 0)] == yamltext.Place(4, 5, 3)
-    assert document.values[("c", 1)] == yamltext.Place(5, 5, 7)
+    assert document.values[("c", 1)] == yamltext.Place(5, 5, 1)  # a list begins with its bracket
     assert document.values[("c", 1, 1)] == yamltext.Place(5, 9, 2)
 
 

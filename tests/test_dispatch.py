@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mail2sms.accept import now_ms
 from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
+from mail2sms.clock import now_ms
 from mail2sms.dispatch import Dispatch
 from mail2sms.errors import Refused, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
@@ -129,7 +129,9 @@ async def test_phones_survive_and_owed_reports_come_after_a_restart(store: Store
         (Unavailable("503"), "enroute", 2),
     ],
 )
-async def test_the_three_kinds_of_failure(store: Store, answer: Exception, status: str, attempts: int) -> None:
+async def test_the_three_kinds_of_failure(
+    store: Store, answer: Exception, status: str, attempts: int
+) -> None:
     """Refused is final, doubt is kept, trouble goes to the next carrier."""
     carriers: list[Carrier] = [Scripted("sim-a", answer), Scripted("sim-b")]
     view = await dispatching(store, carriers, lambda: until(store, status))
@@ -141,7 +143,9 @@ async def test_a_segmenting_carrier_gets_parts_and_only_the_missing_ones_again(s
     taken = Taken(carrier_message_id="x-1")
     carrier = Scripted("sim-a", taken, Unavailable("500", retry_after_s=0.01), splits=False)
     text = "a" * 200
-    await dispatching(store, [carrier], lambda: until(store, "enroute"), text=text, segments=2, route=("sim-a",))
+    await dispatching(
+        store, [carrier], lambda: until(store, "enroute"), text=text, segments=2, route=("sim-a",)
+    )
     assert [(p.index, p.count, p.attempt) for p in carrier.parts] == [(0, 2, 1), (1, 2, 1), (1, 2, 2)]
     assert len({p.reference for p in carrier.parts}) == 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,8 @@ from mail2sms.config.yamltext import Document, Fault, Steps
 
 Level = Literal["error", "warning"]
 _SECRET_KEYS = ("password", "key", "token", "secret", "passphrase")
-_SECRET_ON_A_LINE = re.compile(r"(?i)((?:pass\w*|\w*key|token|secret)[\"']?\s*:\s*).*")
+_SECRET_ON_A_LINE = re.compile(r"(?i)((?:pass\w*|key|token|secret)[\"']?\s*:\s*).*")
+_LONGEST_SHOWN = 400  # characters
 _REFERENCE = re.compile(r"(credential|file|env):")
 _RED, _YELLOW, _GREEN, _BOLD, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[1m", "\x1b[0m"
 
@@ -80,13 +82,13 @@ class ConfigInvalid(Exception):
 
 def findings_of(path: Path, document: Document, faults: list[Fault]) -> tuple[Finding, ...]:
     """Return the faults as findings in order of the file, once each, with their lines masked."""
-    spans = _secret_spans(document)
+    masks = _masks(document)
     unique = {(fault.place, fault.message): fault for fault in faults}
     ordered = sorted(unique.values(), key=lambda f: (f.place.line or len(document.lines) + 1, f.place.column))
-    return tuple(_finding(path, document, fault, spans) for fault in ordered)
+    return tuple(_finding(path, document, fault, masks) for fault in ordered)
 
 
-def _finding(path: Path, document: Document, fault: Fault, spans: _Spans) -> Finding:
+def _finding(path: Path, document: Document, fault: Fault, masks: _Masks) -> Finding:
     place = fault.place
     message = fault.message
     secret = document.text(fault.steps)
@@ -100,11 +102,13 @@ def _finding(path: Path, document: Document, fault: Fault, spans: _Spans) -> Fin
         level="warning" if fault.is_warning else "error",
         message=_printable(message),
         hint=_printable(fault.hint),
-        source_line=_shown_line(document, place.line, spans),
+        source_line=_shown_line(document, place.line, masks),
     )
 
 
-_Spans = list[tuple[int, int, int, int]]  # first line, column, last line, width of a secret
+_Masks = dict[
+    int, list[tuple[int, int]]
+]  # line -> where on it secrets begin, and their widths (0: to its end)
 
 
 def is_secret(steps: Steps) -> bool:
@@ -117,31 +121,35 @@ def is_secret(steps: Steps) -> bool:
     return names[-1] == "database" or bool(difflib.get_close_matches(names[-1], _SECRET_KEYS, 1, 0.75))
 
 
-def _secret_spans(document: Document) -> _Spans:
-    spans: _Spans = []
+def _masks(document: Document) -> _Masks:
+    masks: _Masks = defaultdict(list)
     for steps, place in document.values.items():
         text = document.text(steps)
         if not is_secret(steps) or (text is not None and _REFERENCE.match(text)):
             continue
         if steps == ("database",) and "@" not in (text or ""):
             continue
-        spans.append((place.line, place.column, document.ends[steps], place.width))
-    return spans
+        last = document.ends[steps]
+        masks[place.line].append((place.column, place.width if last == place.line else 0))
+        for line in range(place.line + 1, last + 1):
+            masks[line].append((1, 0))
+    for steps, place in document.keys.items():
+        name, colon, _ = str(steps[-1]).partition(":")
+        if colon and is_secret((*steps[:-1], name)):  # {password:hunter2} is one key without a value
+            masks[place.line].append((place.column + len(name) + 1, place.width - len(name) - 1))
+    return masks
 
 
-def _shown_line(document: Document, line: int, spans: _Spans) -> str:
-    if not 0 < line <= len(document.lines):
+def _shown_line(document: Document, line: int, masks: _Masks) -> str:
+    """Return the line as it may be shown; nothing if there is none, or if it is too long for a caret to be of use."""
+    if not 0 < line <= len(document.lines) or len(document.lines[line - 1]) > _LONGEST_SHOWN:
         return ""
     shown = document.lines[line - 1]
     if not document.tree:  # a syntax error: nobody knows where a secret ends
         shown = _SECRET_ON_A_LINE.sub(lambda found: found[1] + "***", shown)
-    for first, column, last, width in spans:
-        if line == first == last:
-            shown = shown[: column - 1] + "*" * width + shown[column - 1 + width :]
-        elif line == first:
-            shown = shown[: column - 1] + "***"
-        elif first < line <= last:
-            shown = "***"
+    for column, width in masks.get(line, ()):
+        end = column - 1 + width if width else len(shown)
+        shown = shown[: column - 1] + "*" * (end - column + 1) + shown[end:]
     return _printable(shown)
 
 

@@ -55,21 +55,14 @@ def _routes(settings: Settings, document: Document) -> Iterator[Fault]:
         for j, name in enumerate(route.via):
             if name not in settings.carriers:
                 hint = did_you_mean(name, settings.carriers)
-                yield _error(
-                    document, _item(document, ("routes", i, "via"), j), f'there is no carrier "{name}"', hint
-                )
-
-
-def _item(document: Document, steps: Steps, position: int) -> Steps:
-    """Where one value stands for a list of one, the value is the item."""
-    return steps if document.text(steps) is not None else (*steps, position)
+                yield _error(document, ("routes", i, "via", j), f'there is no carrier "{name}"', hint)
 
 
 def _users_and_teams(settings: Settings, document: Document) -> Iterator[Fault]:
     for address, user in settings.users.items():
         for i, name in enumerate(user.teams):
             if name not in settings.teams:
-                steps = _item(document, ("users", address, "teams"), i)
+                steps = ("users", address, "teams", i)
                 yield _error(
                     document, steps, f'there is no team "{name}"', did_you_mean(name, settings.teams)
                 )
@@ -77,7 +70,7 @@ def _users_and_teams(settings: Settings, document: Document) -> Iterator[Fault]:
     for name, team in settings.teams.items():
         for i, member in enumerate(team.members):
             if member not in addresses:
-                steps = _item(document, ("teams", name, "members"), i)
+                steps = ("teams", name, "members", i)
                 yield _error(document, steps, f'there is no user "{member}"', did_you_mean(member, addresses))
 
 
@@ -112,7 +105,7 @@ def _senders(settings: Settings, document: Document) -> Iterator[Fault]:
             yield _error(document, ("senders", i), message, "add network: or proof: login")
         for j, network in enumerate(rule.network):
             if network.prefixlen == 0:
-                steps = _item(document, ("senders", i, "network"), j)
+                steps = ("senders", i, "network", j)
                 yield _error(document, steps, f"{network} is the whole internet: that proves nothing")
 
 
@@ -181,7 +174,7 @@ def _fiction(settings: Settings, document: Document) -> Iterator[Fault]:
     ]
     owners += [(("teams", n, "number"), team.number) for n, team in settings.teams.items()]
     for name, team in settings.teams.items():
-        owners += [(_item(document, ("teams", name, "phones"), i), p) for i, p in enumerate(team.phones)]
+        owners += [(("teams", name, "phones", i), p) for i, p in enumerate(team.phones)]
     for steps, phone in owners:
         if phone and numbers.is_fiction(phone):
             yield _warning(

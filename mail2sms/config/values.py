@@ -61,13 +61,11 @@ def _as_written(address: str) -> str:
 
 def _pattern(value: Any) -> str:
     text = _one_text(value).lower()
-    local, at, domain = text.rpartition("@")
-    if text == "*" or (at and domain == "*" and local == "*"):
+    if text in {"*", "*@*"}:
         return "*"
-    if not at or not (local == "*" or _LOCAL.match(local)) or not _DOMAIN.match(domain):
-        raise BadOption(
-            f'expected an address or "*@" and a domain, got "{value}"', 'such as "*@acme.example"'
-        )
+    local, at, domain = text.replace("*", "x").rpartition("@")
+    if not at or not _LOCAL.match(local) or not _DOMAIN.match(domain):
+        raise BadOption(f'expected an address or "*@" and a domain, got "{value}"', 'such as "*@acme.example"')
     return text
 
 

@@ -64,6 +64,8 @@ class Document:
             return self.values[steps]
         while steps:
             steps = steps[:-1]
+            if self.text(steps) is not None:  # one value that stands for a list of one
+                return self.values[steps]
             if found := self.keys.get(steps) or self.values.get(steps):
                 return found
         return Place(1, 1) if self.lines else Place()
@@ -134,12 +136,12 @@ class _Builder:
         self._document.values[steps] = place
         self._document.ends[steps] = event.end_mark.line + 1
         if isinstance(event, yaml.AliasEvent):
-            hint = 'text that starts with "*" must stand in quotes'
-            self._fault(f"aliases (*{event.anchor}) are not supported", place, hint, steps)
+            hint = "such text must stand in quotes"
+            self._fault("aliases (text that starts with *) are not supported", place, hint, steps)
             return ""
         if event.anchor is not None:
-            hint = 'text that starts with "&" must stand in quotes'
-            self._fault(f"anchors (&{event.anchor}) are not supported", place, hint, steps)
+            hint = "such text must stand in quotes"
+            self._fault("anchors (text that starts with &) are not supported", place, hint, steps)
         if event.tag is not None:
             hint = "a secret is named by credential:NAME, file:PATH or env:NAME"
             self._fault("tags (text that starts with !) are not supported", place, hint, steps)
@@ -181,8 +183,9 @@ class _Builder:
             value_event = next(self._events)
             value = self._node(value_event, key_steps if is_new else (*steps, place.line, key))
             if is_new and _is_empty(value_event):
-                hint = 'put a blank after the ":"' if ":" in key else ""
-                self._fault(f'"{key}" has no value', place, hint, key_steps)
+                name, colon, _ = key.partition(":")  # what follows may be a secret
+                hint = 'put a blank after the ":"' if colon else ""
+                self._fault(f'"{name}" has no value', place, hint, key_steps)
             elif is_new:
                 found[key] = value
         return found
@@ -222,7 +225,7 @@ def _unprintable(text: str, position: int) -> Fault:
 
 _IN_WORDS: tuple[tuple[str, str, str, str], ...] = (
     # in the context of, PyYAML says, we say, hint; {c} is the character at fault, {n} the line it began on
-    ("", r"found character '\\t'", "a tab cannot be used here", "use blanks"),
+    ("", "found character '\\t'", "a tab cannot be used here", "use blanks"),
     ("", "found character", 'text that starts with "{c}" must stand in quotes', 'write "{c}..."'),
     ("scanning an alias", "", 'text that starts with "{c}" must stand in quotes', 'write "{c}..."'),
     ("scanning an anchor", "", 'text that starts with "{c}" must stand in quotes', 'write "{c}..."'),

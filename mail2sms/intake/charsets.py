@@ -72,6 +72,7 @@ _NON_WESTERN = [
     "euc_kr",
 ]
 _NON_WESTERN_SHARE = 0.3  # of all bytes; French, German or Polish text stays under 0.15
+_NON_WESTERN_BYTES = 6  # at least: "été" is two thirds accents
 _ASCII = bytes(range(128))
 
 
@@ -102,7 +103,8 @@ def _guess(data: bytes) -> str:
     except UnicodeDecodeError:
         pass
     sample = data[:_GUESS_BYTES]
-    if len(sample.translate(None, _ASCII)) < len(sample) * _NON_WESTERN_SHARE:
+    high = len(sample.translate(None, _ASCII))
+    if high < max(_NON_WESTERN_BYTES, len(sample) * _NON_WESTERN_SHARE):
         return data.decode("cp1252", "replace")
     best = from_bytes(sample, cp_isolation=_NON_WESTERN).best()
     return data.decode(best.encoding if best else "cp1252", "replace")

@@ -34,7 +34,7 @@ class Stripped:
 
 # "On 12 May 2026 at 09:41, Marie Dubois <marie@acme.example> wrote:"
 
-_OPENERS = frozenset({"on", "le", "am", "il", "el", "em", "op", "den", "på", "dne", "στις"})
+_OPENERS = frozenset({"on", "le", "am", "il", "el", "em", "op", "den", "på", "dne", "dnia", "στις"})
 _VERBS = (
     *(
         "wrote",
@@ -285,7 +285,8 @@ def _is_attribution(head: str) -> bool:
 
 
 def _is_opened(line: str) -> bool:
-    return line.lstrip(_TRIM).partition(" ")[0].lower() in _OPENERS
+    words = line.lstrip(_TRIM).lower()
+    return words.partition(" ")[0] in _OPENERS or words.startswith("w dniu ")
 
 
 def _has_digit(line: str) -> bool:

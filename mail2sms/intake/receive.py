@@ -1,7 +1,7 @@
 """One email, from envelope to reply: where it goes, who writes, what it says, and what SMTP answers.
 
-The address chooses how a mail is read: the template mailbox follows the template; numbers, teams and reply addresses are
-simple, the whole text is the SMS. Judging and storing is `accept`'s.
+The address chooses how a mail is read: the template mailbox follows the template; numbers, teams and reply addresses
+are simple, the whole text is the SMS. Judging and storing is `accept`'s.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mail2sms import numbers
-from mail2sms.accept import Accept, new_id, now_ms
+from mail2sms.accept import Accept
+from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal, StoreUnavailable
 from mail2sms.intake import quotes
 from mail2sms.intake.envelope import Client, Envelope
@@ -56,7 +57,9 @@ class Target:
 class Receiver:
     """Answers what the listener asks; see `smtp.Handler`."""
 
-    def __init__(self, desk: Desk, identity: Identity, accept: Accept, store: Store, sandbox: Sandbox) -> None:
+    def __init__(
+        self, desk: Desk, identity: Identity, accept: Accept, store: Store, sandbox: Sandbox
+    ) -> None:
         self._desk = desk
         self._identity = identity
         self._accept = accept

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mail2sms.accept import reply_key
 from mail2sms.errors import Problem
 from mail2sms.hooks._base import HookEvent
-from mail2sms.model import Msisdn, Origin, Status, User
+from mail2sms.model import Msisdn, Origin, Status, User, reply_key
 from mail2sms.reasons import REASONS
 from mail2sms.relay.compose import (
     Addressee,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mail2sms import http
-from mail2sms.accept import now_ms
+from mail2sms.clock import now_ms
 from mail2sms.errors import DeliveryFailed, StoreUnavailable
 from mail2sms.hooks._base import Hook
 from mail2sms.log import log, where

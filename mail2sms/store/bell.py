@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, Engine, exc, func, select, text
 
-_CHANNEL = "mail2sms"
 _POLL_S = 0.5
 
 
 def ring(connection: Connection, topics: Sequence[str]) -> None:
     """Tell all nodes, when this transaction commits, that these topics have work."""
     for topic in topics:
-        connection.execute(select(func.pg_notify(_CHANNEL, topic)))
+        connection.execute(select(func.pg_notify("mail2sms", topic)))
 
 
 class Bell:
@@ -44,7 +43,7 @@ class Bell:
 
     def _listen_once(self) -> None:
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"LISTEN {_CHANNEL}"))
+            connection.execute(text("LISTEN mail2sms"))
             driver = connection.connection.driver_connection
             assert driver is not None
             while not self._stop.is_set():

@@ -9,7 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse
 
-from mail2sms.accept import Receipt, new_id, now_ms
+from mail2sms.accept import Receipt
+from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Msisdn, Origin, Proof, Status, Submission, Writer
 from mail2sms.store import Search

@@ -20,7 +20,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from mail2sms import segments
-from mail2sms.accept import now_ms
+from mail2sms.clock import now_ms
 from mail2sms.options import Endpoint
 from mail2sms.store import MessageView, MoView, Search
 from mail2sms.store.views import find, read_mo, read_one
@@ -34,7 +34,7 @@ __all__ = ["DemoInbox", "router"]
 
 _SHOWN = 20  # messages and replies on the page
 _SMTP_S = 20
-_ADDRESS = re.compile(r"[!-;=?A-~]{1,320}")
+_ADDRESS = re.compile(r"[!-;=?-~]{1,320}")
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 router = APIRouter(dependencies=[Depends(from_here)], include_in_schema=False)

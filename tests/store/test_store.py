@@ -31,7 +31,7 @@ from mail2sms.store import (
     views,
 )
 from mail2sms.store.schema import metadata
-from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle, mt
+from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
 
 DAY = 86_400_000
 
@@ -44,7 +44,9 @@ async def store(database_url: str) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def claim(store: Store, carrier: str = "sim-a", now: int = NOW, lease_ms: int = 60_000) -> list[Claimed]:
+async def claim(
+    store: Store, carrier: str = "sim-a", now: int = NOW, lease_ms: int = 60_000
+) -> list[Claimed]:
     """Claim what is due."""
     return await store.claim(Claim(carrier=carrier, owner="node", now=now, lease_ms=lease_ms, limit=10))
 
@@ -78,7 +80,13 @@ def settlement(message: MtMessage, outcome: str, change: Change, cid: str | None
 
 def report(status: Status, cid: str = "cid", **more: object) -> DeliveryReport:
     """Return what sim-a says about a part."""
-    values = {"carrier": "sim-a", "carrier_message_id": cid, "status": status, "at": NOW + 20, "event_id": cid}
+    values = {
+        "carrier": "sim-a",
+        "carrier_message_id": cid,
+        "status": status,
+        "at": NOW + 20,
+        "event_id": cid,
+    }
     return DeliveryReport(**{**values, **more})  # type: ignore[arg-type]
 
 
@@ -380,7 +388,9 @@ def new_mo(event_id: str = "e-1", **changes: object) -> NewMo:
         (False, NOW, "", "desk@acme.example"),
     ],
 )
-async def test_a_reply_finds_its_reader(store: Store, wrote: bool, now: int, owner: str, address: str) -> None:
+async def test_a_reply_finds_its_reader(
+    store: Store, wrote: bool, now: int, owner: str, address: str
+) -> None:
     """Whoever waits for it; else the number's owner; else whoever ever wrote; else the default mailbox."""
     if wrote:
         await store.put(bundle())
