@@ -218,9 +218,11 @@ def read_secret(value: Any) -> Secret:
     """Keep the reference; the value is read when needed."""
     if isinstance(value, Secret):
         return value
-    if not str(value):
+    if not isinstance(value, str):
+        raise BadOption("expected one text, not a list or a section")
+    if not value:
         raise BadOption("a secret may not be empty", "credential:NAME, file:PATH or env:NAME")
-    return Secret(str(value))
+    return Secret(value)
 
 
 def read_list(value: Any) -> Any:

@@ -23,7 +23,7 @@ ORDER = (
     ("", "log"),  # may be imported by all
     ("model", "errors", "reasons", "options"),  # values
     ("numbers", "segments", "routing", "lifecycle", "rules"),  # decisions
-    ("http",),
+    ("http", "clock"),  # above the decisions: those get time and chance as arguments
     ("carriers", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "relay", "web"),  # stages
@@ -58,7 +58,7 @@ DOORS = {
     "structlog": ("log",),
     "typer": ("cli",),
     "uvicorn": ("web",),
-    "uvloop": ("daemon",),
+    "uvloop": ("cli",),
     "yaml": ("config",),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -311,7 +312,7 @@ def test_mails_of_the_standard_library_are_read_back() -> None:
     for number in range(200):
         mail = EmailMessage(policy=SMTP)
         mail["From"] = f"Élodie {number} <e{number}@acme.example>"
-        mail["Subject"] = subject = " ".join(chance.choices(words[:-1], k=chance.randrange(1, 12))).strip()
+        mail["Subject"] = " ".join(chance.choices(words, k=chance.randrange(1, 12))).strip()
         text = "\n".join(" ".join(chance.choices(words, k=4)).rstrip() for _ in range(chance.randrange(1, 9)))
         mail.set_content(text + "\n", cte=chance.choice(["base64", "quoted-printable", "8bit"]))
         if number % 2:
@@ -320,9 +321,10 @@ def test_mails_of_the_standard_library_are_read_back() -> None:
             mail.add_attachment(
                 bytes(range(number)), maintype="image", subtype="png", filename=f"été {number}.png"
             )
-        letter = mime.read(mail.as_bytes(), html=None)
+        raw = mail.as_bytes()
+        letter = mime.read(raw, html=None)
         assert letter.text == text.rstrip()
-        assert " ".join(letter.subject.split()) == " ".join(subject[:200].split())
+        assert letter.subject == str(message_from_bytes(raw, policy=SMTP)["Subject"])[:200].rstrip()
         assert letter.from_addresses == (f"e{number}@acme.example",)
         assert letter.from_name == f"Élodie {number}"
         assert [(a.name, a.size_bytes) for a in letter.attachments] == (

@@ -48,7 +48,7 @@ def lines(message: Message) -> list[str]:
     """The body's lines."""
     payload = message.get_payload(decode=True)
     assert isinstance(payload, bytes)
-    return payload.decode().split()
+    return payload.decode().splitlines()
 
 
 def test_postgresql_gives_empty_databases(postgresql: PostgreSQL) -> None:
@@ -85,7 +85,7 @@ def test_client_sends_one_mail(client: str, mail_sink: MailSink) -> None:
     assert (mail.sender, mail.recipients) == (SENDER, (TO,))
     message = email.message_from_bytes(mail.content)
     assert message["Subject"] == "Noon"
-    assert lines(message) == MAIL.decode().partition("\r\n\r\n")[2].split()
+    assert lines(message) == MAIL.decode().partition("\r\n\r\n")[2].splitlines()
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 
@@ -42,6 +43,7 @@ from mail2sms.web.app import ApiKey, Context, build
 from mail2sms.web.demo import DemoInbox
 from mail2sms.web.server import WebServer
 
+Found = TypeVar("Found")
 DOMAIN = "sms.demo.example"
 LOOPBACK = Endpoint("127.0.0.1", 0)
 MARIE = User(address=f"marie@{DOMAIN}", name="Marie Dubois", number=Msisdn("+33639980101"))
@@ -130,6 +132,14 @@ def _context(store: Store, sim: Simulated) -> Context:
         keys=KEYS,
         users={MARIE.address: MARIE},
     )
+
+
+async def until(look: Callable[[], Awaitable[Found]]) -> Found:
+    """Return what `look` finds, once it finds something."""
+    async with asyncio.timeout(10):
+        while not (found := await look()):
+            await asyncio.sleep(0.01)
+    return found
 
 
 class _Sink:

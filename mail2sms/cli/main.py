@@ -1,17 +1,74 @@
-"""PLACEHOLDER by the lead, so that `serve` runs before the real command line is here. Overwrite this file."""
+"""Where `mail2sms VERB` begins. `serve` and `demo` go their own way: a daemon has no use for typer and rich."""
 
+from __future__ import annotations
+
+import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-import uvloop
+from mail2sms.cli import Exit, Failed, find_config, read_settings, run_loop, tell
 
-from mail2sms import log
-from mail2sms.config import load
-from mail2sms.daemon import serve
+_INTERRUPTED = 130  # as shells count it: 128 + SIGINT
 
 
-def main() -> None:
-    """Serve."""
+def main() -> NoReturn:
+    """Run the command line and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that can't show a letter shows something else
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb with its arguments; return the exit code."""
+    try:
+        if arguments and arguments[0] in ("serve", "demo"):
+            # structlog takes rich in when it finds it: 5 MB for every daemon.
+            sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+            return _serve(arguments[1:]) if arguments[0] == "serve" else _demo(arguments[1:])
+        from mail2sms.cli import console
+
+        return console.run(arguments)
+    except Failed as e:
+        tell(str(e))
+        return e.code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong as the other verbs do."""
+
+    def __init__(self, prog: str, description: str, epilog: str = "") -> None:
+        super().__init__(prog, description=description, epilog=epilog, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise Failed."""
+        raise Failed(Exit.USAGE, f"{message}; {self.prog} --help explains it")
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="mail2sms serve",
+        description="Run the daemon until SIGTERM. systemd starts it like this.",
+        epilog="Without --config: $MAIL2SMS_CONFIG, ./mail2sms.yaml, /etc/mail2sms/mail2sms.yaml.",
+    )
+    parser.add_argument(
+        "--config", "-c", type=Path, metavar="FILE", help="mail2sms.yaml, or the folder it is in"
+    )
+    path = find_config(parser.parse_args(arguments).config)
+    settings = read_settings(path)
+
+    from mail2sms import daemon, log
+
     log.configure()
-    path = Path(sys.argv[sys.argv.index("--config") + 1])
-    uvloop.run(serve(load(path), path))
+    run_loop(daemon.serve(settings, path))
+    return Exit.OK
+
+
+def _demo(arguments: Sequence[str]) -> int:
+    from mail2sms.cli import demo
+
+    return demo.run(arguments)

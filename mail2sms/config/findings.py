@@ -133,6 +133,9 @@ def _masks(document: Document) -> _Masks:
         masks[place.line].append((place.column, place.width if last == place.line else 0))
         for line in range(place.line + 1, last + 1):
             masks[line].append((1, 0))
+    for steps, place in document.torn_off:
+        if is_secret(steps):
+            masks[place.line].append((place.column, place.width))
     for steps, place in document.keys.items():
         name, colon, _ = str(steps[-1]).partition(":")
         if colon and is_secret((*steps[:-1], name)):  # {password:hunter2} is one key without a value

@@ -65,7 +65,9 @@ def _pattern(value: Any) -> str:
         return "*"
     local, at, domain = text.replace("*", "x").rpartition("@")
     if not at or not _LOCAL.match(local) or not _DOMAIN.match(domain):
-        raise BadOption(f'expected an address or "*@" and a domain, got "{value}"', 'such as "*@acme.example"')
+        raise BadOption(
+            f'expected an address or "*@" and a domain, got "{value}"', 'such as "*@acme.example"'
+        )
     return text
 
 

@@ -52,6 +52,9 @@ class Document:
     keys: dict[Steps, Place] = field(default_factory=dict)
     values: dict[Steps, Place] = field(default_factory=dict)
     ends: dict[Steps, int] = field(default_factory=dict)  # last lines of values
+    torn_off: list[tuple[Steps, Place]] = field(
+        default_factory=list
+    )  # a comma cut these off an option's value
     faults: list[Fault] = field(default_factory=list)
 
     def key_place(self, steps: Steps) -> Place:
@@ -150,7 +153,9 @@ class _Builder:
         if len(steps) >= _MAX_DEPTH:
             self._fault("this is nested too deep", place, "", steps)
             raise _Stop
-        return self._list(steps) if isinstance(event, yaml.SequenceStartEvent) else self._dict(steps)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(steps)
+        return self._dict(steps, is_flow=bool(event.flow_style))
 
     def _scalar(self, event: Any, steps: Steps, place: Place) -> str:
         value = str(event.value)
@@ -167,7 +172,7 @@ class _Builder:
                 self._fault("an item of this list has no value", _place(event), "", item_steps)
         return items
 
-    def _dict(self, steps: Steps) -> dict[str, Any]:
+    def _dict(self, steps: Steps, *, is_flow: bool) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             place = _place(event)
@@ -183,12 +188,22 @@ class _Builder:
             value_event = next(self._events)
             value = self._node(value_event, key_steps if is_new else (*steps, place.line, key))
             if is_new and _is_empty(value_event):
-                name, colon, _ = key.partition(":")  # what follows may be a secret
-                hint = 'put a blank after the ":"' if colon else ""
-                self._fault(f'"{name}" has no value', place, hint, key_steps)
+                before = (*steps, next(reversed(found))) if found and is_flow else ()
+                self._without_value(key_steps, place, before)
             elif is_new:
                 found[key] = value
         return found
+
+    def _without_value(self, steps: Steps, place: Place, before: Steps) -> None:
+        """The name is shown only where it can't be part of a secret: `{password:x}`, `{password: x,y}`."""
+        name, colon, _ = str(steps[-1]).partition(":")
+        message = f'"{name}" has no value'
+        hint = 'put a blank after the ":"' if colon else ""
+        if before:
+            self._document.torn_off.append((before, place))
+            message = "what follows this comma has no value"
+            hint = hint or 'text that holds "," must stand in quotes'
+        self._fault(message, place, hint, steps)
 
     def _is_new_key(self, event: Any, steps: Steps, place: Place) -> bool:
         key = steps[-1]

@@ -86,24 +86,18 @@ def split(raw: bytes, start: int, end: int) -> tuple[Fields, int]:
     name, pieces, size, count, at = "", [""], 0, 0, start
     lines = raw[start:stop].decode("latin-1").split("\n") if stop > start else []
     for line in lines:
-        value = line[:-1] if line.endswith("\r") else line
-        if value[:1] in (" ", "\t") and name:
+        value = line.removesuffix("\r")
+        if value[:1] in {" ", "\t"} and name:
             size += len(value)
             pieces.append(value)
-        else:
-            before, colon, after = value.partition(":")
-            if not (colon and _NAME.match(before)):
-                if at == start and value.startswith(("From ", ">From ")):  # an mbox line
-                    at += len(line) + 1
-                    continue
-                body = at
-                break
+        elif found := _field(value):
             if name:
                 fields.add(name, "".join(pieces).strip())
             count += 1
-            name, pieces, size = before.rstrip(" \t").lower(), [after], len(after)
-            if name == "from" and len(name) < len(before):
-                pieces.insert(0, "\x00")  # "From : x" is a field to some readers only: `authors` refuses it
+            name, pieces, size = found[0], [found[1]], len(found[1])
+        elif at > start or not value.startswith(("From ", ">From ")):  # else an mbox line
+            body = at
+            break
         if size > FIELD_BYTES and (size > LONG_FIELD_BYTES or name in _READ):
             raise too_complex(f"a header field is longer than {size - 1} bytes")
         at += len(line) + 1
@@ -114,6 +108,17 @@ def split(raw: bytes, start: int, end: int) -> tuple[Fields, int]:
     if len(fields.all("received")) > RECEIVED:
         raise too_complex(f"more than {RECEIVED} Received fields: a loop")
     return fields, body
+
+
+def _field(line: str) -> tuple[str, str] | None:
+    """Return name and value of the first line of a field, None if it is none."""
+    before, colon, after = line.partition(":")
+    if not (colon and _NAME.match(before)):
+        return None
+    name = before.rstrip(" \t").lower()
+    if name == "from" and len(name) < len(before):
+        return name, "\x00" + after  # "From : x" is a field to some readers only: `authors` refuses it
+    return name, after
 
 
 def _block(raw: bytes, start: int, end: int) -> tuple[int, int]:

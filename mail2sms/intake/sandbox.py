@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -166,6 +167,8 @@ def _letter(answer: dict[str, Any]) -> Letter:
 
 def main() -> None:
     """Answer mails from standard input until it ends."""
+    from mail2sms.intake.html import to_text
+
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -173,7 +176,7 @@ def main() -> None:
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
         _allow_cpu()
-        _answer(source.read(_LENGTH.unpack(head)[0]), sink)
+        _answer(source.read(_LENGTH.unpack(head)[0]), to_text, sink)
 
 
 def _allow_cpu() -> None:
@@ -182,9 +185,7 @@ def _allow_cpu() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
 
 
-def _answer(raw: bytes, sink: BinaryIO) -> None:
-    from mail2sms.intake.html import to_text
-
+def _answer(raw: bytes, to_text: Callable[[str], str], sink: BinaryIO) -> None:
     try:
         answer: dict[str, Any] = {"letter": asdict(mime.read(raw, html=to_text))}
     except Refusal as e:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, select, tuple_, update
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
@@ -180,26 +180,62 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[S
     reports.lock_ids(
         connection, [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
     )
-    statuses = [_settle_one(connection, settlement) for settlement in settlements]
+    _write_outcomes(connection, settlements)
+    done = _settle_enroute(connection, [s for s in settlements if s.change.status is Status.ENROUTE])
+    for settlement in settlements:
+        if settlement.mt.id not in done:
+            _settle_one(connection, settlement)
     reports.apply_strays(
         connection, [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
     )
-    return statuses
+    return [settlement.change.status for settlement in settlements]
 
 
-def _settle_one(connection: Connection, settlement: Settlement) -> Status:
-    now, change, mt = settlement.now, settlement.change, settlement.mt
-    for outcome in settlement.outcomes:
-        connection.execute(
-            update(attempt)
-            .where(attempt.c.id == outcome.attempt_id, attempt.c.outcome.is_distinct_from("taken"))
-            .values(
-                outcome=outcome.outcome,
-                ended_at=now,
-                carrier_message_id=outcome.carrier_message_id,
-                code=outcome.code,
-            )
+def _write_outcomes(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    rows = [
+        {
+            "attempt_id": outcome.attempt_id,
+            "ended": outcome.outcome,
+            "at": settlement.now,
+            "cid": outcome.carrier_message_id,
+            "said": outcome.code,
+        }
+        for settlement in settlements
+        for outcome in settlement.outcomes
+    ]
+    statement = (
+        update(attempt)
+        .where(attempt.c.id == bindparam("attempt_id"), attempt.c.outcome.is_distinct_from("taken"))
+        .values(
+            outcome=bindparam("ended"),
+            ended_at=bindparam("at"),
+            carrier_message_id=bindparam("cid"),
+            code=bindparam("said"),
         )
+    )
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _settle_enroute(connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
+    """Settle in one statement what went well and is still ours: nearly everything. Returns those messages."""
+    if not settlements:
+        return set()
+    ours = [(s.mt.id, s.mt.fence) for s in settlements]
+    change, now = settlements[0].change, max(s.now for s in settlements)
+    rows = connection.execute(
+        update(message)
+        .where(tuple_(message.c.id, message.c.fence).in_(ours), message.c.status == "sending")
+        .values(**_changed(change, settlements[0].mt, now))
+        .returning(message.c.id, message.c.account, message.c.carrier)
+    ).all()
+    if rows:
+        connection.execute(insert(schema.event), [event_row(row, Status.ENROUTE, now) for row in rows])
+    return {row.id for row in rows}
+
+
+def _settle_one(connection: Connection, settlement: Settlement) -> None:
+    now, change, mt = settlement.now, settlement.change, settlement.mt
     # Without our lease somebody declared us dead; that the carrier has it is still worth knowing.
     fits: ColumnElement[bool] = and_(message.c.fence == mt.fence, message.c.status == "sending")
     if change.status is Status.ENROUTE:
@@ -210,11 +246,9 @@ def _settle_one(connection: Connection, settlement: Settlement) -> Status:
         .values(**_changed(change, mt, now))
         .returning(message)
     ).first()
-    if row is None:
-        return change.status
-    write_event(connection, row, change, now)
-    notices.about_failure(connection, row, now)
-    return change.status
+    if row is not None:
+        write_event(connection, row, change, now)
+        notices.about_failure(connection, row, now)
 
 
 def _changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Row,
+    Text,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from mail2sms import lifecycle
-from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Status
 from mail2sms.store import notices, schema
 from mail2sms.store.rows import event_row, insert_new
@@ -23,40 +35,42 @@ _FROM_OUTCOME = {
     "unavailable": Status.QUEUED,
     None: Status.SENDING,
 }
+_MENDABLE = (None, Status.ENROUTE.value, Status.EXPIRED.value)
+"""What a part may have been reported as for another report to count."""
 
 
 def lock_ids(connection: Connection, ids: Iterable[tuple[str, str | None]]) -> None:
     """Keep a report and the outcome it belongs to from missing each other on two nodes of one PostgreSQL."""
     if connection.dialect.name == "sqlite":
         return
-    keys = sorted({f"{carrier}/{cid}" for carrier, cid in ids if cid})
-    for key in keys:
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(key, 0))))
+    keys = sorted({f"{carrier}/{cid}" for carrier, cid in ids if cid})  # sorted: no two nodes lock crosswise
+    if keys:
+        each = func.unnest(cast(keys, ARRAY(Text))).column_valued("each")
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(each, 0))))
 
 
 def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Status | None]:
     """Store reports; returns each message's status where it changed. Unknown ids are kept as strays."""
     lock_ids(connection, [(r.carrier, r.carrier_message_id) for r in reports])
-    return [_record_one(connection, report) for report in reports]
+    found = [(report, _find(connection, report)) for report in reports]
+    strays = [report for report, row in found if row is None]
+    insert_new(connection, stray, [_stray_row(report) for report in strays])
+    known = [(report, row) for report, row in found if row is not None]
+    if not known:
+        return [None] * len(reports)
+    _write_reports(connection, known)
+    changed = _fold(connection, {row.message: report for report, row in known})
+    return [changed.get(row.message) if row is not None else None for _, row in found]
 
 
-def _record_one(connection: Connection, report: DeliveryReport) -> Status | None:
-    row = _find(connection, report)
-    if row is None:
-        fields = {"carrier": report.carrier, "carrier_message_id": report.carrier_message_id, "at": report.at}
-        insert_new(connection, stray, [{**fields, "status": report.status.value, "code": report.code}])
-        return None
-    if row.report in (None, Status.ENROUTE.value, Status.EXPIRED.value):
-        connection.execute(
-            update(attempt)
-            .where(attempt.c.id == row.id)
-            .values(
-                report=report.status.value,
-                outcome="taken",  # whatever we thought: a report proves it
-                carrier_message_id=report.carrier_message_id,
-            )
-        )
-    return _fold(connection, row.message, report)
+def _stray_row(report: DeliveryReport) -> dict[str, Any]:
+    return {
+        "carrier": report.carrier,
+        "carrier_message_id": report.carrier_message_id,
+        "status": report.status.value,
+        "code": report.code,
+        "at": report.at,
+    }
 
 
 def _find(connection: Connection, report: DeliveryReport) -> Row[Any] | None:
@@ -72,38 +86,55 @@ def _find(connection: Connection, report: DeliveryReport) -> Row[Any] | None:
     return row
 
 
-def _fold(connection: Connection, message_id: str, report: DeliveryReport) -> Status | None:
-    query = select(attempt).where(attempt.c.message == message_id).order_by(attempt.c.number)
-    parts: dict[int, Status] = {}
+def _write_reports(connection: Connection, known: Sequence[tuple[DeliveryReport, Row[Any]]]) -> None:
+    rows = [
+        {"attempt_id": row.id, "said": report.status.value, "cid": report.carrier_message_id}
+        for report, row in known
+        if row.report in _MENDABLE
+    ]
+    if rows:
+        statement = (
+            update(attempt)
+            .where(attempt.c.id == bindparam("attempt_id"))
+            # Whatever we thought of the attempt: a report proves that it was taken.
+            .values(report=bindparam("said"), outcome="taken", carrier_message_id=bindparam("cid"))
+        )
+        connection.execute(statement, rows)
+
+
+def _fold(connection: Connection, reports: Mapping[str, DeliveryReport]) -> dict[str, Status]:
+    """Bring messages to where their parts are; returns those that moved."""
+    ids = sorted(reports)
+    locked = select(message.c.id, message.c.status).where(message.c.id.in_(ids)).order_by(message.c.id)
+    current = {row.id: row.status for row in connection.execute(locked.with_for_update())}
+    parts: dict[str, dict[int, Status]] = {}
+    query = select(attempt).where(attempt.c.message.in_(ids)).order_by(attempt.c.number)
     for row in connection.execute(query):
         known = Status(row.report) if row.report else _FROM_OUTCOME[row.outcome]
-        if parts.get(row.part) not in (Status.DELIVERED, Status.ENROUTE) or row.report:
-            parts[row.part] = known
-    current = connection.execute(
-        select(message.c.status).where(message.c.id == message_id).with_for_update()
-    ).scalar_one()
-    status = lifecycle.after_report(Status(current), list(parts.values()))
-    if status is None:
-        return None
-    reason = lifecycle.report_reason(status, report.code)
-    change = Change(status=status, reason=reason, detail=report.code)
-    row = connection.execute(
-        update(message)
-        .where(message.c.id == message_id)
-        .values(
-            status=status.value,
-            reason=reason,
-            detail=report.code,
-            updated_at=report.at,
-            lease_owner=None,
-            lease_until=None,
-        )
-        .returning(message)
-    ).one()
-    event = event_row(row, change.status, report.at, reason=reason, detail=report.code)
-    connection.execute(insert(schema.event), [event])
-    notices.about_failure(connection, row, report.at)
-    return status
+        so_far = parts.setdefault(row.message, {})
+        if row.report or so_far.get(row.part) not in (Status.DELIVERED, Status.ENROUTE):
+            so_far[row.part] = known
+    moved: dict[tuple[Status, str, int], list[str]] = {}
+    for id_, report in reports.items():
+        status = lifecycle.after_report(Status(current[id_]), list(parts[id_].values()))
+        if status is not None:
+            moved.setdefault((status, report.code, report.at), []).append(id_)
+    for (status, code, at), those in moved.items():
+        _move(connection, those, status, code, at)
+    return {id_: status for (status, _, _), those in moved.items() for id_ in those}
+
+
+def _move(connection: Connection, ids: Sequence[str], status: Status, code: str, at: int) -> None:
+    reason = lifecycle.report_reason(status, code)
+    statement = update(message).where(message.c.id.in_(ids)).returning(message)
+    statement = statement.values(
+        status=status.value, reason=reason, detail=code, updated_at=at, lease_owner=None, lease_until=None
+    )
+    rows = connection.execute(statement).all()
+    events = [event_row(row, status, at, reason=reason, detail=code) for row in rows]
+    connection.execute(insert(schema.event), events)
+    for row in rows:
+        notices.about_failure(connection, row, at)
 
 
 def apply_strays(connection: Connection, ids: Iterable[tuple[str, str | None]]) -> None:
@@ -111,13 +142,12 @@ def apply_strays(connection: Connection, ids: Iterable[tuple[str, str | None]]) 
     known = {(carrier, cid) for carrier, cid in ids if cid}
     if not known:
         return
-    wanted = stray.c.carrier_message_id.in_([cid for _, cid in known])
+    wanted = tuple_(stray.c.carrier, stray.c.carrier_message_id).in_(sorted(known))
     rows = connection.execute(select(stray).where(wanted).order_by(stray.c.at)).all()
-    for row in rows:
-        if (row.carrier, row.carrier_message_id) in known:
-            _record_one(connection, _report(row))
-            is_it = (stray.c.carrier == row.carrier) & (stray.c.carrier_message_id == row.carrier_message_id)
-            connection.execute(delete(stray).where(is_it))
+    if rows:
+        connection.execute(delete(stray).where(wanted))
+        for row in rows:
+            _record(connection, [_report(row)])
 
 
 def _report(row: Row[Any]) -> DeliveryReport:

@@ -15,7 +15,6 @@ from mail2sms.web.gate import Gate
 
 __all__ = ["ApiKey", "Context", "build"]
 
-BODY_BYTES = 256_000
 _QUIET = {
     "tracing": False,
     "metrics": False,
@@ -36,7 +35,6 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
         openapi_url="/api/v1/openapi.json",
         docs_url=None,  # FastAPI's pages load their scripts from elsewhere
         redoc_url=None,
-        max_body_size=BODY_BYTES,
         telemetry=_QUIET,  # type: ignore[arg-type]  # its logs would hold bodies that are refused
     )
     app.state.context = context

@@ -1,4 +1,4 @@
-"""What every request passes: a deadline for its body, safe headers on its answer, and a count."""
+"""What every request passes: a deadline and a limit for its body, safe headers on its answer, and a count."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mail2sms.web.metrics import Metrics
 
 _BODY_S = 20.0
+_BODY_BYTES = 256_000
 HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -34,9 +35,10 @@ class Gate:
         deadline_s = asyncio.get_running_loop().time() + _BODY_S
         status = 500
         has_body = False
+        body_bytes = 0
 
         async def receive_in_time() -> Message:
-            nonlocal has_body
+            nonlocal has_body, body_bytes
             if has_body:  # from here on it only waits for the client to leave
                 return await receive()
             try:
@@ -44,6 +46,9 @@ class Gate:
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(408) from None
+            body_bytes += len(message.get("body", b""))
+            if body_bytes > _BODY_BYTES:
+                raise HTTPException(413)
             has_body = not message.get("more_body", False)
             return message
 

@@ -54,6 +54,7 @@ class _Embedded(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -65,14 +66,22 @@ class _Embedded(uvicorn.Server):
         await super().startup(sockets)
         self.ready.set()
 
-    async def on_tick(self, counter: int) -> bool:
-        """Every tenth of a second; once a second, look for clients that dawdle."""
-        if counter % 10 == 0:
+    async def main_loop(self) -> None:
+        """Once a second, instead of uvicorn's ten times: set the date, look for clients that dawdle."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 10  # uvicorn counts tenths of a second
             now_s = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, _Connection):
                     connection.expire(now_s)
-        return await super().on_tick(counter)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+
+    def stop(self) -> None:
+        """End the main loop."""
+        self.should_exit = True
+        self._stopping.set()
 
 
 class WebServer:
@@ -121,7 +130,7 @@ class WebServer:
         """Take no more, and let the requests under way finish."""
         if self._server is None or self._task is None:
             return
-        self._server.should_exit = True
+        self._server.stop()
         await self._task
         if self._path is not None:
             self._path.unlink(missing_ok=True)

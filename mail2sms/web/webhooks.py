@@ -9,20 +9,20 @@ from fastapi import APIRouter, Request, Response
 from mail2sms.web.context import Here
 from mail2sms.web.problems import HttpProblem
 
-BODY_BYTES = 64_000
+_BODY_BYTES = 64_000
 
 router = APIRouter()
 
 
-@router.api_route(
-    "/events/{carrier}", methods=["GET", "POST"], include_in_schema=False, max_body_size=BODY_BYTES
-)
+@router.api_route("/events/{carrier}", methods=["GET", "POST"], include_in_schema=False)
 async def receive(carrier: str, request: Request, context: Here) -> Response:
     """Answer 200 once every event of the request is on disk."""
     found = context.carriers.get(carrier)
     if found is None:
         raise HttpProblem(404)
     body = await request.body()
+    if len(body) > _BODY_BYTES:
+        raise HttpProblem(413)
     headers = {name.lower(): value for name, value in request.headers.items()}
     try:
         events = found.events(headers, body, request.url.query)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -226,8 +225,3 @@ class Server:
 def is_root() -> bool:
     """Whether servers can be started as users of their own."""
     return os.geteuid() == 0
-
-
-def user_name() -> str:
-    """Who runs the tests."""
-    return pwd.getpwuid(os.geteuid()).pw_name

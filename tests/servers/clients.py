@@ -45,15 +45,18 @@ def snail(mail: bytes, host: str, port: int, sender: str, to: str) -> Outcome:
     """The mailx of many systems. It writes the headers itself: of `mail` it gets the subject and the plain text."""
     message = message_from_bytes(mail, policy=policy.default)
     body = message.get_body(("plain",))
-    text = body.get_content() if body is not None else ""
-    settings = [
-        f"mta=smtp://{host}:{port}",
-        "smtp-auth=none",
-        f"from={sender}",
-        "hostname=client.test.example",
-    ]
-    options = [word for setting in ["v15-compat", "sendwait", *settings] for word in ("-S", setting)]
+    text = body.get_content().replace("\r\n", "\n") if body is not None else ""
     with tempfile.TemporaryDirectory() as home:
+        # As root it takes the home of the password file, whatever HOME says: what it cannot send would stay there.
+        settings = [
+            "v15-compat",
+            "sendwait",
+            f"mta=smtp://{host}:{port}",
+            "smtp-auth=none",
+            f"DEAD={home}/dead",
+        ]
+        settings += [f"from={sender}", "hostname=client.test.example"]
+        options = [word for setting in settings for word in ("-S", setting)]
         command = [program("s-nail", "s-nail"), "-:/", *options, "-s", str(message["Subject"] or ""), to]
         return _run(command, home, text.encode())
 

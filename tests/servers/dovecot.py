@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import grp
 import imaplib
+import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.servers._server import Server, free_port, greets, is_root, program, user_name
+from tests.servers._server import Server, free_port, greets, is_root, program
 
 PASSWORD = "secret-of-the-tests"
 _LIBEXEC = Path("/usr/lib/dovecot")
@@ -23,7 +26,7 @@ ssl = no
 disable_plaintext_auth = no
 auth_mechanisms = plain login
 default_internal_user = {internal}
-default_internal_group = {group}
+default_internal_group = {internal_group}
 default_login_user = {login}
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
@@ -35,7 +38,7 @@ passdb {{
 userdb {{
   driver = passwd-file
   args = username_format=%Lu {folder}/users
-  default_fields = uid={mail} gid={mail} home={folder}/mail/%Lu
+  default_fields = uid={mail} gid={mail_group} home={folder}/mail/%Lu
 }}
 service imap-login {{
   chroot =
@@ -76,12 +79,13 @@ class Dovecot(Server):
         (self.folder / "mail").mkdir()
         lines = "".join(f"{user}:{PASSWORD}::::::\n" for user in users)
         (self.folder / "users").write_text(lines, encoding="utf-8")
-        me = user_name()
-        names = {"internal": "dovecot", "group": "dovecot", "login": "dovenull", "mail": "mail"}
         if is_root():
+            names = {"internal": "dovecot", "internal_group": "dovecot", "login": "dovenull"}
+            names |= {"mail": "mail", "mail_group": "mail"}
             shutil.chown(self.folder / "mail", "mail", "mail")
         else:
-            names = dict.fromkeys(names, me)
+            me, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
+            names = {"internal": me, "internal_group": group, "login": me, "mail": me, "mail_group": group}
         config = _CONFIG.format(folder=self.folder, imap=self.imap_port, lmtp=self.lmtp_port, **names)
         (self.folder / "dovecot.conf").write_text(config, encoding="utf-8")
 

@@ -6,7 +6,7 @@ const { domain, mailbox } = document.body.dataset;
 const DEFAULT_PHONE = "+33639981234";
 const SIGNATURE = "\n\n-- \nMarie Dubois, ACME\n12 rue de la Paix, Paris";
 const CHIPS = {
-  mistake: [`${mailbox}@${domain}`, "Delivery", "To: +33 6 39 98 12 34\nFron: ACME\nAt: some day\n\nYour parcel has arrived."],
+  mistake: [`${mailbox}@${domain}`, "Delivery", "To: +33 6 39 98 12 34\nExpirs: 2h\nRefe: P-881\n\nYour parcel has arrived."],
   emoji: [`33639981234@${domain}`, "Parcel", "Your parcel has arrived 📦 You can fetch it at the front desk until 18:00 today." + SIGNATURE],
   nobody: [`33639980404@${domain}`, "Appointment", "Hello, your appointment is on Tuesday at 14:30." + SIGNATURE],
   stop: [`33639987867@${domain}`, "News", "Our shop has new opening hours." + SIGNATURE],
@@ -136,6 +136,9 @@ function showMail(mail) {
   $("mail").scrollIntoView({ block: "nearest" });
 }
 
+// As mail programs do: below the signature, what is answered.
+const quoted = (mail) => `\n\nOn ${new Date(mail.at).toLocaleString()}, ${mail.from.replaceAll('"', "")} wrote:\n${mail.text.trim().replaceAll(/^/gm, "> ")}\n`;
+
 function replyForm(mail) {
   const text = make("textarea", { id: "reply", rows: 3, required: true, placeholder: "Your answer becomes an SMS" });
   const output = make("output", { for: "reply", "aria-live": "polite" });
@@ -144,7 +147,7 @@ function replyForm(mail) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const draft = {
-      from: address(mail.to), to: address(mail.reply_to), text: text.value + SIGNATURE,
+      from: address(mail.to), to: address(mail.reply_to), text: text.value + SIGNATURE + quoted(mail),
       subject: /^re:/i.test(mail.subject) ? mail.subject : `Re: ${mail.subject}`,
       in_reply_to: mail.message_id, references: `${mail.references} ${mail.message_id}`.trim(),
     };
@@ -168,16 +171,20 @@ function steps(message) {
   const add = (mark, kind, text, more = {}) => list.push({ mark, kind, text, ...more });
   const size = `${plural([...message.text].length, "character", "characters")}, ${ENCODINGS[message.encoding] ?? message.encoding}, ${plural(message.parts, "SMS", "SMS")}`;
   add("✓", "good", `Accepted for ${pretty(message.to)}`, { small: `${size}; the phone shows ${pretty(message.sender_id)}` });
-  if (message.left_out.length) {
-    const isSignature = message.left_out[0].trimEnd() === "--";
-    const lines = isSignature ? message.left_out.slice(1) : message.left_out;
-    add("✂", "", `${isSignature ? "Signature" : "Text after the end"} left out (${plural(lines.length, "line", "lines")})`, { gone: lines.join("\n"), small: isSignature ? "It begins at the line “-- ”, as mail programs write it." : "" });
-  }
+  if (message.left_out.length) add("✂", "", ...leftOut(message.left_out));
   for (const event of message.events.slice(1)) addEvent(add, event, message);
   for (const mail of state.inbox.filter((one) => one.kind === "undelivered" && one.about === message.id)) {
     add("✉", "", `Told ${address(mail.to)} by email`, { mail: mail.n });
   }
   return list;
+}
+
+function leftOut(lines) {
+  const isSignature = lines[0].trimEnd() === "--";
+  const hasQuote = lines.some((line) => line.startsWith(">"));
+  const what = isSignature ? `Signature${hasQuote ? " and quoted email" : ""}` : hasQuote ? "Quoted email" : "Text after the end";
+  const gone = (isSignature ? lines.slice(1) : lines).join("\n");
+  return [`${what} left out`, { gone, small: isSignature ? "It begins at the line “-- ”, as mail programs write it." : "" }];
 }
 
 function addEvent(add, event, message) {

@@ -1,0 +1,197 @@
+"""The client of the daemon's control socket: the API's answers as values, its problems as Failed.
+
+HTTP over a unix socket with the standard library alone. Who may open the socket is the operator.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from mail2sms.cli import Exit, Failed
+
+_TIMEOUT_S = 30.0
+_EXITS = {401: Exit.NOT_ALLOWED, 403: Exit.NOT_ALLOWED, 503: Exit.TRY_AGAIN}
+
+
+class Declined(Failed):
+    """The daemon said no. `reason` is the code of the first problem, `title` its short form."""
+
+    def __init__(self, status: int, told: Mapping[str, Any]) -> None:
+        super().__init__(_exit_of(status), _sentences(told))
+        self.reason = str(told.get("type", ""))
+        self.title = str(told.get("title", ""))
+
+
+def _exit_of(status: int) -> Exit:
+    return _EXITS.get(status, Exit.REFUSED if status < 500 else Exit.UNAVAILABLE)
+
+
+def _sentences(told: Mapping[str, Any]) -> str:
+    return "\n".join(map(sentence, told.get("problems") or [told]))
+
+
+def sentence(told: Mapping[str, Any]) -> str:
+    """Return one problem of an answer in words, with its code."""
+    text = str(told.get("detail") or told.get("title") or "the daemon refused it")
+    hint = f" Did you mean {told['hint']}?" if told.get("hint") else ""
+    return f"{text}{hint} ({told.get('type', 'unknown')})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One step of a message's life."""
+
+    at: datetime
+    status: str
+    reason: str
+    carrier: str
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """A message as the API shows it. `answer` is all of it, as it came.
+
+    What an order's answer leaves out is empty; a message that only would be sent has no id.
+    """
+
+    id: str
+    to: str
+    sender_id: str
+    status: str
+    parts: int
+    encoding: str
+    carrier: str
+    due_at: datetime
+    created_at: datetime | None
+    reason: str
+    detail: str
+    writer: str
+    subject: str
+    attempts: int
+    text: str = field(repr=False)
+    events: tuple[Event, ...]
+    answer: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What became of an order: messages, and in words why other recipients got none."""
+
+    messages: tuple[Message, ...]
+    refused: tuple[str, ...]
+    answer: dict[str, Any] = field(repr=False)
+
+
+class Control:
+    """The daemon behind one socket."""
+
+    def __init__(self, path: Path, timeout_s: float = _TIMEOUT_S) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def send(self, order: Mapping[str, Any], *, is_dry_run: bool) -> Receipt:
+        """Send a text, or ask what would happen."""
+        answer = self._ask("POST", "/api/v1/messages?dry_run=1" if is_dry_run else "/api/v1/messages", order)
+        refused = tuple(f"{told.get('to', '')}: {sentence(told)}" for told in answer.get("refused") or ())
+        return Receipt(messages=_messages(answer), refused=refused, answer=answer)
+
+    def message(self, id_: str) -> Message:
+        """Return one message with its events."""
+        return _message(self._ask("GET", f"/api/v1/messages/{quote(id_, safe='')}"))
+
+    def messages(self, **search: str | int | None) -> tuple[Message, ...]:
+        """Return messages, the newest first."""
+        wanted = {name: value for name, value in search.items() if value is not None}
+        return _messages(self._ask("GET", f"/api/v1/messages?{urlencode(wanted)}"))
+
+    def queue(self, limit: int) -> tuple[Message, ...]:
+        """Return the messages whose work is not over, the oldest first."""
+        return _messages(self._ask("GET", f"/api/v1/queue?limit={limit}"))
+
+    def cancel(self, id_: str) -> dict[str, Any]:
+        """Cancel a message that no carrier has yet; return the answer."""
+        return self._ask("POST", f"/api/v1/messages/{quote(id_, safe='')}/cancel")
+
+    def _ask(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        connection = _UnixConnection(self._path, self._timeout_s)
+        headers = {"accept": "application/json"} | ({"content-type": "application/json"} if body else {})
+        try:
+            connection.request(method, target, json.dumps(body) if body else None, headers)
+            response = connection.getresponse()
+            status, content = response.status, response.read()
+        except (OSError, http.client.HTTPException) as e:
+            is_order = method == "POST" and connection.is_connected
+            raise _unreachable(e, self._path, is_order=is_order) from e
+        finally:
+            connection.close()
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Failed(Exit.UNAVAILABLE, f"{self._path} answers, but not as mail2sms does (HTTP {status})")
+        if status >= 400:
+            raise Declined(status, answer)
+        return answer
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+        self.is_connected = False
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+        self.is_connected = True
+
+
+def _unreachable(error: Exception, path: Path, *, is_order: bool) -> Failed:
+    if isinstance(error, PermissionError):
+        text = f"{path} may not be opened by this user; try as root or as the daemon's user"
+        return Failed(Exit.NOT_ALLOWED, text)
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        text = f"no daemon listens at {path}; is mail2sms serve running with this configuration?"
+        return Failed(Exit.UNAVAILABLE, text)
+    doubt = "; it may have been done all the same: look before you repeat it" if is_order else ""
+    if isinstance(error, TimeoutError):
+        return Failed(Exit.TRY_AGAIN, f"the daemon at {path} does not answer in time{doubt}")
+    return Failed(Exit.UNAVAILABLE, f"the daemon at {path} did not answer{doubt}")
+
+
+def _messages(answer: Mapping[str, Any]) -> tuple[Message, ...]:
+    return tuple(map(_message, answer["items"]))
+
+
+def _message(answer: dict[str, Any]) -> Message:
+    plain = {name: answer.get(name) or "" for name in ("reason", "detail", "writer", "subject", "text")}
+    created_at = answer.get("created_at")
+    return Message(
+        id=answer["id"] or "",
+        to=answer["to"],
+        sender_id=answer["sender_id"],
+        status=answer["status"],
+        parts=answer["parts"],
+        encoding=answer["encoding"],
+        carrier=answer["carrier"],
+        due_at=datetime.fromisoformat(answer["due_at"]),
+        created_at=datetime.fromisoformat(created_at) if created_at else None,
+        attempts=answer.get("attempts", 0),
+        events=tuple(
+            Event(**{**event, "at": datetime.fromisoformat(event["at"])})
+            for event in answer.get("events", ())
+        ),
+        answer=answer,
+        **plain,
+    )

@@ -1,0 +1,151 @@
+"""How messages look on a terminal: times of this place, spans, tables as rows, the timeline. Pure.
+
+What strangers wrote is made printable: an escape sequence in a subject must not reach the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mail2sms import numbers
+from mail2sms.cli.control import Event, Message
+from mail2sms.model import Msisdn
+
+_CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
+
+QUEUE_HEADS = ("ID", "AGE", "TO", "FROM", "STATE", "NEXT TRY", "WHY")
+MESSAGE_HEADS = ("ID", "TIME", "TO", "FROM", "STATUS", "PARTS", "WHY")
+
+
+def printable(text: str) -> str:
+    """Return one line without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def number(text: str) -> str:
+    """Return a number in groups; a name or short code as it is."""
+    is_number = text.startswith("+") and text[1:].isdigit()
+    return numbers.display(Msisdn(text)) if is_number else printable(text)
+
+
+def coding(encoding: str) -> str:
+    """Return how a text is coded, in words."""
+    return _CODINGS.get(encoding, printable(encoding))
+
+
+def count(amount: int, noun: str) -> str:
+    """Return `1 part`, `2 parts`."""
+    return f"{amount} {noun}{'s' * (amount != 1)}"
+
+
+def clock(moment: datetime) -> str:
+    """Return a moment here, with its zone."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
+def span(seconds: float) -> str:
+    """Return a length of time, to the two units that count: `26 s`, `2 h 10 min`."""
+    whole = max(0, int(seconds))
+    for name, size, next_name, next_size in (
+        ("d", 86_400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= size:
+            rest = whole % size // next_size
+            return f"{whole // size} {name}" + (f" {rest} {next_name}" if rest else "")
+    return f"{whole} s"
+
+
+def queue_row(message: Message, now: datetime) -> tuple[str, ...]:
+    """Return a waiting message under QUEUE_HEADS."""
+    age = span((now - message.created_at).total_seconds()) if message.created_at else "-"
+    state = (
+        message.status if message.reason in ("", message.status) else f"{message.status}, {message.reason}"
+    )
+    return (
+        message.id,
+        age,
+        number(message.to),
+        printable(message.writer) or "-",
+        printable(state),
+        _next_try(message, now),
+        _why(message),
+    )
+
+
+def _next_try(message: Message, now: datetime) -> str:
+    if message.status != "queued":
+        return "-"
+    wait_s = (message.due_at - now).total_seconds()
+    if wait_s <= 0:
+        return "now"
+    if wait_s < 3600:
+        return f"in {span(wait_s)}"
+    here, today = message.due_at.astimezone(), now.astimezone().date()
+    return f"{here:%H:%M %Z}" if here.date() == today else f"{here:%Y-%m-%d %H:%M %Z}"
+
+
+def _why(message: Message) -> str:
+    if not message.attempts:
+        return printable(message.detail)
+    tried = f"tried {message.attempts} times" if message.attempts > 1 else "tried once"
+    return printable("; ".join(filter(None, (message.detail, tried, f"by {message.carrier}"))))
+
+
+def queue_end(messages: Sequence[Message], now: datetime) -> str:
+    """Return the line below the queue."""
+    oldest = min((m.created_at for m in messages if m.created_at), default=now)
+    phones = count(len({m.to for m in messages}), "number")
+    return f"{count(len(messages), 'message')}, {phones}. Oldest {span((now - oldest).total_seconds())}."
+
+
+def message_row(message: Message) -> tuple[str, ...]:
+    """Return a message under MESSAGE_HEADS."""
+    return (
+        message.id,
+        clock(message.created_at) if message.created_at else "-",
+        number(message.to),
+        printable(message.writer) or "-",
+        message.status,
+        str(message.parts),
+        printable(" ".join(filter(None, (message.reason, message.detail)))),
+    )
+
+
+def accepted_line(message: Message, *, is_dry_run: bool) -> str:
+    """Return what an order became, for one recipient."""
+    what = f"{count(message.parts, 'part')} {coding(message.encoding)} as {number(message.sender_id)}"
+    if is_dry_run:
+        return f"would be sent  {number(message.to)}  {what} by {message.carrier}"
+    return f"{message.id}  {number(message.to)}  {message.status}  {what}"
+
+
+def timeline(message: Message) -> list[str]:
+    """Return a message and its life, one line a step."""
+    what = f"{count(message.parts, 'part')} {coding(message.encoding)}"
+    writer = printable(message.writer) or "-"
+    lines = [f"{message.id}  {writer} -> {number(message.to)}   {what}   {message.status}"]
+    facts = {
+        "sender ID": number(message.sender_id),
+        "subject": printable(message.subject),
+        "text": printable(message.text),
+    }
+    lines += [f"{name:10} {value}" for name, value in facts.items() if value]
+    if not message.events:
+        return lines
+    first = message.events[0].at
+    lines.append(f"{'day':10} {first.astimezone():%Y-%m-%d, times in %Z}")
+    return lines + [_step(event, first) for event in message.events]
+
+
+def _step(event: Event, first: datetime) -> str:
+    here = event.at.astimezone()
+    time = f"{here:%H:%M:%S}.{here.microsecond // 1000:03}"
+    is_other_day = here.date() != first.astimezone().date()
+    day = f"{here:%Y-%m-%d} " if is_other_day else ""
+    said = "  ".join(filter(None, (event.carrier, event.reason, event.detail)))
+    passed_s = (event.at - first).total_seconds()
+    after = f"   {passed_s:.1f} s after the first" if event.status == "delivered" else ""
+    return f"{day}{time}  {event.status:13}  {printable(said)}{after}".rstrip()

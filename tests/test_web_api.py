@@ -1,0 +1,328 @@
+"""The REST API over a real socket: what it takes, what it answers, and how it says no."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.web_fakes import BOTH, MARIE, READER, SENDER, World, until, world
+
+MESSAGES = "/api/v1/messages"
+PHONE = "+33639981234"
+TEXT = {"to": PHONE, "text": "Bonjour"}
+IN_AN_HOUR = (datetime.now(UTC) + timedelta(hours=1)).isoformat(timespec="seconds")
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def here(tmp_path: Path) -> AsyncIterator[World]:
+    """A served bridge."""
+    async with world(tmp_path) as served:
+        yield served
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def quiet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """A served bridge that nothing is sent through, for many tests."""
+    async with world(tmp_path_factory.mktemp("quiet")) as served:
+        yield served
+
+
+async def post(here: World, body: object, key: str = BOTH, **headers: str) -> tuple[int, dict[str, Any]]:
+    """POST a message; return the status and the JSON."""
+    async with here.http.post(MESSAGES, json=body, headers={**here.keyed(key), **headers}) as answer:
+        return answer.status, await answer.json(content_type=None)
+
+
+async def get(here: World, path: str, key: str = BOTH, **query: str) -> tuple[int, dict[str, Any]]:
+    """GET a path; return the status and the JSON."""
+    async with here.http.get(path, params=query, headers=here.keyed(key)) as answer:
+        return answer.status, await answer.json(content_type=None)
+
+
+async def test_a_message_is_accepted_sent_and_told(here: World) -> None:
+    """202 with ids; then the message and its events, until it is delivered."""
+    status, accepted = await post(here, {**TEXT, "reference": "appt-881"})
+    assert status == 202
+    assert accepted["items"][0]["id"] == accepted["id"]
+    assert {key: accepted[key] for key in ("to", "status", "parts", "sender_id", "reference")} == {
+        "to": PHONE,
+        "status": "queued",
+        "parts": 1,
+        "sender_id": "+33639980000",
+        "reference": "appt-881",
+    }
+
+    async def delivered() -> dict[str, Any] | None:
+        _, message = await get(here, f"{MESSAGES}/{accepted['id']}")
+        return message if message["status"] == "delivered" else None
+
+    message = await until(delivered)
+    assert [event["status"] for event in message["events"]][0::2][0] == "queued"
+    assert message["events"][-1]["status"] == "delivered"
+    assert message["text"] == "Bonjour"
+    assert message["submission"] == accepted["submission"]
+    assert message["writer"] == "desk@acme.example"
+    assert datetime.fromisoformat(message["created_at"]).tzinfo == UTC
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason", "field"),
+    [
+        ({"text": "x"}, 400, "request.invalid", "to"),
+        ({"to": [], "text": "x"}, 400, "request.invalid", "to"),
+        ({"to": PHONE}, 400, "request.invalid", "text"),
+        ({"to": 33639981234, "text": "x"}, 400, "request.invalid", "to[0]"),
+        ({**TEXT, "sender": "ACME"}, 400, "request.invalid", "sender"),
+        ({**TEXT, "text": "x" * 10_001}, 400, "request.invalid", "text"),
+        ({**TEXT, "at": "2026-05-12T08:30"}, 400, "request.invalid", "at"),
+        ({**TEXT, "at": "tomorrow"}, 400, "request.invalid", "at"),
+        ({**TEXT, "at": "9999-12-31T23:59-23:59"}, 422, "template.far_time", None),
+        ({**TEXT, "at": "0001-01-01T00:00+23:59"}, 422, "template.past_time", None),
+        ({**TEXT, "at": "2020-01-01T00:00Z"}, 422, "template.past_time", None),
+        ({**TEXT, "at": "2200-01-01T00:00Z"}, 422, "template.far_time", None),
+        ({**TEXT, "validity": "2"}, 400, "request.invalid", "validity"),
+        ({**TEXT, "validity": "0s"}, 400, "request.invalid", "validity"),
+        ({**TEXT, "reference": "a" * 65}, 400, "request.invalid", "reference"),
+        ({**TEXT, "reference": "a\nb"}, 400, "request.invalid", "reference"),
+        ({**TEXT, "reply_to": "desk"}, 400, "request.invalid", "reply_to"),
+        ({**TEXT, "as": MARIE.address}, 403, "request.forbidden", "as"),
+        ({"to": "0123", "text": "x"}, 422, "number.invalid", None),
+        ({"to": "+33142685300", "text": "x"}, 422, "number.not_mobile", None),
+        ({"to": "+447700900123", "text": "x"}, 422, "country.not_allowed", None),
+        ({"to": [PHONE] * 6, "text": "x"}, 422, "recipients.too_many", None),
+        ({**TEXT, "text": " \n"}, 422, "text.empty", None),
+        ({**TEXT, "text": "a\0b"}, 422, "text.unsendable", None),
+        ({**TEXT, "text": "a" * 700}, 422, "text.too_long", None),
+        ({**TEXT, "from": "+33639980199"}, 422, "sender_id.not_yours", None),
+        ({**TEXT, "sender_id": "Way too long a name"}, 422, "template.bad_sender_id", None),
+        ([], 400, "request.invalid", None),
+        ("x", 400, "request.invalid", None),
+    ],
+)
+async def test_what_is_wrong_is_told_and_nothing_is_stored(
+    quiet: World, body: object, status: int, reason: str, field: str | None
+) -> None:
+    """Each answer has the reason's code, a sentence and, where there is one, the field."""
+    found, problem = await post(quiet, body)
+    assert (found, problem["type"], problem.get("field")) == (status, reason, field)
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem.get("detail")
+    assert "line 0" not in json.dumps(problem)
+    assert (await get(quiet, MESSAGES))[1]["items"] == []
+
+
+async def test_all_problems_come_together(quiet: World) -> None:
+    """Two wrong fields are two problems, and a misspelt one has its right name as a hint."""
+    _, problem = await post(quiet, {"to": PHONE, "tekst": "x", "sender": "y"})
+    assert [one["field"] for one in problem["problems"]] == ["text", "tekst", "sender"]
+    assert [one.get("hint") for one in problem["problems"]] == [None, "text", "sender_id"]
+
+
+async def test_one_bad_recipient_stops_nobody_else(here: World) -> None:
+    """Those that can be written to are; the others are named with their reasons."""
+    status, accepted = await post(here, {"to": [PHONE, "0123", "+447700900123", PHONE], "text": "x"})
+    assert status == 202
+    assert [item["to"] for item in accepted["items"]] == [PHONE]
+    assert [(one["to"], one["type"]) for one in accepted["refused"]] == [
+        ("0123", "number.invalid"),
+        ("+447700900123", "country.not_allowed"),
+    ]
+
+
+async def test_the_same_key_again_gets_the_first_ids(here: World) -> None:
+    """Even at the same time; another key is another message."""
+    body = {"to": [PHONE, "+33639985678"], "text": "Une fois"}
+    answers = await asyncio.gather(*(post(here, body, **{"Idempotency-Key": "k-1"}) for _ in range(5)))
+    shown = [
+        (accepted["id"], accepted["submission"], [item["id"] for item in accepted["items"]])
+        for _, accepted in answers
+    ]
+    assert len(set(map(str, shown))) == 1
+    assert (await post(here, body, **{"Idempotency-Key": "k-2"}))[1]["id"] != shown[0][0]
+    assert len((await get(here, MESSAGES))[1]["items"]) == 4
+    assert (await post(here, body, **{"Idempotency-Key": "k" * 256}))[0] == 400
+
+
+async def test_a_dry_run_stores_nothing(quiet: World) -> None:
+    """It says what would be billed, without an id; a refusal is the same refusal."""
+    async with quiet.http.post(
+        MESSAGES, params={"dry_run": "1"}, json={**TEXT, "text": "é" * 161}, headers=quiet.keyed()
+    ) as answer:
+        would = await answer.json()
+    assert (answer.status, would["parts"], would["id"], would["encoding"]) == (200, 2, None, "gsm7")
+    assert (await get(quiet, MESSAGES))[1]["items"] == []
+    async with quiet.http.post(
+        MESSAGES, params={"dry_run": "1"}, json={**TEXT, "to": "0123"}, headers=quiet.keyed()
+    ) as answer:
+        assert answer.status == 422
+
+
+async def test_later_and_cancelled(here: World) -> None:
+    """`at` and `validity` set the times; what waits is in the queue and can be cancelled, once sent it can't."""
+    _, accepted = await post(here, {**TEXT, "at": IN_AN_HOUR, "validity": "30m"})
+    due = datetime.fromisoformat(accepted["due_at"])
+    assert due == datetime.fromisoformat(IN_AN_HOUR)
+    assert datetime.fromisoformat(accepted["expires_at"]) - due == timedelta(minutes=30)
+    assert [item["id"] for item in (await get(here, "/api/v1/queue"))[1]["items"]] == [accepted["id"]]
+    cancel = f"{MESSAGES}/{accepted['id']}/cancel"
+    for _ in range(2):
+        async with here.http.post(cancel, headers=here.keyed()) as answer:
+            assert (answer.status, (await answer.json())["status"]) == (200, "cancelled")
+    async with here.http.post(f"{MESSAGES}/m-1/cancel", headers=here.keyed()) as answer:
+        assert answer.status == 404
+    _, sent = await post(here, TEXT)
+
+    async def gone() -> bool:
+        return (await get(here, f"{MESSAGES}/{sent['id']}"))[1]["status"] == "delivered"
+
+    await until(gone)
+    async with here.http.post(f"{MESSAGES}/{sent['id']}/cancel", headers=here.keyed()) as answer:
+        assert answer.status == 409
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, 3),
+        ({"to": "06 39 98 12 34"}, 2),
+        ({"to": "33639981234"}, 2),
+        ({"to": " 33639981234"}, 2),  # a + that was not encoded
+        ({"to": PHONE, "limit": "1"}, 1),
+        ({"status": "queued"}, 3),
+        ({"status": "delivered"}, 0),
+        ({"since": "2020-01-01"}, 3),
+        ({"since": "2020-01-01T00:00:00+02:00"}, 3),
+        ({"since": str(int(time.time()) - 60)}, 3),
+        ({"since": str(int(time.time()) + 60)}, 0),
+        ({"since": str(int(time.time() * 1000) + 60_000)}, 0),
+        ({"submission": "m-nothing"}, 0),
+    ],
+)
+async def test_searching(here: World, query: dict[str, str], found: int) -> None:
+    """All that is given must hold."""
+    for to in (PHONE, PHONE, "+33639985678"):
+        await post(here, {"to": to, "text": "x", "at": IN_AN_HOUR})
+    status, answer = await get(here, MESSAGES, **query)
+    assert (status, len(answer["items"])) == (200, found)
+
+
+async def test_pages_meet(here: World) -> None:
+    """`next` of one page is `before` of the following."""
+    for _ in range(3):
+        await post(here, TEXT)
+    _, first = await get(here, MESSAGES, limit="2")
+    _, second = await get(here, MESSAGES, limit="2", before=first["next"])
+    assert len({item["id"] for item in first["items"] + second["items"]}) == 3
+    assert second["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"to": "x"}, "to"),
+        ({"status": "sent"}, "status"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "9" * 15}, None),
+        ({"limit": "0"}, "limit"),
+        ({"limit": "1001"}, "limit"),
+        ({"limit": "x"}, "limit"),
+    ],
+)
+async def test_bad_queries_name_the_field(quiet: World, query: dict[str, str], field: str | None) -> None:
+    """400, never a database's complaint."""
+    status, problem = await get(quiet, MESSAGES, **query)
+    assert status == (400 if field else 200)
+    assert problem.get("field") == field
+
+
+async def test_rights(here: World) -> None:
+    """A key that may only read can't send, and the other way round; no key is 401."""
+    assert (await post(here, TEXT, READER))[0] == 403
+    assert (await get(here, MESSAGES, SENDER))[0] == 403
+    assert (await get(here, MESSAGES, READER))[0] == 200
+    status, accepted = await post(here, TEXT, SENDER)
+    assert (status, accepted["sender_id"]) == (202, "ACME Shop")  # the configuration says so for this key
+    for headers in ({}, {"Authorization": "Bearer nothing"}, {"Authorization": f"Basic {BOTH}"}):
+        async with here.http.get(MESSAGES, headers=headers) as answer:
+            assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert answer.content_type == "application/problem+json"
+
+
+async def test_the_operator_writes_as_a_user(here: World) -> None:
+    """Over the control socket no key is needed, and `as` names whose message it is."""
+    assert here.socket.stat().st_mode & 0o777 == 0o600
+    async with here.control.post(MESSAGES, json={**TEXT, "as": MARIE.address.upper()}) as answer:
+        accepted = await answer.json()
+        assert (answer.status, accepted["sender_id"]) == (202, MARIE.number)
+    async with here.control.get(f"{MESSAGES}/{accepted['id']}") as answer:
+        assert (await answer.json())["writer"] == MARIE.address
+    async with here.control.post(MESSAGES, json={**TEXT, "as": "nobody@acme.example"}) as answer:
+        assert (answer.status, (await answer.json())["field"]) == (400, "as")
+
+
+async def test_when_the_database_is_gone(here: World) -> None:
+    """503 and when to come again; nothing about why."""
+    await here.context.store._write.close()
+    async with here.http.post(MESSAGES, json=TEXT, headers=here.keyed()) as answer:
+        problem = await answer.json(content_type=None)
+        assert (answer.status, problem["type"]) == (503, "system.database")
+        assert answer.headers["Retry-After"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"[" * 200_000, "application/json", 400),
+        (b'{"to": ' + b"9" * 5000 + b"}", "application/json", 400),
+        (b'{"to": "\\ud800", "text": "\\ud800"}', "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (json.dumps(TEXT).encode(), "text/plain", 400),
+        (b" " * 300_000, "application/json", 413),
+        (b'{"to": [' + b'"x",' * 60_000 + b'"x"], "text": "x"}', "application/json", 400),
+    ],
+)
+async def test_hostile_bodies(quiet: World, body: bytes, content_type: str, status: int) -> None:
+    """They are refused as problems, at little cost."""
+    before_s = time.process_time()
+    headers = {**quiet.keyed(), "Content-Type": content_type}
+    async with quiet.http.post(MESSAGES, data=body, headers=headers) as answer:
+        assert answer.status == status
+        assert answer.content_type == "application/problem+json"
+    assert time.process_time() - before_s < 1
+
+
+async def test_what_is_not_there(quiet: World) -> None:
+    """Unknown paths, ids and methods are problems too."""
+    for path, status in (("/nothing", 404), (f"{MESSAGES}/m-0", 404), ("/docs", 404), ("/demo", 404)):
+        found, problem = await get(quiet, path)
+        assert (found, problem["type"]) == (status, "request.not_found")
+    async with quiet.http.delete(MESSAGES, headers=quiet.keyed()) as answer:
+        assert answer.status == 405
+
+
+async def test_openapi_describes_the_routes(quiet: World) -> None:
+    """Version 3.1, without a key, with the key's scheme and our problems."""
+    async with quiet.http.get("/api/v1/openapi.json") as answer:
+        described = await answer.json()
+    assert described["openapi"].startswith("3.1")
+    assert set(described["paths"]) == {
+        MESSAGES,
+        f"{MESSAGES}/{{id}}",
+        f"{MESSAGES}/{{id}}/cancel",
+        "/api/v1/queue",
+    }
+    assert "Problems" in described["components"]["schemas"]
+    assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
