@@ -278,6 +278,7 @@ def _owners(settings: Settings) -> dict[str, str]:
 def _house(settings: Settings) -> House:
     return House(
         domain=settings.domain,
+        country=settings.country,
         template_mailbox=settings.template_mailbox,
         language=settings.language,
         zone=settings.timezone,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from mail2sms.clock import now_ms
 from mail2sms.log import log
-from mail2sms.model import DeliveryReport, MoMessage, conversation_of, reply_key
+from mail2sms.model import DeliveryReport, MoMessage, Status, conversation_of, reply_key
 from mail2sms.store import NewMo, Store
 
 
@@ -33,14 +33,10 @@ class Inbound:
             await self._record_report(event)
 
     async def _record_report(self, report: DeliveryReport) -> None:
-        status = await self._store.record_report(report)
-        if status is not None:
-            log.info(
-                "mt_delivered" if status == "delivered" else "mt_failed",
-                carrier=report.carrier,
-                carrier_message_id=report.carrier_message_id,
-                status=status.value,
-            )
+        moved = await self._store.record_report(report)
+        if moved is not None:
+            event = "mt_delivered" if moved.status is Status.DELIVERED else "mt_failed"
+            log.info(event, mt=moved.message, carrier=report.carrier, status=moved.status.value)
 
     async def _record_mo(self, mo: MoMessage) -> None:
         conversation = conversation_of(self._account, mo.to, mo.msisdn)

@@ -84,7 +84,7 @@ def from_local_part(local: str, country: str) -> Msisdn | None:
     """Read the number in the local part of an address, with its quotes if it has them; None if it is a name.
 
     Digits without `+` or leading zero are international if that is a mobile number, else national. Raises
-    BadNumber as `read` does.
+    BadNumber as `read` does, and `number.ambiguous` (facts: `home`, `abroad`) where both are.
     """
     if len(local) >= 2 and local[0] == local[-1] == '"':
         local = local[1:-1]
@@ -94,6 +94,9 @@ def from_local_part(local: str, country: str) -> Msisdn | None:
     digits = _digits(local)
     if digits is None or digits[0] in "+0":
         return read(local, country)
+    abroad, home = _read(f"+{digits}", country), _read(digits, country)
+    if abroad.is_mobile and home.is_mobile and abroad.msisdn != home.msisdn:
+        raise BadNumber("number.ambiguous", home=display(home.msisdn), abroad=display(abroad.msisdn))
     return read(max(f"+{digits}", digits, key=lambda each: _likelihood(_read(each, country))), country)
 
 
@@ -160,8 +163,11 @@ def is_fiction(msisdn: Msisdn) -> bool:
 
 @lru_cache(maxsize=4096)
 def display(msisdn: Msisdn) -> str:
-    """Return the number in groups, for people: +33 6 39 98 12 34."""
-    return phonenumbers.format_number(phonenumbers.parse(msisdn), PhoneNumberFormat.INTERNATIONAL)
+    """Return the number in groups, for people: +33 6 39 98 12 34. What no plan knows is returned as it is."""
+    try:
+        return phonenumbers.format_number(phonenumbers.parse(msisdn), PhoneNumberFormat.INTERNATIONAL)
+    except phonenumbers.NumberParseException:
+        return msisdn
 
 
 def mask(msisdn: Msisdn) -> str:

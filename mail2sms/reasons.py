@@ -40,6 +40,7 @@ REASONS: dict[str, Reason] = {
     "address.bad_reply_key": _no(550, "5.1.1", "this reply address is not valid"),
     "address.syntax": _no(553, "5.1.3", "this is not a mail address"),
     "number.invalid": _no(550, "5.1.3", '"{value}" is no phone number in {country}'),
+    "number.ambiguous": _no(550, "5.1.3", '"{value}" may be {home} or {abroad}; write it with + in front'),
     "number.not_mobile": _no(550, "5.1.3", '"{value}" is no mobile number in {country}'),
     "number.fiction": _no(550, "5.1.3", '"{value}" is an example number; no phone has it'),
     "number.not_geographic": _no(550, "5.1.3", '"{value}" belongs to no country'),

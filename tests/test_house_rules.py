@@ -70,6 +70,7 @@ STAGE_TOPS = {
     ("intake.smtp", "_call"),
     ("intake.smtp", "_attend"),
     ("dispatch", "_send_part"),
+    ("store.writer", "_write"),
     ("relay.loop", "_deliver"),
 }
 

@@ -326,3 +326,22 @@ def test_is_country(code: str, is_country: bool) -> None:
 def test_logs_get_two_digits() -> None:
     """The mask shows the end of the number and nothing else."""
     assert numbers.mask(Msisdn(FR)) == "..34"
+
+
+@pytest.mark.parametrize(
+    ("local", "country", "msisdn"),
+    [
+        ("4792345678", "US", None),  # Arkansas, or a mobile in Norway
+        ("+4792345678", "US", "+4792345678"),
+        ("14792345678", "US", "+14792345678"),
+        ("2025550123", "US", "+12025550123"),
+    ],
+)
+def test_digits_that_may_mean_two_phones_are_refused(local: str, country: str, msisdn: str | None) -> None:
+    """A wrong person would get the SMS; a + in front settles it."""
+    if msisdn is None:
+        with pytest.raises(BadNumber) as caught:
+            numbers.from_local_part(local, country)
+        assert caught.value.reason == "number.ambiguous"
+    else:
+        assert numbers.from_local_part(local, country) == msisdn

@@ -68,8 +68,8 @@ async def test_a_message_is_accepted_sent_and_told(here: World) -> None:
         return message if message["status"] == "delivered" else None
 
     message = await until(delivered)
-    assert [event["status"] for event in message["events"]][0::2][0] == "queued"
-    assert message["events"][-1]["status"] == "delivered"
+    statuses = [event["status"] for event in message["events"]]
+    assert (statuses[0], statuses[-1]) == ("queued", "delivered")
     assert message["text"] == "Bonjour"
     assert message["submission"] == accepted["submission"]
     assert message["writer"] == "desk@acme.example"
@@ -185,7 +185,7 @@ async def test_later_and_cancelled(here: World) -> None:
     _, sent = await post(here, TEXT)
 
     async def gone() -> bool:
-        return (await get(here, f"{MESSAGES}/{sent['id']}"))[1]["status"] == "delivered"
+        return bool((await get(here, f"{MESSAGES}/{sent['id']}"))[1]["status"] == "delivered")
 
     await until(gone)
     async with here.http.post(f"{MESSAGES}/{sent['id']}/cancel", headers=here.keyed()) as answer:

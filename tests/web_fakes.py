@@ -134,7 +134,7 @@ def _context(store: Store, sim: Simulated) -> Context:
     )
 
 
-async def until(look: Callable[[], Awaitable[Found]]) -> Found:
+async def until(look: Callable[[], Awaitable[Found | None]]) -> Found:
     """Return what `look` finds, once it finds something."""
     async with asyncio.timeout(10):
         while not (found := await look()):
@@ -175,7 +175,9 @@ async def _mail(context: Context, folder: Path) -> AsyncIterator[Context]:
     smtp = await listen(LOOPBACK, options, Budget(Limits()), receiver, lambda ip: True)
     sink = await listen(LOOPBACK, options, Budget(Limits()), _Sink(inbox), lambda ip: True)
     mailer = Mailer(SmarthostOptions(address=sink.addresses[0]))
-    house = House(domain=DOMAIN, template_mailbox="sms", language="en", zone="UTC", users=context.users)
+    house = House(
+        country="FR", domain=DOMAIN, template_mailbox="sms", language="en", zone="UTC", users=context.users
+    )
     http = Http()
     channels = Channels(mailer=mailer, hooks={}, http=http)
     relay = Relay(context.store, Letters(context.store, house, Render()), channels, "node")

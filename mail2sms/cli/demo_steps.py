@@ -39,7 +39,8 @@ class Step:
     def as_line(self) -> str:
         """Return the step for people, with the time of this place."""
         event = self.event.replace("_", " ").replace("sms in", "SMS in")
-        return f"{self.moment.astimezone():%H:%M:%S}  {event:13} {self.message:18}  {self.text}".rstrip()
+        id_ = self.message if self.message.startswith("m-") else ""  # other ids are good for nothing here
+        return f"{self.moment.astimezone():%H:%M:%S}  {event:13} {id_:18}  {self.text}".rstrip()
 
 
 class Steps:

@@ -15,6 +15,7 @@ from mail2sms.config.schema import Settings
 from mail2sms.config.values import API_KEY_LENGTH, ARGON2ID
 from mail2sms.config.yamltext import Document, Fault, Steps
 from mail2sms.errors import BadOption
+from mail2sms.intake.template import TemplateInvalid, compile_template
 from mail2sms.options import Endpoint, Secret
 
 ProbeDatabase = Callable[[str], str | None]
@@ -130,7 +131,10 @@ def _template(settings: Settings, document: Document) -> _Look:
     if not settings.template.startswith("/"):
         return
     try:
-        Path(settings.template).read_text(encoding="utf-8")
+        compile_template(Path(settings.template).read_text(encoding="utf-8"), settings.template)
+    except TemplateInvalid as e:
+        message = f"{settings.template}, line {e.line}: {e.message}"
+        yield _fault(document, ("template",), message, e.hint)
     except OSError as e:
         yield _fault(document, ("template",), f"{settings.template} cannot be read: {e.strerror}")
     except UnicodeDecodeError:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mail2sms.errors import Problem
+from mail2sms import numbers
+from mail2sms.errors import BadNumber, Problem
 from mail2sms.hooks._base import HookEvent
 from mail2sms.model import Msisdn, Origin, Status, User, reply_key
 from mail2sms.reasons import REASONS
@@ -37,6 +39,7 @@ class House:
     """How we present ourselves: our domain, the template mailbox, and whose language and zone is what."""
 
     domain: str
+    country: str
     template_mailbox: str
     language: str
     zone: str
@@ -75,7 +78,10 @@ class Letters:
             return refused_email(self._refused(notice), self._render)
         if notice.kind == "reply":
             mo = await self._store.read(read_mo, notice.mo or "", notice.address)
-            return None if mo is None else reply_email(self._reply(mo, notice.address), self._render)
+            if mo is None:
+                return None
+            # Photos are encoded at some 12 ms a megabyte: off the loop.
+            return await asyncio.to_thread(reply_email, self._reply(mo, notice.address), self._render)
         message = await self._store.read(read_one, notice.account, notice.message or "")
         if message is None or _is_stale(notice, message):
             return None
@@ -143,8 +149,16 @@ class Letters:
             template_address=self._house.template_address,
             source=tuple(payload["source"]),
             corrected=payload["corrected"],
+            simple_address=self._simple_address(payload["corrected"]),
             origin=Origin(**{**origin, "references": tuple(origin["references"])}),
         )
+
+    def _simple_address(self, corrected: str) -> str:
+        """Return the address that is the number meant, when the corrected mail names exactly one."""
+        head = corrected.partition("\n\n")[0]
+        values = [line.partition(":")[2] for line in head.splitlines()]
+        meant = {number for value in values if (number := _number(value, self._house.country))}
+        return f"{meant.pop()[1:]}@{self._house.domain}" if len(meant) == 1 else ""
 
     def _undelivered(self, message: MessageView, notice: Notice) -> UndeliveredFacts:
         key = reply_key(self._store.reply_secret, message.conversation)
@@ -165,6 +179,13 @@ class Letters:
             code=message.detail,
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
         )
+
+
+def _number(value: str, country: str) -> Msisdn | None:
+    try:
+        return numbers.read(value, country)
+    except BadNumber:
+        return None
 
 
 def _is_stale(notice: Notice, message: MessageView) -> bool:

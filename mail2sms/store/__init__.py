@@ -23,12 +23,13 @@ from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.put import Bundle, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Recovery, Renewal, Settlement
+from mail2sms.store.reports import Moved
 from mail2sms.store.rows import NewMessage, NewNotice, Reservation
 from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
 from mail2sms.store.writer import Writer
 
 __all__ = [
-    "Bundle", "Change", "Claim", "Claimed", "EventView", "Intent", "LastMail", "MessageView", "MoView", "NewMessage",
+    "Bundle", "Change", "Claim", "Claimed", "EventView", "Intent", "LastMail", "MessageView", "MoView", "Moved", "NewMessage",
     "NewMo", "NewNotice", "Notice", "NoticeClaim", "NoticeOutcome", "PartOutcome", "RecordedMo", "Recovery", "Renewal",
     "Reservation", "Search", "Settlement", "Store", "Stored",
 ]  # fmt: skip
@@ -148,8 +149,8 @@ class Store:
         """Cancel a queued message; returns its status now, None when there is no such message."""
         return await self._write.run(queue.CANCEL, (account, id_, now))
 
-    async def record_report(self, report: DeliveryReport) -> Status | None:
-        """Store a report; returns the message's new status when it changed."""
+    async def record_report(self, report: DeliveryReport) -> Moved | None:
+        """Store a report; returns the message that it moved, and where to."""
         return await self._write.run(reports.RECORD_REPORT, report)
 
     async def record_mo(self, new: NewMo) -> RecordedMo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
@@ -39,6 +40,14 @@ _MENDABLE = (None, Status.ENROUTE.value, Status.EXPIRED.value)
 """What a part may have been reported as for another report to count."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moved:
+    """A report moved this message to this status."""
+
+    message: str
+    status: Status
+
+
 def lock_ids(connection: Connection, ids: Iterable[tuple[str, str | None]]) -> None:
     """Keep a report and the outcome it belongs to from missing each other on two nodes of one PostgreSQL."""
     if connection.dialect.name == "sqlite":
@@ -49,8 +58,8 @@ def lock_ids(connection: Connection, ids: Iterable[tuple[str, str | None]]) -> N
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(each, 0))))
 
 
-def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Status | None]:
-    """Store reports; returns each message's status where it changed. Unknown ids are kept as strays."""
+def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Moved | None]:
+    """Store reports; returns what moved. Reports with unknown ids are kept as strays."""
     lock_ids(connection, [(r.carrier, r.carrier_message_id) for r in reports])
     found = [(report, _find(connection, report)) for report in reports]
     strays = [report for report, row in found if row is None]
@@ -60,7 +69,12 @@ def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[S
         return [None] * len(reports)
     _write_reports(connection, known)
     changed = _fold(connection, {row.message: report for report, row in known})
-    return [changed.get(row.message) if row is not None else None for _, row in found]
+    return [
+        Moved(message=row.message, status=changed[row.message])
+        if row is not None and row.message in changed
+        else None
+        for _, row in found
+    ]
 
 
 def _stray_row(report: DeliveryReport) -> dict[str, Any]:
@@ -161,4 +175,4 @@ def _report(row: Row[Any]) -> DeliveryReport:
     )
 
 
-RECORD_REPORT: Verb[DeliveryReport, Status | None] = Verb(_record, wakes=("notice",))
+RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(_record, wakes=("notice",))

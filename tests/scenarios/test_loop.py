@@ -278,7 +278,10 @@ def test_strangers_automatic_mail_and_null_senders_get_a_550_and_nothing_else(
 
 
 def test_the_log_holds_no_text_number_or_address(daemon: Daemon) -> None:
-    """After all of the above."""
+    """After mails taken and refused, replies and reports."""
+    _, reply = send(daemon, mail(f"33639981999@{DOMAIN}", "Bonjour"))
+    status(daemon, reply.split()[1], "delivered")
+    daemon.phone_says("+33639981999", "parfait", OURS)
     log = daemon.log()
     assert "mail_accepted" in log
     for secret in ("Bonjour", "33639981", "parfait", "marie@", SECRET):

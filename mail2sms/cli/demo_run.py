@@ -1,0 +1,172 @@
+"""One run of the demo: the real daemon with a configuration made here, and a mailbox of our own as its smarthost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import sys
+import threading
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from mail2sms import __version__
+from mail2sms.cli import CONFIG, read_settings
+from mail2sms.cli.demo import DOMAIN, PHONE
+from mail2sms.cli.demo_steps import Step, Steps
+from mail2sms.clock import now_ms
+from mail2sms.config import Settings
+from mail2sms.daemon import Daemon
+from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
+from mail2sms.intake.limits import Budget, Limits
+from mail2sms.intake.listener import listen
+from mail2sms.options import Endpoint
+from mail2sms.web.demo import DemoInbox
+
+_MAIL_BYTES = 50_000_000
+
+_YAML = """\
+# The configuration of mail2sms demo, made anew at each start. mail2sms.yaml of the project shows all there is.
+domain: {domain}
+country: FR
+language: en
+mode: simulate
+database: {database}
+listen:
+  smtp: {{address: "{smtp}"}}
+  web: {{address: "{web}", url: "http://{web}"}}
+senders: [{{from: "*", network: [127.0.0.0/8, "::1"]}}]    # whoever is on this machine
+users:
+  marie@{domain}: {{name: Marie Dubois, number: "+33639980101"}}
+  paul@{domain}: {{name: Paul Martin, number: "+33639980102"}}
+  zoe@{domain}: {{name: Zoe Smith, number: "+447700900103"}}
+teams:
+  oncall: {{phones: ["+33639981234", "+33639985678"], members: [paul@{domain}]}}
+default_mailbox: reception@{domain}
+sender_ids: {{default: "+33639980100"}}    # a number: every phone can answer
+countries: [FR, GB, US, CA, DE, IT, CH, BE, ES, SE, AU, NL]
+carriers: {{sim-a: {{type: simulated}}, sim-b: {{type: simulated}}}}
+routes: [{{to: any, via: [sim-a, sim-b]}}]
+relay: {{smarthost: {{address: "{inbox}"}}}}
+api: {{keys: [{{name: demo, key: "{key}", may: [read, send]}}]}}
+"""
+
+_WELCOME = """\
+mail2sms {version} demo. Everything is simulated: no SMS and no email leaves this computer.
+
+  Look        http://{web}/demo{browser}
+  Send email  to  {phone}@{domain}      any number works; this one is a French fiction number
+              via {smtp:<28} no password, no TLS
+  API         curl -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
+                -d '{{"to":"+{phone}","text":"Hello"}}' http://{web}/api/v1/messages
+
+  Numbers that misbehave:  ...0404 does not exist       ...0503 carrier down, the second takes over
+                           ...0408 no delivery report   ...0429 throttled once
+                           ...7867 answers STOP         ...0606 answers with a photo
+
+  Send one from here:      mail2sms demo send "Votre colis est arrivé"       Ctrl-C stops{forgets}
+"""
+
+
+def configuration(*, folder: Path, smtp: Endpoint, web: Endpoint, inbox: Endpoint, key: str) -> str:
+    """Return the demo's mail2sms.yaml."""
+    database = json.dumps(f"sqlite:///{folder}/mail2sms.db", ensure_ascii=False)
+    return _YAML.format(domain=DOMAIN, database=database, smtp=smtp, web=web, inbox=inbox, key=key)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demo:
+    """One run of the demo."""
+
+    folder: Path
+    smtp: Endpoint
+    web: Endpoint
+    is_kept: bool
+    is_opened: bool
+
+    async def run(self) -> None:
+        """Start everything, say what happens, and stop when told to."""
+        inbox = DemoInbox(self.folder / "inbox" if self.is_kept else None)
+        sink = await listen(
+            Endpoint("127.0.0.1", 0),
+            ListenerOptions(hostname=f"inbox.{DOMAIN}"),
+            Budget(Limits(size_bytes=_MAIL_BYTES, bytes_in_flight=2 * _MAIL_BYTES)),
+            _Mailbox(inbox),
+            lambda ip: True,
+        )
+        key = secrets.token_urlsafe(24)
+        settings = self._settings(sink.addresses[0], key)
+        daemon = Daemon(settings=settings, folder=self.folder, demo_inbox=inbox)
+        started_at = now_ms()
+        await daemon.start()
+        self._greet(key)
+        following = asyncio.create_task(Steps(daemon.store, DOMAIN, inbox, started_at).follow(_say))
+        try:
+            await daemon.run()
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)  # the store was closed under it
+            await sink.stop(1.0)
+
+    def _settings(self, inbox: Endpoint, key: str) -> Settings:
+        path = self.folder / CONFIG
+        path.touch(mode=0o600)  # it holds the API key
+        text = configuration(folder=self.folder, smtp=self.smtp, web=self.web, inbox=inbox, key=key)
+        path.write_text(text, encoding="utf-8")
+        return read_settings(path)
+
+    def _greet(self, key: str) -> None:
+        """Say where everything is; a program gets one JSON object."""
+        page = f"http://{self.web}/demo"
+        will_open = self.is_opened and _has_display()
+        if sys.stdout.isatty():
+            text = _WELCOME.format(
+                version=__version__,
+                web=self.web,
+                smtp=str(self.smtp),
+                domain=DOMAIN,
+                phone=PHONE.removeprefix("+"),
+                key=key,
+                browser="            (opening your browser; --no-browser to stop that)" * will_open,
+                forgets="" if self.is_kept else " and forgets everything",
+            )
+        else:
+            places = {"smtp": str(self.smtp), "web": str(self.web), "page": page}
+            text = json.dumps({"event": "ready", "domain": DOMAIN, **places, "key": key})
+        print(text, flush=True)
+        if will_open:
+            threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+
+
+def _has_display() -> bool:
+    """Whether a browser would open a window: one for terminals would fight for ours."""
+    has_window = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return sys.stdout.isatty() and (has_window or sys.platform == "darwin")
+
+
+def _say(step: Step) -> None:
+    if sys.stdout.isatty():
+        print(step.as_line(), flush=True)
+        return
+    about = {"at": step.moment.isoformat(), "event": step.event, "message": step.message}
+    print(json.dumps({**about, **step.facts}, ensure_ascii=False), flush=True)
+
+
+class _Mailbox:
+    """Takes every mail into the demo inbox; see `envelope.Handler`."""
+
+    def __init__(self, inbox: DemoInbox) -> None:
+        self._inbox = inbox
+
+    def rcpt(self, client: Client, address: str) -> None:
+        """Anybody has a mailbox here."""
+
+    async def login(self, client: Client, name: str, password: str) -> bool:
+        """Nobody needs to log in."""
+        return False
+
+    async def mail(self, envelope: Envelope) -> str:
+        """Keep the mail."""
+        return f"250 2.0.0 kept as {self._inbox.add(envelope.content)}"

@@ -1,0 +1,45 @@
+"""What monitoring sees."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.web_fakes import world
+
+
+async def test_metrics_are_numbers_by_route_and_status(tmp_path: Path) -> None:
+    """Route templates, never paths: those hold numbers."""
+    async with world(tmp_path) as here:
+        body = {"to": "+33639981234", "text": "x", "at": "2199-01-01T00:00Z"}
+        await here.http.post("/api/v1/messages", json=body, headers=here.keyed())
+        await here.http.get("/sim/phones/+33639981234")
+        await here.http.get("/nothing/+33639981234?to=+33639981234")
+        async with here.http.get("/metrics") as answer:
+            text = await answer.text()
+        assert answer.content_type == "text/plain"
+    assert "3363998" not in text
+    for line in (
+        'mail2sms_queue{status="queued"} 0.0',
+        'mail2sms_queue{status="unknown"} 0.0',
+        "mail2sms_notices 0.0",
+        "mail2sms_store_up 1.0",
+        'mail2sms_http_requests_total{code="422",route="/api/v1/messages"} 1.0',
+        'mail2sms_http_requests_total{code="200",route="/sim/phones/{msisdn}"} 1.0',
+        'mail2sms_http_requests_total{code="404",route="other"} 1.0',
+    ):
+        assert f"\n{line}\n" in text
+    assert re.search(r"^process_resident_memory_bytes \d", text, re.MULTILINE)
+    assert re.search(r"^process_cpu_seconds_total \d", text, re.MULTILINE)
+
+
+async def test_health(tmp_path: Path) -> None:
+    """200 while the database answers and every part goes on; else 503 and which part does not."""
+    failing: dict[str, str] = {}
+    async with world(tmp_path, health=lambda: failing) as here:
+        async with here.http.get("/healthz") as answer:
+            assert (answer.status, await answer.json()) == (200, {"status": "ok", "mode": "simulate"})
+        failing["dispatch"] = "stalled"
+        async with here.http.get("/healthz") as answer:
+            assert answer.status == 503
+            assert await answer.json() == {"status": "failing", "failing": {"dispatch": "stalled"}}
