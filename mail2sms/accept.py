@@ -1,7 +1,7 @@
 """The door in: submissions -> rules -> segments -> routing -> one transaction.
 
 The only way a message comes to be. Everything is decided before anything is stored; when `accept` returns, it is on
-disk. Raises Refusal when nothing may go; of recipients that may not, the writer is told by a notice stored with the rest.
+disk. Raises Refusal when nothing may go; which recipients may not, a notice stored with the rest tells the writer.
 """
 
 from __future__ import annotations

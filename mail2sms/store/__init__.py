@@ -29,7 +29,8 @@ from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Searc
 from mail2sms.store.writer import Writer
 
 __all__ = [
-    "Bundle", "Change", "Claim", "Claimed", "EventView", "Intent", "LastMail", "MessageView", "MoView", "Moved", "NewMessage",
+    "Bundle", "Change", "Claim", "Claimed", "EventView", "Intent", "LastMail", "MessageView", "MoView", "Moved",
+    "NewMessage",
     "NewMo", "NewNotice", "Notice", "NoticeClaim", "NoticeOutcome", "PartOutcome", "RecordedMo", "Recovery", "Renewal",
     "Reservation", "Search", "Settlement", "Store", "Stored",
 ]  # fmt: skip

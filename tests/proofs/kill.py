@@ -40,7 +40,8 @@ class Figures:
     def __str__(self) -> str:
         return (
             f"{self.cycles} kills, {self.acknowledged} acknowledged: {self.on_phone} on the phone, "
-            f"{self.pending} pending, {self.unknown} unknown, {len(self.lost)} lost, {len(self.twice)} twice outside unknown; "
+            f"{self.pending} pending, {self.unknown} unknown, "
+            f"{len(self.lost)} lost, {len(self.twice)} twice outside unknown; "
             f"slowest start to ready {self.slowest_start_s:.1f} s"
         )
 
@@ -114,7 +115,7 @@ def run(daemon: Daemon, cycles: int, seed: int = 1) -> Figures:
     assert not refused, refused[:3]
     acknowledged = {text: id_ for client in clients for text, id_ in client.acknowledged.items()}
     _wait_until_quiet(daemon)
-    _compare(daemon, acknowledged, figures)
+    compare(daemon, acknowledged, figures)
     return figures
 
 
@@ -130,7 +131,8 @@ def _wait_until_quiet(daemon: Daemon) -> None:
         time.sleep(0.2)
 
 
-def _compare(daemon: Daemon, acknowledged: dict[str, str], figures: Figures) -> None:
+def compare(daemon: Daemon, acknowledged: dict[str, str], figures: Figures) -> None:
+    """Hold what was promised (texts with their ids) against what the phones show."""
     shown = Counter(line["shown"]["text"] for line in _phones(daemon) if "shown" in line)
     figures.acknowledged = len(acknowledged)
     for text, id_ in acknowledged.items():
@@ -153,8 +155,8 @@ def _compare(daemon: Daemon, acknowledged: dict[str, str], figures: Figures) -> 
 
 
 def _phones(daemon: Daemon) -> list[dict[str, Any]]:
-    lines = (daemon.folder / "phones.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    path = daemon.folder / "phones.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 def _status(daemon: Daemon, id_: str) -> str:

@@ -81,14 +81,11 @@ def test_postfix_in_front_relays_a_hundred_mails_once_each() -> None:
 def test_a_real_inbox_threads_the_reply_and_its_owner_answers_from_there() -> None:
     """Postfix and Dovecot behind the bridge: the headers that mail programs group by, read over IMAP."""
     port = free_port()
-    with Inbox("marie@acme.example", routes={DOMAIN: port}) as inbox:
-        with Daemon(smarthost_port=inbox.smtp_port) as daemon:
-            config = daemon.config.read_text().replace(f"127.0.0.1:{daemon.smtp_port}", f"127.0.0.1:{port}")
-            daemon.stop()
-            daemon.config.write_text(config)
-            daemon.smtp_port = port
-            daemon.start()
-            _write_and_read(inbox, daemon)
+    with (
+        Inbox("marie@acme.example", routes={DOMAIN: port}) as inbox,
+        Daemon(smarthost_port=inbox.smtp_port, smtp_port=port) as daemon,
+    ):
+        _write_and_read(inbox, daemon)
 
 
 def _write_and_read(inbox: Inbox, daemon: Daemon) -> None:

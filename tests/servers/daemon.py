@@ -73,9 +73,10 @@ class Daemon(Server):
         mode: str = "simulate",
         extra: str = "",
         env: dict[str, str] | None = None,
+        smtp_port: int = 0,
     ) -> None:
         super().__init__()
-        self.smtp_port, self.web_port = free_port(), free_port()
+        self.smtp_port, self.web_port = smtp_port or free_port(), free_port()
         self.config = self.folder / "mail2sms.yaml"
         self.config.write_text(
             minimal_config(
