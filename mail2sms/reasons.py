@@ -95,7 +95,8 @@ def smtp_reply(problem: Problem) -> str:
     """Return the whole SMTP reply for one problem: code, enhanced code, one short ASCII-safe sentence."""
     reason = REASONS[problem.reason]
     facts = _Facts(problem.facts, value=problem.value, hint=problem.hint, line=str(problem.line))
-    text = reason.smtp.format_map(facts)
+    sentence = reason.smtp if problem.line else reason.smtp.removeprefix("body line {line}: ")
+    text = sentence.format_map(facts)
     return f"{reason.code} {reason.enhanced} {_one_line(text)}"
 
 

@@ -324,5 +324,6 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         f"{MESSAGES}/{{id}}/cancel",
         "/api/v1/queue",
     }
-    assert "Problems" in described["components"]["schemas"]
+    refused = described["paths"][MESSAGES]["post"]["responses"]["4XX"]["content"]
+    assert list(refused) == ["application/problem+json"]
     assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"

@@ -170,7 +170,8 @@ async def test_only_this_machine_sees_the_demo(here: World) -> None:
     [
         ("Bonjour", "Bonjour", []),
         ("Bonjour\r\n\r\n-- \r\nMarie\r\n", "Bonjour", ["--", "Marie"]),
-        ("To: 1\n\nBonjour\n##\nMarie", "Bonjour", ["##", "Marie"]),
+        ("To: 1\n\nBonjour\n##\nMarie", "Bonjour", ["Marie"]),
+        ("To: 1\n\nBonjour\n##\n", "Bonjour", []),
         ("A", "B", []),
         ("A", "", []),
     ],

@@ -18,12 +18,13 @@ from sqlalchemy import Connection, exc
 from mail2sms.errors import StoreUnavailable
 from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Status
-from mail2sms.store import bell, engine, migrate, mos, notices, put, queue, reports, settings
+from mail2sms.store import bell, engine, migrate, mos, notices, put, queue, reports, rescue, settings
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.put import Bundle, Stored
-from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Recovery, Renewal, Settlement
+from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
 from mail2sms.store.reports import Moved
+from mail2sms.store.rescue import Recovery, Renewal
 from mail2sms.store.rows import NewMessage, NewNotice, Reservation
 from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
 from mail2sms.store.writer import Writer
@@ -132,15 +133,15 @@ class Store:
 
     async def recover(self, recovery: Recovery) -> int:
         """Take back the leases of the dead; returns how many there were."""
-        return await self._write.run(queue.RECOVER, recovery)
+        return await self._write.run(rescue.RECOVER, recovery)
 
     async def renew(self, renewal: Renewal) -> int:
         """Keep the leases of a living node; returns how many it has."""
-        return await self._write.run(queue.RENEW, renewal)
+        return await self._write.run(rescue.RENEW, renewal)
 
     async def expire(self, now: int) -> int:
         """Give up messages that waited too long; returns how many."""
-        return await self._write.run(queue.EXPIRE, now, bulk=True)
+        return await self._write.run(rescue.EXPIRE, now, bulk=True)
 
     async def forget(self, now: int) -> int:
         """Drop repeat keys and counters past their time."""
@@ -148,7 +149,7 @@ class Store:
 
     async def cancel(self, account: str, id_: str, now: int) -> Status | None:
         """Cancel a queued message; returns its status now, None when there is no such message."""
-        return await self._write.run(queue.CANCEL, (account, id_, now))
+        return await self._write.run(rescue.CANCEL, (account, id_, now))
 
     async def record_report(self, report: DeliveryReport) -> Moved | None:
         """Store a report; returns the message that it moved, and where to."""

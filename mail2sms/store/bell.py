@@ -5,6 +5,7 @@ A bell that is lost costs nothing but time: the loops also look by themselves ev
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 
@@ -13,10 +14,12 @@ from sqlalchemy import Connection, Engine, exc, func, select, text
 _POLL_S = 0.5
 
 
+_NODE = secrets.token_hex(4)
+
+
 def ring(connection: Connection, topics: Sequence[str]) -> None:
-    """Tell all nodes, when this transaction commits, that these topics have work."""
-    for topic in topics:
-        connection.execute(select(func.pg_notify("mail2sms", topic)))
+    """Tell the other nodes, when this transaction commits, that these topics have work."""
+    connection.execute(select(func.pg_notify("mail2sms", " ".join((_NODE, *topics)))))
 
 
 class Bell:
@@ -48,4 +51,6 @@ class Bell:
             assert driver is not None
             while not self._stop.is_set():
                 for notification in driver.notifies(timeout=_POLL_S, stop_after=1):
-                    self._heard(notification.payload)
+                    node, *topics = notification.payload.split()
+                    for topic in topics if node != _NODE else ():
+                        self._heard(topic)

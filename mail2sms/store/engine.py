@@ -87,26 +87,23 @@ def _sqlite(url: str, *, readonly: bool) -> Engine:
 
 
 def _postgresql(url: str, size: int) -> Engine:
-    engine = create_engine(
+    return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=size,
         max_overflow=0,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "application_name": "mail2sms"},
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "mail2sms",
+            # Over any default of role or database, which would make a 250 a lie.
+            "options": "-c synchronous_commit=on -c statement_timeout=15000",
+        },
     )
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # Per transaction: a role's or database's default must not make a 250 a lie.
-        connection.exec_driver_sql("SET LOCAL synchronous_commit TO 'on'")
-        connection.exec_driver_sql("SET LOCAL statement_timeout TO '15s'")
-
-    return engine
 
 
 def refuse_if_not_durable(connection: Connection) -> None:
     """Raise StoreUnavailable when this PostgreSQL does not flush what it commits."""
-    for name in ("fsync", "full_page_writes"):
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
         value = connection.execute(select(func.current_setting(name))).scalar_one()
         if value != "on":
             raise StoreUnavailable(f"PostgreSQL runs with {name} off: it may lose what it committed")

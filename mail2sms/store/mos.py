@@ -126,4 +126,6 @@ def _notices(connection: Connection, id_: str, new: NewMo, address: str) -> list
     ]
 
 
-RECORD_MO: Verb[NewMo, RecordedMo] = Verb(_record, wakes=("notice",))
+RECORD_MO: Verb[NewMo, RecordedMo] = Verb(
+    _record, wakes=lambda _, recorded: ("notice",) * (not recorded.is_repeat)
+)

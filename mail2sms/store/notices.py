@@ -21,7 +21,7 @@ EMAIL = "email"
 VALID_MS = 5 * 86_400_000  # as long as mail servers usually try
 _SETTLE_MS = 60_000  # a lost answer is often settled by a receipt within a minute: tell nobody before
 
-_TOLD = {
+TOLD = {
     "rejected": "carrier.rejected",
     "undeliverable": "carrier.undeliverable",
     "expired": "carrier.expired",
@@ -37,7 +37,7 @@ def hook_channels(connection: Connection, kind: str) -> tuple[str, ...]:
 
 def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
     """Queue what the writer and the hooks are told when a message row has failed or is unknown; else nothing."""
-    if row.status not in _TOLD:
+    if row.status not in TOLD:
         return
     query = select(schema.submission.c.writer).where(schema.submission.c.id == row.submission)
     writer = connection.execute(query).scalar_one()
@@ -54,7 +54,7 @@ def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
                 channel=channel,
                 address=address,
                 message=row.id,
-                reason=row.reason or _TOLD[row.status],
+                reason=row.reason or TOLD[row.status],
                 created_at=now,
                 due_at=due_at,
                 expires_at=now + VALID_MS,

@@ -198,7 +198,13 @@ def insert_notices(connection: Connection, notices: Sequence[NewNotice]) -> None
     insert_new(connection, schema.notice, [notice_row(n) for n in notices])
 
 
-PUT: Verb[Bundle, Stored] = Verb(_put, wakes=("mt", "notice"))
+def _woken(bundle: Bundle, stored: Stored) -> tuple[str, ...]:
+    if stored.exceeded is not None:
+        return ()
+    return ("mt",) * bool(bundle.messages) + ("notice",) * bool(bundle.notices)
+
+
+PUT: Verb[Bundle, Stored] = Verb(_put, wakes=_woken)
 
 
 def _forget(connection: Connection, times: Sequence[int]) -> list[int]:

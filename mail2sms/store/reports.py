@@ -175,4 +175,6 @@ def _report(row: Row[Any]) -> DeliveryReport:
     )
 
 
-RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(_record, wakes=("notice",))
+RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(
+    _record, wakes=lambda _, moved: ("notice",) if moved and moved.status in notices.TOLD else ()
+)

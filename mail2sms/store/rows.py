@@ -79,6 +79,7 @@ def submission_row(submission: Submission) -> dict[str, Any]:
         "refs": " ".join(origin.references),
         "thread_index": origin.thread_index,
         "reference": submission.reference,
+        "left_out": json.dumps([[left.kind, left.lines] for left in submission.left_out]),
         "created_at": submission.created_at,
     }
 

@@ -86,6 +86,7 @@ submission = Table(
     Column("refs", Text, nullable=False),
     Column("thread_index", Text),
     Column("reference", String(64)),
+    Column("left_out", Text, nullable=False),  # kinds and lines; the words themselves are not kept
     _time("created_at"),
 )
 
@@ -123,6 +124,7 @@ message = Table(
 )
 _WAITING = text("status = 'queued' AND lease_owner IS NULL")
 _QUEUED = text("status = 'queued'")
+_UNKNOWN = text("status = 'unknown'")
 _LEASED = text("lease_owner IS NOT NULL")
 Index(
     "ix_message_waiting",
@@ -132,6 +134,7 @@ Index(
     postgresql_where=_WAITING,
 )
 Index("ix_message_expiring", message.c.expires_at, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
+Index("ix_message_unknown", message.c.created_at, sqlite_where=_UNKNOWN, postgresql_where=_UNKNOWN)
 Index("ix_message_leased", message.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
 
 attempt = Table(

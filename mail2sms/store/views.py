@@ -8,10 +8,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, select
 
-from mail2sms.model import Conversation, Msisdn, Photo
+from mail2sms.model import Conversation, LeftOut, Msisdn, Photo
 from mail2sms.store import schema
 
 message, submission, content = schema.message, schema.submission, schema.content
+
+
+# Each by a partial index, so that looking at what is open costs the same however long the history is.
+_OPEN = {
+    "queued": message.c.status == "queued",
+    "sending": (message.c.status == "sending") & message.c.lease_owner.is_not(None),
+    "unknown": message.c.status == "unknown",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +58,7 @@ class MessageView:
     expires_at: int
     reference: str | None
     message_id: str | None
+    left_out: tuple[LeftOut, ...] = ()
     text: str = field(default="", repr=False)
     events: tuple[EventView, ...] = ()
 
@@ -75,6 +84,7 @@ def _query() -> Select[Any]:
             submission.c.subject,
             submission.c.reference,
             submission.c.message_id,
+            submission.c.left_out,
             content.c.data,
         )
         .join(submission, submission.c.id == message.c.submission)
@@ -105,6 +115,7 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         expires_at=row.expires_at,
         reference=row.reference,
         message_id=row.message_id,
+        left_out=tuple(LeftOut(kind=kind, lines=lines) for kind, lines in json.loads(row.left_out)),
         text=bytes(row.data or b"").decode(),
         events=events,
     )
@@ -148,18 +159,23 @@ def find(connection: Connection, account: str, search: Search) -> list[MessageVi
 
 def waiting(connection: Connection, account: str, limit: int) -> list[MessageView]:
     """Return messages whose work is not over (queued, sending, unknown), oldest first."""
-    states = message.c.status.in_(("queued", "sending", "unknown"))
-    query = _query().where(message.c.account == account, states)
-    return [_view(row) for row in connection.execute(query.order_by(message.c.created_at).limit(limit))]
+    found: list[MessageView] = []
+    for is_open in _OPEN.values():
+        query = (
+            _query().where(message.c.account == account, is_open).order_by(message.c.created_at).limit(limit)
+        )
+        found += [_view(row) for row in connection.execute(query)]
+    return sorted(found, key=lambda view: view.created_at)[:limit]
 
 
 def counts(connection: Connection) -> dict[str, int]:
     """Return how many messages are queued, sending or unknown, and how many notices wait."""
-    states = message.c.status.in_(("queued", "sending", "unknown"))
-    query = select(message.c.status, func.count()).where(states).group_by(message.c.status)
-    found = {status: int(count) for status, count in connection.execute(query)}
+    found = {
+        status: connection.execute(select(func.count()).select_from(message).where(is_open)).scalar_one()
+        for status, is_open in _OPEN.items()
+    }
     owed = select(func.count()).where(schema.notice.c.status == "queued")
-    return {**found, "notices": int(connection.execute(owed).scalar_one())}
+    return {**found, "notices": connection.execute(owed).scalar_one()}
 
 
 def conversation_by_key(

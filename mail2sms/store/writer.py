@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
@@ -29,15 +29,19 @@ _TRIES = 6
 _WAIT_S = 0.5
 
 
+def _nobody(_item: object, _result: object) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Verb(Generic[Item, Result]):
     """A write: `write(connection, items)` returns one result per item, in order, and can be run again harmlessly.
 
-    `wakes` names the loops that have new work after the commit.
+    `wakes(item, result)` names the loops that have new work after the commit.
     """
 
     write: Callable[[Connection, Sequence[Item]], Sequence[Result]]
-    wakes: tuple[str, ...] = ()
+    wakes: Callable[[Item, Result], tuple[str, ...]] = _nobody
 
 
 @dataclass(slots=True)
@@ -47,6 +51,10 @@ class _Waiting:
     future: asyncio.Future[Any]
     result: Any = None
     error: BaseException | None = None
+
+
+def _topics(written: Iterable[_Waiting]) -> set[str]:
+    return {topic for w in written for topic in w.verb.wakes(w.item, w.result)}
 
 
 class Writer:
@@ -90,7 +98,7 @@ class Writer:
     def _work(self) -> None:
         while batch := self._take():
             self._write(batch)
-            topics = {topic for w in batch if w.error is None for topic in w.verb.wakes}
+            topics = _topics(w for w in batch if w.error is None)
             self._loop.call_soon_threadsafe(self._tell, batch, topics)
         if self._connection is not None:
             self._connection.close()
@@ -138,9 +146,9 @@ class Writer:
                 results = verb.write(self._connection, [w.item for w in group])
                 for waiting, result in zip(group, results, strict=True):
                     waiting.result = result
-            topics = sorted({topic for verb in groups for topic in verb.wakes})
+            topics = _topics(batch)
             if self._announce is not None and topics:
-                self._announce(self._connection, topics)
+                self._announce(self._connection, sorted(topics))
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
         self._forget()

@@ -35,6 +35,7 @@ __all__ = ["DemoInbox", "router"]
 _SHOWN = 20  # messages and replies on the page
 _SMTP_S = 20
 _ADDRESS = re.compile(r"[!-;=?-~]{1,320}")
+_END_MARKER = "##"  # of the strict template
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
 router = APIRouter(dependencies=[Depends(from_here)], include_in_schema=False)
@@ -212,7 +213,8 @@ def left_out(written: str, text: str) -> list[str]:
     place = written.find(text) if text else -1
     if place < 0:
         return []
-    return [line for line in written[place + len(text) :].split("\n") if line.strip()]
+    lines = [line for line in written[place + len(text) :].split("\n") if line.strip()]
+    return lines[1:] if lines[:1] == [_END_MARKER] else lines
 
 
 def _shown_sent(mail: SentMail) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -168,8 +169,22 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
     return _answer(500, [_told(500)])
 
 
+def _describe(app: FastAPI) -> dict[str, Any]:
+    """Return OpenAPI's description, with problems under their media type: FastAPI has one type for a route."""
+    if app.openapi_schema is None:
+        app.openapi_schema = FastAPI.openapi(app)
+        methods = [method for path in app.openapi_schema["paths"].values() for method in path.values()]
+        for responses in (method["responses"] for method in methods):
+            responses.pop("422", None)  # FastAPI's own; ours is among the 4XX
+            for status in DOCUMENTED.keys() & responses.keys():
+                content = responses[status]["content"]
+                content[MEDIA_TYPE] = content.pop("application/json")
+    return app.openapi_schema
+
+
 def install(app: FastAPI) -> None:
-    """Let every failure of `app` be told as a problem."""
+    """Let every failure of `app` be told as a problem, and described as one."""
+    app.openapi = partial(_describe, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(StoreUnavailable, _unavailable)
     app.add_exception_handler(HttpProblem, _http_problem)

@@ -496,7 +496,7 @@ async def test_messages_are_found_by_what_is_asked(store: Store) -> None:
     assert await ids(status="delivered") == []
     assert await ids(limit=1) == ["m-2"]
     assert await ids(before="m-2") == ["m-1"]
-    assert await store.read(views.counts) == {"queued": 2, "notices": 0}
+    assert await store.read(views.counts) == {"queued": 2, "sending": 0, "unknown": 0, "notices": 0}
 
 
 async def test_old_keys_and_counters_are_forgotten(store: Store) -> None:

@@ -143,6 +143,7 @@ def upgrade() -> None:
         sa.Column("refs", sa.Text(), nullable=False),
         sa.Column("thread_index", sa.Text(), nullable=True),
         sa.Column("reference", sa.String(length=64), nullable=True),
+        sa.Column("left_out", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_submission")),
     )
@@ -203,6 +204,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("lease_owner IS NOT NULL"),
     )
     op.create_index(op.f("ix_message_submission"), "message", ["submission"], unique=False)
+    op.create_index(
+        "ix_message_unknown",
+        "message",
+        ["created_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'unknown'"),
+        postgresql_where=sa.text("status = 'unknown'"),
+    )
     op.create_index(
         "ix_message_waiting",
         "message",
