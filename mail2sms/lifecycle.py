@@ -13,6 +13,9 @@ from mail2sms.model import MtMessage, Status, Taken
 
 Outcome = Taken | SendFailed
 
+RESEND = "resend"
+"""The reason of a queued message that may have been sent before."""
+
 _FIRST_WAIT_MS = 5_000
 _LONGEST_WAIT_MS = 900_000
 _RESEND_AFTER_MS = 60_000  # a lost answer's receipt usually comes within a minute
@@ -52,11 +55,14 @@ def after_attempt(
 
 
 def after_uncertain(mt: MtMessage, detail: str, now: int, on_unknown: str) -> Change:
-    """Return what follows when the carrier may have taken it: wait for word, or (`resend`) try again."""
-    if on_unknown == "resend":
+    """Return what follows when the carrier may have taken it: wait for word, or (`resend`) try once more.
+
+    Once: a carrier that takes messages and never answers must not fill a phone.
+    """
+    if on_unknown == "resend" and mt.reason != RESEND:
         return Change(
             status=Status.QUEUED,
-            reason="retry",
+            reason=RESEND,
             detail=detail,
             due_at=now + _RESEND_AFTER_MS,
             position=mt.position,
@@ -75,8 +81,9 @@ def _try_again(mt: MtMessage, failure: SendFailed, now: int, chance: float, *, s
         wait = backoff_ms(mt.attempts // count, chance)
     if now + wait >= mt.expires_at:
         return Change(status=Status.EXPIRED, reason="carrier.expired", detail=_said(failure))
+    reason = RESEND if mt.reason == RESEND else "retry"
     return Change(
-        status=Status.QUEUED, reason="retry", detail=_said(failure), due_at=now + wait, position=position
+        status=Status.QUEUED, reason=reason, detail=_said(failure), due_at=now + wait, position=position
     )
 
 

@@ -23,7 +23,7 @@ LOST = Uncertain("closed", "no answer")
         ([DOWN], "hold", Status.QUEUED, "retry"),
         ([NO], "hold", Status.REJECTED, "carrier.rejected"),
         ([LOST], "hold", Status.UNKNOWN, "carrier.unknown"),
-        ([LOST], "resend", Status.QUEUED, "retry"),
+        ([LOST], "resend", Status.QUEUED, "resend"),
         ([TAKEN, LOST], "hold", Status.UNKNOWN, "carrier.unknown"),
         ([DOWN, LOST], "hold", Status.UNKNOWN, "carrier.unknown"),
         ([TAKEN, NO], "hold", Status.REJECTED, "carrier.rejected"),
@@ -36,6 +36,15 @@ def test_an_attempt_ends(
     """Doubt weighs most, then refusal, then trouble; only all taken is enroute."""
     change = lifecycle.after_attempt(mt(attempts=1), outcomes, NOW, 0.5, on_unknown)
     assert (change.status, change.reason) == (status, reason)
+
+
+def test_a_message_in_doubt_is_sent_again_once_and_no_more() -> None:
+    """Even when trouble of another kind lies between."""
+    again = lifecycle.after_attempt(mt(attempts=1), [LOST], NOW, 0.5, "resend")
+    later = lifecycle.after_attempt(mt(attempts=2, reason=again.reason), [DOWN], NOW, 0.5, "resend")
+    assert (again.reason, later.reason) == ("resend", "resend")
+    last = lifecycle.after_attempt(mt(attempts=3, reason=later.reason), [LOST], NOW, 0.5, "resend")
+    assert last.status is Status.UNKNOWN
 
 
 def test_the_next_carrier_is_tried_at_once_and_the_first_again_later() -> None:

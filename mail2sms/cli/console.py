@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from mail2sms import __version__, config
+from mail2sms import __version__
 from mail2sms.cli import (
     EXPLAINED,
     SYSTEM_FOLDER,
@@ -35,7 +35,6 @@ from mail2sms.cli import (
 from mail2sms.cli.control import Control, Message
 from mail2sms.errors import BadOption
 from mail2sms.model import FINAL, Status
-from mail2sms.options import read_duration_ms
 
 _RUNTIME_FOLDER = Path("/run/mail2sms")  # RuntimeDirectory=mail2sms of the systemd unit
 _WIDE = 10_000  # columns where there is no terminal: nothing is cut
@@ -151,6 +150,8 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Read mail2sms.yaml and say what is wrong with it."""
+    from mail2sms import config
+
     report = config.check(find_config(file), environment=not no_environment, probe_database=_probe_database)
     if as_json:
         _print(report.as_json())
@@ -273,6 +274,8 @@ def messages(
 
 
 def _since(text: str) -> str:
+    from mail2sms.options import read_duration_ms
+
     try:
         return (datetime.now(UTC) - timedelta(milliseconds=read_duration_ms(text))).isoformat()
     except BadOption:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -80,6 +80,13 @@ class Event(BaseModel):
     detail: str
 
 
+class LeftOutLines(BaseModel):
+    """What of the mail did not become text: signature, quote, disclaimer, after_marker, attachment."""
+
+    kind: str
+    lines: int
+
+
 class Message(BaseModel):
     """A message as it stands."""
 
@@ -102,6 +109,7 @@ class Message(BaseModel):
     due_at: str
     expires_at: str
     reference: str | None
+    left_out: list[LeftOutLines]
 
 
 class MessageWithEvents(Message):
@@ -181,9 +189,10 @@ def event(view: EventView) -> Event:
     )
 
 
-def _fields(view: MessageView) -> dict[str, str]:
-    """The names are the same on both sides, so only moments need a hand."""
+def _fields(view: MessageView) -> dict[str, Any]:
+    """The names are the same on both sides, so only moments and lists need a hand."""
     plain = {name: getattr(view, name) for name in _PLAIN}
+    plain["left_out"] = [LeftOutLines(kind=left.kind, lines=left.lines) for left in view.left_out]
     return plain | {name: iso(getattr(view, name)) for name in _MOMENTS}
 
 
