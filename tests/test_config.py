@@ -343,7 +343,8 @@ def looked(folder: Path, snippet: str) -> tuple[list[str], tuple[str, ...]]:
             None,
         ),
         ("template: {f}/none.txt", ["1:11 error {f}/none.txt cannot be read: No such file"], None),
-        ("template: {f}/hash", [], ("database folder writable", "port 0 free", "template readable")),
+        ("template: {f}/brief", ["1:11 error {f}/brief"], None),
+        ("template: {f}/order", [], ("database folder writable", "port 0 free", "template readable")),
         (
             "users: {{a@acme.example: {{password: file:{f}/hash}}}}",
             [],
@@ -380,7 +381,15 @@ def test_the_machine_is_looked_at(
     certificates: Path, taken: int, snippet: str, faults: list[str], well: tuple[str, ...] | None
 ) -> None:
     """Folder, certificate, ports, template and secrets: what would fail at the start is found before it."""
-    content = {"hash": HASH, "key": HIDDEN, "same": HIDDEN, "brief": "abc", "open": HIDDEN[::-1]}
+    order = "Mobile: {to}\n\n{text}\nENDE\n"
+    content = {
+        "order": order,
+        "hash": HASH,
+        "key": HIDDEN,
+        "same": HIDDEN,
+        "brief": "abc",
+        "open": HIDDEN[::-1],
+    }
     for name, text in content.items():
         file = certificates / name
         file.write_text(text, encoding="utf-8")

@@ -65,7 +65,7 @@ class _Verbs(TyperGroup):
         codes = [f"{code:d} {text}" for code, text in EXPLAINED.items()]
         lines += ["", f"Exit codes: {', '.join(codes[:3])},"]
         lines += [f"  {', '.join(codes[3:5])},", f"  {', '.join(codes[5:])}."]
-        lines += ["Looking verbs take --json. NO_COLOR is respected. mail2sms --version tells the version."]
+        lines += ["Looking verbs take --json. NO_COLOR is respected. --version tells the version."]
         formatter.write("\n".join(lines) + "\n")
 
 

@@ -30,7 +30,7 @@ _SMTP_S, _KNOCK_S = 20.0, 2.0
 
 def run(arguments: Sequence[str]) -> int:
     """Run `demo` or `demo send`; return the exit code. Raises Failed."""
-    if arguments[:1] == ["send"]:
+    if list(arguments[:1]) == ["send"]:
         return _send(arguments[1:])
     parser = Parser("mail2sms demo", "Everything on this computer: no SMS and no email leaves it.")
     parser.add_argument("--smtp", metavar="HOST:PORT", help=f"where emails are taken ({SMTP_PLACE})")
@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
     from mail2sms import log
     from mail2sms.cli.demo_run import Demo
 
-    log.configure("warning")
+    log.configure("error")
     with _folder(given.keep) as folder:
         demo = Demo(
             folder=folder, smtp=smtp, web=web, is_kept=bool(given.keep), is_opened=not given.no_browser

@@ -40,7 +40,7 @@ class Step:
         """Return the step for people, with the time of this place."""
         event = self.event.replace("_", " ").replace("sms in", "SMS in")
         id_ = self.message if self.message.startswith("m-") else ""  # other ids are good for nothing here
-        return f"{self.moment.astimezone():%H:%M:%S}  {event:13} {id_:18}  {self.text}".rstrip()
+        return f"{self.moment.astimezone():%H:%M:%S}  {event:13} {id_:20}  {self.text}".rstrip()
 
 
 class Steps:
@@ -65,7 +65,7 @@ class Steps:
         """Return what happened since the last call, in order."""
         steps: list[Step] = []
         search = Search(since=self._since, limit=_FOLLOWED)
-        for found in await self._store.read(find, self._account, search):
+        for found in reversed(await self._store.read(find, self._account, search)):
             updated_at, _ = self._told.get(found.id, (0, 0))
             view = None
             if found.updated_at != updated_at or found.id not in self._told:

@@ -61,9 +61,8 @@ def span(seconds: float) -> str:
 def queue_row(message: Message, now: datetime) -> tuple[str, ...]:
     """Return a waiting message under QUEUE_HEADS."""
     age = span((now - message.created_at).total_seconds()) if message.created_at else "-"
-    state = (
-        message.status if message.reason in ("", message.status) else f"{message.status}, {message.reason}"
-    )
+    is_waiting = message.status == "queued" and message.reason
+    state = f"queued, {message.reason}" if is_waiting else message.status
     return (
         message.id,
         age,

@@ -51,6 +51,9 @@ class Bell:
             assert driver is not None
             while not self._stop.is_set():
                 for notification in driver.notifies(timeout=_POLL_S, stop_after=1):
-                    node, *topics = notification.payload.split()
-                    for topic in topics if node != _NODE else ():
-                        self._heard(topic)
+                    self._hear(notification.payload)
+
+    def _hear(self, payload: str) -> None:
+        node, *topics = payload.split()
+        for topic in topics if node != _NODE else ():
+            self._heard(topic)

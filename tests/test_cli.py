@@ -1,0 +1,493 @@
+"""The command line: exit codes, what goes to which stream, how messages are shown, and the socket's client."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mail2sms import __version__
+from mail2sms.cli import EXPLAINED, Exit, Failed, console, find_config, show
+from mail2sms.cli.control import Control, Declined, Event, Message
+from mail2sms.cli.main import run
+from tests.servers import Daemon, minimal_config, wait_until
+
+NOW = datetime(2026, 5, 12, 12, 0, tzinfo=UTC)
+PHONE, OURS = "+33639981234", "+33639980101"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, nobody's configuration, and a clock in Paris."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MAIL2SMS_CONFIG", "RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def written(path: Path, **changes: str) -> Path:
+    """A configuration file; `changes` replace parts of its text."""
+    database = f"sqlite:///{path.parent}/mail2sms.db"
+    text = minimal_config(database=database, smtp_port=2525, web_port=8025)
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
+    return path
+
+
+def message(**changes: Any) -> Message:
+    """A queued message of Marie's, a minute old."""
+    values: dict[str, Any] = {
+        "id": "m-1",
+        "to": PHONE,
+        "sender_id": OURS,
+        "status": "queued",
+        "parts": 1,
+        "encoding": "gsm7",
+        "carrier": "sim-a",
+        "due_at": NOW,
+        "created_at": NOW - timedelta(minutes=1),
+        "reason": "",
+        "detail": "",
+        "writer": "marie@acme.example",
+        "subject": "",
+        "attempts": 0,
+        "text": "",
+        "events": (),
+        "answer": {},
+    }
+    return Message(**{**values, **changes})
+
+
+# Exit codes and streams
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--version"], 0, ""),
+        (["--help"], 0, ""),
+        ([], 64, "a verb is missing"),
+        (["sned"], 64, "Did you mean 'send'?"),
+        (["send", "+33639981234"], 64, "Missing argument 'TEXT|-'"),
+        (["messages", "--status", "done"], 64, "mail2sms messages --help explains it"),
+        (["messages", "--limit", "0"], 64, "--limit"),
+        (["messages", "--since", "lately"], 64, '"lately" is no time'),
+        (["send", "+33639981234", "x", "--at", "soon"], 64, '"soon" is no time'),
+        (["serve", "--confg", "x"], 64, "--confg"),
+        (["demo", "--smtp", "2525"], 64, "expected host:port"),
+        (["demo", "--web", "0.0.0.0:8025"], 64, "not of this machine alone"),
+        (["demo", "send"], 64, "TEXT"),
+        (["messages"], 78, "name one with --config FILE"),
+        (["serve"], 78, "name one with --config FILE"),
+        (["serve", "--config", "nowhere.yaml"], 78, "cannot be read"),
+        (["message", "m-1", "--socket", "nowhere.sock"], 69, "is mail2sms serve running"),
+        (["template", "show", "nowhere.txt"], 78, "is no template"),
+    ],
+)
+def test_exit_codes_without_a_daemon(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every foreseeable error has its code, says on standard error what to do, and nothing on standard output."""
+    assert run(arguments) == code
+    out, err = capsys.readouterr()
+    assert said in err
+    assert "Traceback" not in err
+    assert (code == 0) == bool(out)
+
+
+def test_bad_configuration_shows_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    """`serve` and the looking verbs print the findings with their lines, `check` too; all exit 78."""
+    path = written(Path("mail2sms.yaml"), countries="contries")
+    for verb in (["serve"], ["messages"]):
+        assert run(verb) == Exit.BAD_CONFIG
+        assert 'did you mean "countries"?' in capsys.readouterr().err
+    assert run(["check", "--no-environment"]) == Exit.BAD_CONFIG
+    assert f"{path}:8:1: error" in capsys.readouterr().out
+
+
+def test_check_of_a_good_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--quiet` says nothing, `--json` one document; a folder stands for the file in it."""
+    written(Path("mail2sms.yaml"))
+    assert run(["check", ".", "--no-environment", "--quiet"]) == Exit.OK
+    assert capsys.readouterr().out == ""
+    assert run(["check", "--json"]) == Exit.OK
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "files", "found"),
+    [
+        ("a.yaml", "b.yaml", ["mail2sms.yaml"], "a.yaml"),
+        (None, "b.yaml", ["mail2sms.yaml"], "b.yaml"),
+        (None, None, ["mail2sms.yaml"], "mail2sms.yaml"),
+        ("folder", None, ["folder/mail2sms.yaml"], "folder/mail2sms.yaml"),
+        (None, "folder", ["folder/mail2sms.yaml"], "folder/mail2sms.yaml"),
+    ],
+)
+def test_where_the_configuration_is(
+    given: str | None,
+    environment: str | None,
+    files: list[str],
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The option comes before the environment, and that before the file that is here."""
+    for name in files:
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).touch()
+    if environment is not None:
+        monkeypatch.setenv("MAIL2SMS_CONFIG", environment)
+    assert find_config(Path(given) if given else None) == Path(found)
+
+
+def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    """24 lines of 80 columns, with every verb and every exit code."""
+    run(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    for verb in ("demo", "serve", "check", "send", "messages", "message", "queue list", "cancel"):
+        assert any(f" {verb} " in line for line in lines), verb
+    for code, text in EXPLAINED.items():
+        assert f"{code:d} {text}" in " ".join(lines)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """It goes to standard output."""
+    run(["--version"])
+    assert capsys.readouterr().out == f"mail2sms {__version__}\n"
+
+
+def test_the_daemon_loads_neither_typer_nor_rich() -> None:
+    """They would cost every daemon megabytes; structlog would bring rich in."""
+    code = """if True:
+        import sys
+        from mail2sms.cli import main
+        main.run(["serve", "--config", "nowhere.yaml"])
+        import mail2sms.cli.demo_run, mail2sms.daemon
+        print([name for name in ("typer", "rich", "rich.console") if sys.modules.get(name)])
+    """
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_template_show_prints_a_mail_that_works(capsys: pytest.CaptureFixture[str]) -> None:
+    """The form is filled in, in the language that is asked for."""
+    assert run(["template", "show", "--language", "fr"]) == Exit.OK
+    assert capsys.readouterr().out.startswith("À: 06 39 98 12 34\n")
+
+
+# How messages are shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (-1, "0 s"),
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (61, "1 min 1 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h"),
+        (7800, "2 h 10 min"),
+        (86_400, "1 d"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_span(seconds: float, expected: str) -> None:
+    """Two units at most, from seconds to days."""
+    assert show.span(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "next_try", "why"),
+    [
+        ({}, "queued", "now", ""),
+        ({"due_at": NOW + timedelta(seconds=26)}, "queued", "in 26 s", ""),
+        (
+            {"due_at": NOW + timedelta(seconds=26), "reason": "retry", "detail": "503 down", "attempts": 2},
+            "queued, retry",
+            "in 26 s",
+            "503 down; tried 2 times; by sim-a",
+        ),
+        ({"status": "sending", "attempts": 1}, "sending", "-", "tried once; by sim-a"),
+        ({"status": "unknown", "reason": "carrier.unknown"}, "unknown", "-", ""),
+    ],
+)
+def test_queue_row(changes: dict[str, Any], state: str, next_try: str, why: str) -> None:
+    """State, next try and why are said once, in the words of the API."""
+    row = show.queue_row(message(**changes), NOW)
+    assert row[:4] == ("m-1", "1 min", "+33 6 39 98 12 34", "marie@acme.example")
+    assert row[4:] == (state, next_try, why)
+
+
+def test_queue_far_ahead_shows_the_clock() -> None:
+    """From an hour on, the next try is a time of this place."""
+    due_at = NOW + timedelta(days=2)
+    assert show.queue_row(message(due_at=due_at), NOW)[5] == f"{due_at.astimezone():%Y-%m-%d %H:%M %Z}"
+
+
+def test_what_strangers_wrote_cannot_drive_the_terminal() -> None:
+    """Escape sequences in a subject, an address or a carrier's words become blanks."""
+    evil = "\x1b]0;owned\x07\x9b2J\r\n"
+    event = Event(at=NOW, status="rejected", reason="carrier.rejected", carrier="sim-a", detail=evil)
+    shown = [
+        *show.timeline(message(subject=evil, writer=evil, text=evil, events=(event,))),
+        *show.queue_row(message(writer=evil, detail=evil), NOW),
+        *show.message_row(message(writer=evil, detail=evil)),
+    ]
+    assert all(line.isprintable() for line in shown)
+
+
+def test_timeline() -> None:
+    """A head, the facts, then one line a step with milliseconds of this place."""
+    events = (
+        Event(at=NOW, status="queued", reason="", carrier="sim-a", detail=""),
+        Event(at=NOW + timedelta(seconds=1, milliseconds=118), status="delivered", reason="", carrier="sim-a", detail=""),
+        Event(at=NOW + timedelta(days=1), status="expired", reason="carrier.expired", carrier="sim-a", detail="late"),
+    )  # fmt: skip
+    head, *facts = show.timeline(message(status="expired", subject="Rendez-vous", events=events))
+    here, later = NOW.astimezone(), (NOW + timedelta(days=1)).astimezone()
+    assert head == "m-1  marie@acme.example -> +33 6 39 98 12 34   1 part GSM-7   expired"
+    assert facts == [
+        "sender ID  +33 6 39 98 01 01",
+        "subject    Rendez-vous",
+        f"day        {here:%Y-%m-%d, times in %Z}",
+        f"{here:%H:%M}:00.000  queued         sim-a",
+        f"{here:%H:%M}:01.118  delivered      sim-a   1.1 s after the first",
+        f"{later:%Y-%m-%d %H:%M}:00.000  expired        sim-a  carrier.expired  late",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-05-12T14:30+02:00", "2026-05-12T14:30:00+02:00"),
+        ("2026-05-12T14:30Z", "2026-05-12T14:30:00+00:00"),
+        ("2026-05-13", datetime(2026, 5, 13).astimezone().isoformat()),
+        ("23:59", datetime(2026, 5, 12, 23, 59).astimezone().isoformat()),
+        ("00:00", datetime(2026, 5, 13, 0, 0).astimezone().isoformat()),
+        ("12:00", datetime(2026, 5, 13, 12, 0).astimezone().isoformat()),
+    ],
+)
+def test_at_is_of_this_place(text: str, expected: str) -> None:
+    """A time alone is the next such time; without an offset it is local."""
+    noon = datetime(2026, 5, 12, 12, 0).astimezone()
+    assert console.read_at(text, noon) == expected
+
+
+# The client
+
+
+class _Peer:
+    """Something on a unix socket that answers one connection with given bytes, or never."""
+
+    def __init__(self, path: Path, answer: bytes | None) -> None:
+        self._door = socket.socket(socket.AF_UNIX)
+        self._door.bind(str(path))
+        self._door.listen()
+        self._answer = answer
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._door.accept()
+        with connection:
+            connection.recv(65_536)
+            if self._answer is None:
+                connection.recv(1)  # until the client gives up
+            else:
+                connection.sendall(self._answer)
+
+    def close(self) -> None:
+        """Wait for the end of the one connection."""
+        self._thread.join()
+        self._door.close()
+
+
+def _http(status: int, body: bytes) -> bytes:
+    return b"HTTP/1.1 %d X\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (status, len(body), body)
+
+
+def _problem(status: int, **told: Any) -> bytes:
+    return _http(status, json.dumps({"status": status, **told}).encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "said"),
+    [
+        (
+            _problem(422, type="number.invalid", title="short", detail="Long.", hint="+336"),
+            Exit.REFUSED,
+            "Long. Did you mean +336? (number.invalid)",
+        ),
+        (
+            _problem(422, type="a", title="A", problems=[{"type": "a", "title": "A"}, {"type": "b", "title": "B"}]),
+            Exit.REFUSED,
+            "A (a)\nB (b)",
+        ),
+        (_problem(404, type="request.not_found", title="nothing"), Exit.REFUSED, "nothing (request.not_found)"),
+        (_problem(403, type="request.forbidden", title="no"), Exit.NOT_ALLOWED, "no (request.forbidden)"),
+        (_problem(503, type="system.database", title="later"), Exit.TRY_AGAIN, "later (system.database)"),
+        (_problem(500, type="system.error", title="ours"), Exit.UNAVAILABLE, "ours (system.error)"),
+        (_http(200, b"<html>"), Exit.UNAVAILABLE, "not as mail2sms does (HTTP 200)"),
+        (_http(200, b"[]"), Exit.UNAVAILABLE, "not as mail2sms does"),
+        (b"", Exit.UNAVAILABLE, "it may have been done all the same"),
+        (b"220 smtp ESMTP\r\n", Exit.UNAVAILABLE, "did not answer"),
+        (None, Exit.TRY_AGAIN, "does not answer in time; it may have been done"),
+    ],
+)  # fmt: skip
+def test_answers_become_exit_codes(answer: bytes | None, code: Exit, said: str, tmp_path: Path) -> None:
+    """A problem keeps its code and words; what is no answer is told apart from a refusal."""
+    path = tmp_path / "control.sock"
+    peer = _Peer(path, answer)
+    with pytest.raises(Failed) as failure:
+        Control(path, timeout_s=0.2).cancel("m-1")
+    peer.close()
+    assert failure.value.code == code
+    assert said in str(failure.value)
+    assert isinstance(failure.value, Declined) == (code not in (Exit.UNAVAILABLE, Exit.TRY_AGAIN)) or answer
+
+
+# Against the daemon
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """A daemon in simulate mode."""
+    with Daemon(extra='sender_ids: {default: "+33639980100"}') as running:
+        yield running
+
+
+@pytest.fixture
+def socket_option(daemon: Daemon) -> list[str]:
+    """How its control socket is named."""
+    return ["--socket", str(daemon.folder / "control.sock")]
+
+
+def test_sent_message_is_delivered_and_shown(
+    socket_option: list[str], daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`send --wait` ends with the delivery; `message` and `messages` tell of it, in words and in JSON."""
+    assert (
+        run(["send", PHONE, "Bonjour", "--as", "marie@acme.example", "--wait", "--json", *socket_option]) == 0
+    )
+    receipt = json.loads(capsys.readouterr().out)
+    id_ = receipt["items"][0]["id"]
+    assert receipt["items"][0]["status"] == "delivered"
+    assert [shown["text"] for shown in daemon.phone(PHONE)] == ["Bonjour"]
+    assert run(["message", id_, *socket_option]) == 0
+    assert f"{id_}  marie@acme.example -> +33 6 39 98 12 34" in capsys.readouterr().out
+    assert (
+        run(["messages", "--to", "06 39 98 12 34", "--status", "delivered", "--since", "1h", *socket_option])
+        == 0
+    )
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["ID", "TIME", "TO"]
+    assert row.startswith(id_)
+    assert run(["messages", "--json", *socket_option]) == 0
+    assert id_ in {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}  # fmt: skip
+
+
+def test_one_bad_number_does_not_stop_the_other(
+    socket_option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The good one is accepted, the bad one explained, and the exit code says so."""
+    assert run(["send", "06 39 98 56 78", "0123", "Bonjour", *socket_option]) == Exit.REFUSED
+    out, err = capsys.readouterr()
+    assert "+33 6 39 98 56 78  queued" in out
+    assert "0123" in err
+    assert "(number.invalid)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["send", "0123", "x"], Exit.REFUSED),
+        (["send", PHONE, "x" * 1000], Exit.REFUSED),
+        (["send", PHONE, "x", "--validity", "2"], Exit.REFUSED),
+        (["send", PHONE, "x", "--as", "nobody@acme.example"], Exit.REFUSED),
+        (["send", PHONE, "x", "--from", "NOTMINE"], Exit.REFUSED),
+        (["send", "+33639980404", "x", "--wait"], Exit.UNAVAILABLE),
+        (["message", "m-0"], Exit.REFUSED),
+        (["message", "../healthz"], Exit.REFUSED),
+        (["cancel", "m-0"], Exit.REFUSED),
+    ],
+)
+def test_refusals_of_the_daemon(arguments: list[str], code: Exit, socket_option: list[str]) -> None:
+    """Refused is 65; accepted but not delivered is 69."""
+    assert run([*arguments, *socket_option]) == code
+
+
+def test_dry_run_stores_nothing(
+    socket_option: list[str],
+    daemon: Daemon,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What would happen is told; the text comes from standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Où ?\n".encode())))
+    assert run(["send", "06 39 98 99 99", "-", "--dry-run", *socket_option]) == 0
+    assert capsys.readouterr().out.startswith("would be sent  +33 6 39 98 99 99  1 part Unicode as")
+    assert run(["messages", "--to", "+33639989999", *socket_option]) == 0
+    assert capsys.readouterr() == ("", "mail2sms: there are no such messages\n")
+
+
+def test_queue_and_cancel(socket_option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A scheduled message waits in the queue until it is cancelled; twice is too late."""
+    at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert run(["send", "+33639981111", "demain", "--at", at, "--json", *socket_option]) == 0
+    id_ = json.loads(capsys.readouterr().out)["items"][0]["id"]
+    assert run(["queue", "list", *socket_option]) == 0
+    out = capsys.readouterr().out
+    assert "queued, schedule" in next(line for line in out.splitlines() if line.startswith(id_))
+    assert run(["queue", "list", "--json", *socket_option]) == 0
+    assert id_ in {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}  # fmt: skip
+    assert run(["cancel", id_, *socket_option]) == 0
+    assert capsys.readouterr().out == f"{id_}  cancelled\n"
+    assert run(["cancel", id_, *socket_option]) == Exit.REFUSED
+
+
+def test_second_daemon_on_the_same_database_is_told_to_wait(daemon: Daemon) -> None:
+    """75, in one line, so that a service manager tries again."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mail2sms", "serve", "--config", str(daemon.config)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+    )
+    assert done.returncode == Exit.TRY_AGAIN
+    assert done.stderr.endswith("is in use by another process\n")
+
+
+def test_reader_that_has_seen_enough_is_no_error(daemon: Daemon, socket_option: list[str]) -> None:
+    """`messages | head` ends quietly."""
+    command = [sys.executable, "-m", "mail2sms", "messages", "--json", *socket_option]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        child.stdout.close()
+        assert child.stderr is not None
+        assert child.stderr.read() == b""
+        assert wait_until(lambda: child.poll() is not None, 10)
+    assert child.returncode == Exit.OK
