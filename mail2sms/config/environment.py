@@ -133,7 +133,7 @@ def _template(settings: Settings, document: Document) -> _Look:
     try:
         compile_template(Path(settings.template).read_text(encoding="utf-8"), settings.template)
     except TemplateInvalid as e:
-        message = f"{settings.template}, line {e.line}: {e.message}"
+        message = f"{settings.template}: {e}"
         yield _fault(document, ("template",), message, e.hint)
     except OSError as e:
         yield _fault(document, ("template",), f"{settings.template} cannot be read: {e.strerror}")
