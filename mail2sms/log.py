@@ -12,7 +12,13 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any
 
-import structlog
+# structlog.dev imports rich where it is installed, for tracebacks that are never printed here: 5 MB in every daemon.
+_has_rich = "rich" in sys.modules
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]  # None: an import of it fails
+import structlog  # noqa: E402
+
+if not _has_rich:
+    del sys.modules["rich"]
 
 EVENTS = frozenset(
     {

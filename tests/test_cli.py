@@ -36,7 +36,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def written(path: Path, **changes: str) -> Path:
     """A configuration file; `changes` replace parts of its text."""
-    database = f"sqlite:///{path.parent}/mail2sms.db"
+    database = f"sqlite:///{path.resolve().parent}/mail2sms.db"
     text = minimal_config(database=database, smtp_port=2525, web_port=8025)
     for old, new in changes.items():
         text = text.replace(old, new)
@@ -79,7 +79,7 @@ def message(**changes: Any) -> Message:
         (["--help"], 0, ""),
         ([], 64, "a verb is missing"),
         (["sned"], 64, "Did you mean 'send'?"),
-        (["send", "+33639981234"], 64, "Missing argument 'TEXT|-'"),
+        (["send", "+33639981234"], 64, "numbers and a text are needed"),
         (["messages", "--status", "done"], 64, "mail2sms messages --help explains it"),
         (["messages", "--limit", "0"], 64, "--limit"),
         (["messages", "--since", "lately"], 64, '"lately" is no time'),
@@ -262,7 +262,7 @@ def test_timeline() -> None:
     """A head, the facts, then one line a step with milliseconds of this place."""
     events = (
         Event(at=NOW, status="queued", reason="", carrier="sim-a", detail=""),
-        Event(at=NOW + timedelta(seconds=1, milliseconds=118), status="delivered", reason="", carrier="sim-a", detail=""),
+        Event(at=NOW + timedelta(seconds=1.118), status="delivered", reason="", carrier="sim-a", detail=""),
         Event(at=NOW + timedelta(days=1), status="expired", reason="carrier.expired", carrier="sim-a", detail="late"),
     )  # fmt: skip
     head, *facts = show.timeline(message(status="expired", subject="Rendez-vous", events=events))
@@ -445,7 +445,7 @@ def test_dry_run_stores_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """What would happen is told; the text comes from standard input."""
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Où ?\n".encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Ô ?\n".encode())))
     assert run(["send", "06 39 98 99 99", "-", "--dry-run", *socket_option]) == 0
     assert capsys.readouterr().out.startswith("would be sent  +33 6 39 98 99 99  1 part Unicode as")
     assert run(["messages", "--to", "+33639989999", *socket_option]) == 0
@@ -453,7 +453,7 @@ def test_dry_run_stores_nothing(
 
 
 def test_queue_and_cancel(socket_option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A scheduled message waits in the queue until it is cancelled; twice is too late."""
+    """A scheduled message waits in the queue until it is cancelled; one that was delivered can't be."""
     at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert run(["send", "+33639981111", "demain", "--at", at, "--json", *socket_option]) == 0
     id_ = json.loads(capsys.readouterr().out)["items"][0]["id"]
@@ -464,7 +464,15 @@ def test_queue_and_cancel(socket_option: list[str], capsys: pytest.CaptureFixtur
     assert id_ in {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}  # fmt: skip
     assert run(["cancel", id_, *socket_option]) == 0
     assert capsys.readouterr().out == f"{id_}  cancelled\n"
+    assert run(["send", PHONE, "too late", "--wait", "--json", *socket_option]) == 0
+    id_ = json.loads(capsys.readouterr().out)["items"][0]["id"]
     assert run(["cancel", id_, *socket_option]) == Exit.REFUSED
+
+
+def test_socket_is_found_by_the_configuration(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever names the daemon's configuration reaches the daemon."""
+    assert run(["queue", "list", "--config", str(daemon.config)]) == 0
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_second_daemon_on_the_same_database_is_told_to_wait(daemon: Daemon) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -377,3 +378,10 @@ def test_sql_is_never_glued_together() -> None:
         if _is_call(node, TAKES_SQL | ({"text"} if module.top == "store" else set()))
         and any(_is_glued(argument) for argument in node.args[:1])
     )
+
+
+def test_the_daemon_imports_neither_typer_nor_rich() -> None:
+    """Its memory counts."""
+    code = "import sys, mail2sms.daemon; print(sorted({'typer', 'rich', 'alembic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"

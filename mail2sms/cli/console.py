@@ -102,7 +102,7 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except typer.TyperException as e:
         raise _misused(e) from e
-    except BrokenPipeError:  # `| head` has seen enough
+    except (BrokenPipeError, SystemExit):  # `| head` has seen enough; typer makes an exit of it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     return done if isinstance(done, int) else Exit.OK
@@ -174,8 +174,7 @@ def _probe_database(url: str) -> str | None:
 
 @app.command("send", rich_help_panel=_RUN)
 def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
-    to: Annotated[list[str], typer.Argument(metavar="TO", show_default=False)],
-    text: Annotated[str, typer.Argument(metavar="TEXT|-", show_default=False)],
+    words: Annotated[list[str] | None, typer.Argument(metavar="TO... TEXT", show_default=False)] = None,
     as_user: Annotated[str | None, typer.Option("--as", metavar="USER", help="Replies go there.")] = None,
     sender_id: Annotated[str | None, typer.Option("--from", metavar="SENDER_ID")] = None,
     at: Annotated[
@@ -190,8 +189,13 @@ def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
 ) -> None:
     """Send a text to one or more numbers.
 
-    With - as text, it is read from standard input.
+    Numbers first, the text last and as one word: quote it. With - as text, it is read from standard input.
     """
+    if not words or len(words) < 2:
+        raise Failed(
+            Exit.USAGE, 'numbers and a text are needed, such as: mail2sms send "06 39 98 12 34" "Hello"'
+        )
+    *to, text = words
     order = {"to": to, "text": _stdin() if text == "-" else text, "as": as_user, "sender_id": sender_id}
     order |= {"at": read_at(at, datetime.now().astimezone()) if at else None, "validity": validity}
     control = _control(config_file, socket_path)
