@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mail2sms import __version__
 from mail2sms.cli import CONFIG, read_settings
-from mail2sms.cli.demo import DOMAIN, PHONE
+from mail2sms.cli.demo import DOMAIN, PHONE, SMTP_PLACE
 from mail2sms.cli.demo_steps import Step, Steps
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings
@@ -66,7 +66,7 @@ mail2sms {version} demo. Everything is simulated: no SMS and no email leaves thi
                            ...0408 no delivery report   ...0429 throttled once
                            ...7867 answers STOP         ...0606 answers with a photo
 
-  Send one from here:      mail2sms demo send "Votre colis est arrivé"       Ctrl-C stops{forgets}
+  Send one from here:      mail2sms demo send{at} "Votre colis est arrivé"       Ctrl-C stops{forgets}
 """
 
 
@@ -129,6 +129,7 @@ class Demo:
                 domain=DOMAIN,
                 phone=PHONE.removeprefix("+"),
                 key=key,
+                at="" if self.smtp == SMTP_PLACE else f" --smtp {self.smtp}",
                 browser="            (opening your browser; --no-browser to stop that)" * will_open,
                 forgets="" if self.is_kept else " and forgets everything",
             )
