@@ -36,12 +36,13 @@ from mail2sms.log import log
 from mail2sms.mailer import Mailer
 from mail2sms.model import Msisdn, SenderId
 from mail2sms.options import Endpoint
+from mail2sms.places import control_path, state_folder
 from mail2sms.relay.letters import House, Letters
 from mail2sms.relay.loop import Channels, Relay
 from mail2sms.render import Render, own_folder
 from mail2sms.rules._base import Policy
 from mail2sms.store import Recovery, Store
-from mail2sms.store.engine import is_sqlite, sqlite_path
+from mail2sms.store.engine import is_sqlite
 from mail2sms.systemd import notify
 from mail2sms.web.app import ApiKey, Context, build
 from mail2sms.web.demo import DemoInbox
@@ -205,29 +206,13 @@ class Daemon:
 async def serve(settings: Settings, config: Path) -> None:
     """Run the service until it is told to stop. Raises StoreUnavailable, OSError when it can't begin."""
     log.info("daemon_started", version=__version__, mode=settings.mode)
-    daemon = Daemon(settings=settings, folder=state_folder(settings, config))
+    daemon = Daemon(settings=settings, folder=state_folder(settings.database, config))
     await daemon.start()
     for name, address in daemon.addresses.items():
         log.info("daemon_ready", listener=name, address=str(address))
     notify("READY=1")
     await daemon.run()
     log.info("daemon_stopped")
-
-
-def state_folder(settings: Settings, config: Path) -> Path:
-    """Return where files beside the database live: systemd's, else the database's folder, else the configuration's."""
-    given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    if given:
-        return Path(given)
-    if is_sqlite(settings.database):
-        return sqlite_path(settings.database).parent
-    return config.resolve().parent
-
-
-def control_path(folder: Path) -> Path:
-    """Return the control socket's path: in systemd's runtime folder, else beside the database."""
-    given = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return (Path(given) if given else folder) / "control.sock"
 
 
 def _build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:

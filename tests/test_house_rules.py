@@ -24,11 +24,11 @@ ORDER = (
     ("", "log"),  # may be imported by all
     ("model", "errors", "reasons", "options"),  # values
     ("numbers", "segments", "routing", "lifecycle", "rules"),  # decisions
-    ("http", "clock"),  # above the decisions: those get time and chance as arguments
+    ("http", "clock", "sockets"),  # above the decisions: those get time and chance as arguments
     ("carriers", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "relay", "web"),  # stages
-    ("config", "daemon", "systemd", "cli", "__main__"),  # process
+    ("config", "daemon", "systemd", "places", "cli", "__main__"),  # process
 )
 LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}
 # Values, decisions and process modules may import one another; tools, doors and stages never.

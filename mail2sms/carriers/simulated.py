@@ -192,7 +192,9 @@ class Simulated(Carrier):
 
 def build(name: str, options: Options, folder: Path) -> Simulated:
     """Return a simulated carrier that answers under `name`; its phones live in `folder`."""
-    return Simulated(name, options, Phones(Path(options.phones) if options.phones else folder / "phones.jsonl"))
+    return Simulated(
+        name, options, Phones(Path(options.phones) if options.phones else folder / "phones.jsonl")
+    )
 
 
 def _now() -> int:

@@ -360,9 +360,9 @@ def _control(config_file: Path | None, socket_path: Path | None) -> Control:
     if path.resolve().parent == SYSTEM_FOLDER and _RUNTIME_FOLDER.is_dir():
         return Control(_RUNTIME_FOLDER / "control.sock")
     settings = read_settings(path)
-    from mail2sms.daemon import control_path, state_folder
+    from mail2sms.places import control_path, state_folder
 
-    return Control(control_path(state_folder(settings, path)))
+    return Control(control_path(state_folder(settings.database, path)))
 
 
 def _print(*lines: str) -> None:

@@ -25,8 +25,6 @@ def run(arguments: Sequence[str]) -> int:
     """Run one verb with its arguments; return the exit code."""
     try:
         if arguments and arguments[0] in ("serve", "demo"):
-            # structlog takes rich in when it finds it: 5 MB for every daemon.
-            sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
             return _serve(arguments[1:]) if arguments[0] == "serve" else _demo(arguments[1:])
         from mail2sms.cli import console
 

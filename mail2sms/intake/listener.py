@@ -14,6 +14,7 @@ from mail2sms.intake.limits import Budget
 from mail2sms.intake.smtp import Session
 from mail2sms.log import log
 from mail2sms.options import Endpoint
+from mail2sms.sockets import bind
 
 _BACKLOG = 512
 _SWEEP_S = 1.0
@@ -115,29 +116,9 @@ async def listen(
         raise ValueError("tls: required needs a certificate")
     listener = Listener(options, budget, handler, exempt)
     # An inherited socket is looked at anew: with proto=0 asyncio would not set TCP_NODELAY.
-    sockets = await _bind(place) if isinstance(place, Endpoint) else [socket.socket(fileno=place.detach())]
+    sockets = await bind(place) if isinstance(place, Endpoint) else [socket.socket(fileno=place.detach())]
     await listener.open(sockets)
     return listener
-
-
-async def _bind(endpoint: Endpoint) -> list[socket.socket]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(
-        endpoint.host,
-        endpoint.port,
-        type=socket.SOCK_STREAM,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_PASSIVE,
-    )
-    sockets = []
-    for family, kind, proto, _, address in dict.fromkeys(found):
-        bound = socket.socket(family, kind, proto)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, endpoint.host != "::")  # :: is IPv4 too
-        bound.bind(address)
-        sockets.append(bound)
-    return sockets
 
 
 def _endpoint(bound: socket.socket) -> Endpoint:

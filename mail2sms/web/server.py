@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mail2sms.options import Endpoint
+from mail2sms.sockets import bind
 
 _CONNECTIONS = 500
 _HEAD_S = 15.0  # for the first byte of a request to its last header
@@ -102,7 +103,7 @@ class WebServer:
             sockets = [_bind_path(self._path)]
         else:
             assert self._endpoint is not None
-            sockets = await _bind(self._endpoint)
+            sockets = await bind(self._endpoint)
             self.addresses = tuple(Endpoint(*each.getsockname()[:2]) for each in sockets)
         config = uvicorn.Config(
             self._app,
@@ -134,28 +135,6 @@ class WebServer:
         await self._task
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-
-
-async def _bind(endpoint: Endpoint) -> list[socket.socket]:
-    loop = asyncio.get_running_loop()
-    # With proto=0 asyncio would not set TCP_NODELAY.
-    found = await loop.getaddrinfo(
-        endpoint.host, endpoint.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-    )
-    sockets: list[socket.socket] = []
-    for family, kind, proto, _, address in dict.fromkeys(found):
-        bound = socket.socket(family, kind, proto)
-        sockets.append(bound)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, endpoint.host != "::")  # :: is IPv4 too
-        try:
-            bound.bind(address)
-        except OSError:
-            for each in sockets:
-                each.close()
-            raise
-    return sockets
 
 
 def _bind_path(path: Path) -> socket.socket:
