@@ -12,7 +12,7 @@ from mail2sms import lifecycle
 from mail2sms.model import Status, derive_id
 from mail2sms.store import schema
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import NewNotice, clock_ms
+from mail2sms.store.rows import Lease, NewNotice, clock_ms, lease_due
 from mail2sms.store.writer import Verb
 
 notice = schema.notice
@@ -65,14 +65,10 @@ def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NoticeClaim:
-    """Ask for at most `limit` due notices of a channel, leased to `owner` for `lease_ms`."""
+class NoticeClaim(Lease):
+    """Ask for due notices of a channel."""
 
     channel: str
-    owner: str
-    now: int
-    lease_ms: int
-    limit: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,30 +95,8 @@ def _claim(connection: Connection, claims: Sequence[NoticeClaim]) -> list[list[N
 
 
 def _claim_one(connection: Connection, claim: NoticeClaim) -> list[Notice]:
-    due = (
-        select(notice.c.id)
-        .where(
-            notice.c.status == "queued",
-            notice.c.lease_owner.is_(None),
-            notice.c.channel == claim.channel,
-            notice.c.due_at <= claim.now,
-        )
-        .order_by(notice.c.due_at)
-        .limit(claim.limit)
-        .with_for_update(skip_locked=True)
-    )
-    leased = (
-        update(notice)
-        .where(notice.c.id.in_(due))
-        .values(
-            lease_owner=claim.owner,
-            lease_until=clock_ms(connection, claim.now) + claim.lease_ms,
-            fence=notice.c.fence + 1,
-            attempts=notice.c.attempts + 1,
-        )
-        .returning(notice.c.id)
-    )
-    ids = list(connection.scalars(leased))
+    more = {"attempts": notice.c.attempts + 1}
+    ids = lease_due(connection, notice, notice.c.channel == claim.channel, claim, **more)
     if not ids:
         return []
     content = schema.content

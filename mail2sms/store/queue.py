@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, 
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Part, Status
 from mail2sms.store import notices, reports, schema
-from mail2sms.store.rows import clock_ms, event_row, read_message
+from mail2sms.store.rows import Lease, event_row, lease_due, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
@@ -28,14 +28,10 @@ WAKES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Claim:
-    """Ask for at most `limit` due messages of a carrier, leased to `owner` for `lease_ms`."""
+class Claim(Lease):
+    """Ask for due messages of a carrier."""
 
     carrier: str
-    owner: str
-    now: int
-    lease_ms: int
-    limit: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,29 +47,7 @@ def _claim(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed
 
 
 def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
-    due = (
-        select(message.c.id)
-        .where(
-            message.c.status == "queued",
-            message.c.lease_owner.is_(None),
-            message.c.carrier == claim.carrier,
-            message.c.due_at <= claim.now,
-        )
-        .order_by(message.c.due_at)
-        .limit(claim.limit)
-        .with_for_update(skip_locked=True)
-    )
-    leased = (
-        update(message)
-        .where(message.c.id.in_(due))
-        .values(
-            lease_owner=claim.owner,
-            lease_until=clock_ms(connection, claim.now) + claim.lease_ms,
-            fence=message.c.fence + 1,
-        )
-        .returning(message.c.id)
-    )
-    ids = list(connection.scalars(leased))
+    ids = lease_due(connection, message, message.c.carrier == claim.carrier, claim)
     return _load(connection, ids) if ids else []
 
 

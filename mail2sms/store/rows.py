@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Table, cast, func, literal
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Table, cast, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
@@ -62,6 +62,33 @@ def clock_ms(connection: Connection, now: int) -> ColumnElement[int]:
     if connection.dialect.name == "sqlite":
         return literal(now)
     return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """Ask for at most `limit` rows that are due, to be `owner`'s for `lease_ms`."""
+
+    owner: str
+    now: int
+    lease_ms: int
+    limit: int
+
+
+def lease_due(
+    connection: Connection, table: Table, which: ColumnElement[bool], lease: Lease, **more: Any
+) -> list[str]:
+    """Lease queued rows that are due, the longest due first; return their ids. Each gets a new fence, and `more`."""
+    due = (
+        select(table.c.id)
+        .where(table.c.status == "queued", table.c.lease_owner.is_(None), which, table.c.due_at <= lease.now)
+        .order_by(table.c.due_at)
+        .limit(lease.limit)
+        .with_for_update(skip_locked=True)
+    )
+    until = clock_ms(connection, lease.now) + lease.lease_ms
+    leased = update(table).where(table.c.id.in_(due)).returning(table.c.id)
+    leased = leased.values(lease_owner=lease.owner, lease_until=until, fence=table.c.fence + 1, **more)
+    return list(connection.scalars(leased))
 
 
 def submission_row(submission: Submission) -> dict[str, Any]:

@@ -156,7 +156,9 @@ def compare(daemon: Daemon, acknowledged: dict[str, str], figures: Figures) -> N
 
 def _phones(daemon: Daemon) -> list[dict[str, Any]]:
     path = daemon.folder / "phones.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    )
 
 
 def _status(daemon: Daemon, id_: str) -> str:
