@@ -16,15 +16,14 @@ from mail2sms import lifecycle, segments
 from mail2sms.carriers._base import Carrier
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.lane import Lane
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
 from mail2sms.model import MtMessage, Part, Status, Taken
 from mail2sms.store import Claim, Claimed, Intent, PartOutcome, Recovery, Renewal, Settlement, Store
 
 LEASE_MS = 15_000
-_POLL_S = 1.0
 _SWEEP_S = 5.0
-_PAUSE_S = 1.0
 _KINDS = {Unavailable: "unavailable", Refused: "refused", Uncertain: "uncertain"}
 _EVENTS = {
     Status.ENROUTE: "mt_enroute",
@@ -40,60 +39,35 @@ class Dispatch:
 
     def __init__(self, store: Store, carriers: Mapping[str, Carrier], owner: str, on_unknown: str) -> None:
         self._store = store
-        self._carriers = dict(carriers)
         self._owner = owner
         self._on_unknown = on_unknown
-        self._is_stopping = False
-        self._bells: list[asyncio.Event] = []
+        self._stopping = asyncio.Event()
+        self._lanes = [self._lane(carrier) for carrier in carriers.values()]
         self.progressed_at = now_ms()
 
     async def run(self) -> None:
         """Work until `stop`; returns when everything under way has its outcome written."""
         async with asyncio.TaskGroup() as group:
-            for carrier in self._carriers.values():
-                bell = self._store.bell("mt")
-                self._bells.append(bell)
-                group.create_task(self._lane(carrier, bell))
+            for lane in self._lanes:
+                group.create_task(lane.run())
             group.create_task(self._sweep())
 
     def stop(self) -> None:
         """Claim nothing more."""
-        self._is_stopping = True
-        for bell in self._bells:
-            bell.set()
+        for lane in self._lanes:
+            lane.stop()
+        self._stopping.set()
 
-    async def _lane(self, carrier: Carrier, bell: asyncio.Event) -> None:
-        under_way: set[asyncio.Task[None]] = set()
-        while not self._is_stopping:
-            bell.clear()
-            free = carrier.window - len(under_way)
-            claimed = await self._claim(carrier, free) if free else []
-            for one in claimed:
-                task = asyncio.create_task(self._send(carrier, one))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-            if not self._is_stopping and len(claimed) < max(free, 1):
-                await self._wait(bell, under_way, is_full=not free)
-        if under_way:
-            await asyncio.wait(under_way)
+    def _lane(self, carrier: Carrier) -> Lane[Claimed]:
+        async def claim(free: int) -> list[Claimed]:
+            now = self.progressed_at = now_ms()
+            wanted = Claim(carrier=carrier.name, owner=self._owner, now=now, lease_ms=LEASE_MS, limit=free)
+            return await self._store.claim(wanted)
 
-    async def _wait(self, bell: asyncio.Event, under_way: set[asyncio.Task[None]], *, is_full: bool) -> None:
-        """Sleep until there may be work: a slot is free, the bell rings, or a message's time has come."""
-        if is_full:
-            await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(bell.wait(), _POLL_S)
+        async def send(claimed: Claimed) -> None:
+            await self._send(carrier, claimed)
 
-    async def _claim(self, carrier: Carrier, free: int) -> list[Claimed]:
-        now = now_ms()
-        self.progressed_at = now
-        claim = Claim(carrier=carrier.name, owner=self._owner, now=now, lease_ms=LEASE_MS, limit=free)
-        try:
-            return await self._store.claim(claim)
-        except StoreUnavailable:
-            await asyncio.sleep(_PAUSE_S)
-            return []
+        return Lane(self._store.bell("mt"), carrier.window, claim, send)
 
     async def _send(self, carrier: Carrier, claimed: Claimed) -> None:
         mt = claimed.mt
@@ -127,9 +101,7 @@ class Dispatch:
 
     async def _sweep(self) -> None:
         """Now and then: give up what is too late, take back the leases of nodes that died, forget old keys."""
-        bell = self._store.bell("stop")
-        self._bells.append(bell)
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             now = now_ms()
             try:
                 await self._store.expire(now)
@@ -140,7 +112,7 @@ class Dispatch:
             except StoreUnavailable:
                 log.error("store_failed", where="sweep")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(bell.wait(), _SWEEP_S)
+                await asyncio.wait_for(self._stopping.wait(), _SWEEP_S)
 
 
 async def _send_part(carrier: Carrier, part: Part) -> Outcome:

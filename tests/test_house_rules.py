@@ -24,7 +24,7 @@ ORDER = (
     ("", "log"),  # may be imported by all
     ("model", "errors", "reasons", "options"),  # values
     ("numbers", "segments", "routing", "lifecycle", "rules"),  # decisions
-    ("http", "clock", "sockets"),  # above the decisions: those get time and chance as arguments
+    ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
     ("carriers", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "relay", "web"),  # stages

@@ -7,7 +7,6 @@ better than a reply lost, and it costs nothing.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from mail2sms import http
 from mail2sms.clock import now_ms
 from mail2sms.errors import DeliveryFailed, StoreUnavailable
 from mail2sms.hooks._base import Hook
+from mail2sms.lane import Lane
 from mail2sms.log import log, where
 from mail2sms.mailer import Mailer
 from mail2sms.relay.letters import Letters
@@ -25,8 +25,6 @@ from mail2sms.store.notices import EMAIL, next_attempt_at
 
 _LEASE_MS = 60_000
 _WINDOW = 8
-_POLL_S = 1.0
-_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,52 +44,28 @@ class Relay:
         self._letters = letters
         self._channels = channels
         self._owner = owner
-        self._is_stopping = False
-        self._bells: list[asyncio.Event] = []
+        names = ([EMAIL] if channels.mailer is not None else []) + list(channels.hooks)
+        self._lanes = [self._lane(name) for name in names]
         self.progressed_at = now_ms()
 
     async def run(self) -> None:
         """Work until `stop`; returns when what is under way is written."""
-        names = ([EMAIL] if self._channels.mailer is not None else []) + list(self._channels.hooks)
         async with asyncio.TaskGroup() as group:
-            for name in names:
-                bell = self._store.bell("notice")
-                self._bells.append(bell)
-                group.create_task(self._lane(name, bell))
+            for lane in self._lanes:
+                group.create_task(lane.run())
 
     def stop(self) -> None:
         """Claim nothing more."""
-        self._is_stopping = True
-        for bell in self._bells:
-            bell.set()
+        for lane in self._lanes:
+            lane.stop()
 
-    async def _lane(self, channel: str, bell: asyncio.Event) -> None:
-        under_way: set[asyncio.Task[None]] = set()
-        while not self._is_stopping:
-            bell.clear()
-            free = _WINDOW - len(under_way)
-            claimed = await self._claim(channel, free) if free else []
-            for notice in claimed:
-                task = asyncio.create_task(self._tell(notice))
-                under_way.add(task)
-                task.add_done_callback(under_way.discard)
-            if not free:
-                await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            elif len(claimed) < free and not self._is_stopping:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(bell.wait(), _POLL_S)
-        if under_way:
-            await asyncio.wait(under_way)
+    def _lane(self, channel: str) -> Lane[Notice]:
+        async def claim(free: int) -> list[Notice]:
+            now = self.progressed_at = now_ms()
+            wanted = NoticeClaim(channel=channel, owner=self._owner, now=now, lease_ms=_LEASE_MS, limit=free)
+            return await self._store.claim_notices(wanted)
 
-    async def _claim(self, channel: str, free: int) -> list[Notice]:
-        now = now_ms()
-        self.progressed_at = now
-        claim = NoticeClaim(channel=channel, owner=self._owner, now=now, lease_ms=_LEASE_MS, limit=free)
-        try:
-            return await self._store.claim_notices(claim)
-        except StoreUnavailable:
-            await asyncio.sleep(_PAUSE_S)
-            return []
+        return Lane(self._store.bell("notice"), _WINDOW, claim, self._tell)
 
     async def _tell(self, notice: Notice) -> None:
         try:

@@ -1,0 +1,69 @@
+"""A lane: takes due work while there is room, does it at the same time, and sleeps when there is none.
+
+Dispatch has one per carrier, the relay one per channel, so that whoever stands still keeps nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from mail2sms.errors import StoreUnavailable
+
+Work = TypeVar("Work")
+
+_POLL_S = 1.0  # a bell may be lost, and nobody rings when a time has come
+_PAUSE_S = 1.0
+
+
+class Lane(Generic[Work]):
+    """At most `window` pieces of work under way. `claim(free)` gets new ones, `do` does one and raises nothing.
+
+    `bell` is set whenever there may be work.
+    """
+
+    def __init__(
+        self,
+        bell: asyncio.Event,
+        window: int,
+        claim: Callable[[int], Awaitable[Sequence[Work]]],
+        do: Callable[[Work], Awaitable[None]],
+    ) -> None:
+        self._bell = bell
+        self._window = window
+        self._claim = claim
+        self._do = do
+        self._is_stopping = False
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._is_stopping = True
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Work until `stop`; returns when what is under way is done."""
+        while not self._is_stopping:
+            self._bell.clear()
+            free = self._window - len(self._under_way)
+            taken = await self._take(free) if free else []
+            for one in taken:
+                task = asyncio.ensure_future(self._do(one))
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+            if not free:
+                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            elif len(taken) < free and not self._is_stopping:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._bell.wait(), _POLL_S)
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _take(self, free: int) -> Sequence[Work]:
+        try:
+            return await self._claim(free)
+        except StoreUnavailable:
+            await asyncio.sleep(_PAUSE_S)
+            return []
