@@ -57,16 +57,23 @@ class Accept:
         self._routes = tuple(routes)
         self._validity_ms = validity_ms
 
-    async def accept(self, submissions: Sequence[Submission]) -> Receipt:
-        """Judge and store what one email or API call asks for. Raises Refusal, StoreUnavailable."""
+    async def accept(self, submissions: Sequence[Submission], refusals: Sequence[Refusal] = ()) -> Receipt:
+        """Judge and store what one email or API call asks for, and tell its `refusals` by email.
+
+        Raises Refusal (all of them in one) when nothing of it may go, and StoreUnavailable.
+        """
         messages: list[NewMessage] = []
         refused: list[tuple[Submission, Msisdn, Problem]] = []
         for submission in submissions:
             self._judge(submission, messages, refused)
         if not messages:
-            raise Refusal(*_distinct(problem for _, _, problem in refused))
+            raise merge([*refusals, Refusal(*_distinct(problem for _, _, problem in refused))])
         first = submissions[0]
         notices = _partly_refused(first, refused) if refused else ()
+        if refusals:
+            id_ = derive_id("n", first.id, "refused")
+            about = merge(refusals)
+            notices += (_refused_notice(id_, first.writer, first.origin, about, first.created_at),)
         bundle = Bundle(
             id=messages[0].mt.id,
             at=first.created_at,
@@ -182,7 +189,8 @@ class Accept:
         message_id = submission.origin.message_id
         key = None
         if message_id is not None:
-            key = _repeat_key(submission.writer, message_id, mt.msisdn, submission.text)
+            answered = submission.conversation or ""
+            key = _repeat_key(submission.writer, message_id, mt.msisdn, submission.text, answered)
         return NewMessage(
             mt=mt, reply_key=reply_key(self._store.reply_secret, mt.conversation), repeat_key=key
         )
@@ -202,6 +210,12 @@ def _sendable(submission: Submission) -> str:
     if segments.unsendable(text):
         raise Refusal(Problem(reason="text.unsendable"))
     return text
+
+
+def merge(refusals: Sequence[Refusal]) -> Refusal:
+    """Return one refusal that tells all, in the first one's text."""
+    problems = _distinct(problem for refusal in refusals for problem in refusal.problems)
+    return Refusal(*problems, corrected=refusals[0].corrected, source=refusals[0].source)
 
 
 def _distinct(problems: object) -> tuple[Problem, ...]:
@@ -238,7 +252,7 @@ def _partly_refused(
     first: Submission, refused: Sequence[tuple[Submission, Msisdn, Problem]]
 ) -> tuple[NewNotice, ...]:
     """Some recipients are written to, some are not: an email says which, since SMTP has one answer for all."""
-    if "@" not in first.writer.address:
+    if first.origin.source != "smtp":  # the API says so in its answer
         return ()
     problems = [replace(p, value=p.value or numbers.display(msisdn)) for _, msisdn, p in refused]
     now = first.created_at

@@ -23,6 +23,7 @@ from mail2sms.carriers.simulated import build as build_simulated
 from mail2sms.clock import now_ms
 from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
+from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
 from mail2sms.inbound import Inbound
 from mail2sms.intake import template as templates
@@ -34,7 +35,7 @@ from mail2sms.intake.receive import Desk, Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
 from mail2sms.mailer import Mailer
-from mail2sms.model import Msisdn, SenderId
+from mail2sms.model import Msisdn, SenderId, derive_id
 from mail2sms.options import Endpoint
 from mail2sms.places import control_path, state_folder
 from mail2sms.relay.letters import House, Letters
@@ -78,7 +79,7 @@ class Daemon:
         """Open the store, take back what a crash left, connect the carriers, then open the doors."""
         settings = self.settings
         owner = f"{os.uname().nodename[:20]}-{secrets.token_hex(4)}"
-        hooks_by_name = {f"hook-{n}": option for n, option in enumerate(settings.relay.hooks)}
+        hooks_by_name = {_hook_name(option): option for option in settings.relay.hooks}
         self.store = await Store.open(
             settings.database, {name: tuple(option.on) for name, option in hooks_by_name.items()}
         )
@@ -105,8 +106,8 @@ class Daemon:
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
         channels = Channels(mailer=self._mailer, hooks=built, http=self._http)
         self.relay = Relay(self.store, Letters(self.store, _house(settings), Render()), channels, owner)
-        self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
         await self._open_doors()
+        self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
 
     async def _open_doors(self) -> None:
         settings = self.settings
@@ -197,10 +198,11 @@ class Daemon:
         log.info("daemon_stopping")
         notify("STOPPING=1")
         waiting.cancel()
-        failed = [task for task in self._loops if task.done()]
+        ended = [task for task in self._loops if task.done()]
         await self.stop()
-        for task in failed:
+        for task in ended:
             task.result()
+            raise RuntimeError("a loop ended by itself")
 
 
 async def serve(settings: Settings, config: Path) -> None:
@@ -213,6 +215,11 @@ async def serve(settings: Settings, config: Path) -> None:
     notify("READY=1")
     await daemon.run()
     log.info("daemon_stopped")
+
+
+def _hook_name(option: HookOptions) -> str:
+    """A hook is known by where it posts: what is owed to it must not reach another room after an edit."""
+    return derive_id("hook", option.format, option.url.reveal())
 
 
 def _build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:

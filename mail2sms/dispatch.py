@@ -7,9 +7,8 @@ goes out is first committed as an intent; what was not answered is never sent ag
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from mail2sms import lifecycle, segments
@@ -20,11 +19,23 @@ from mail2sms.lane import Lane
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
 from mail2sms.model import MtMessage, Part, Status, Taken
-from mail2sms.store import Claim, Claimed, Intent, PartOutcome, Recovery, Renewal, Settlement, Store
+from mail2sms.store import (
+    Claim,
+    Claimed,
+    Intent,
+    PartOutcome,
+    Recovery,
+    Renewal,
+    Rerouting,
+    Settlement,
+    Store,
+)
 
 LEASE_MS = 15_000
 _SWEEP_S = 5.0
-_KINDS = {Unavailable: "unavailable", Refused: "refused", Uncertain: "uncertain"}
+_RENEW_S = LEASE_MS / 3000
+_PATIENCE_S = 20.0  # at the end: how long an outcome may take to be written
+_KINDS = {Taken: "taken", Unavailable: "unavailable", Refused: "refused", Uncertain: "uncertain"}
 _EVENTS = {
     Status.ENROUTE: "mt_enroute",
     Status.QUEUED: "mt_queued",
@@ -39,18 +50,29 @@ class Dispatch:
 
     def __init__(self, store: Store, carriers: Mapping[str, Carrier], owner: str, on_unknown: str) -> None:
         self._store = store
+        self._names = tuple(carriers)
         self._owner = owner
         self._on_unknown = on_unknown
         self._stopping = asyncio.Event()
+        self._held: set[str] = set()
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
         self.progressed_at = now_ms()
 
     async def run(self) -> None:
         """Work until `stop`; returns when everything under way has its outcome written."""
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(lane.run())
-            group.create_task(self._sweep())
+            lanes = [group.create_task(lane.run()) for lane in self._lanes]
+            lanes.append(group.create_task(self._wait_for_stop()))
+            upkeep = [
+                group.create_task(self._every(_SWEEP_S, self._sweep)),
+                group.create_task(self._every(_RENEW_S, self._renew)),
+            ]
+            await asyncio.wait(lanes)
+            for task in upkeep:  # not before: what is under way must stay ours
+                task.cancel()
+
+    async def _wait_for_stop(self) -> None:
+        await self._stopping.wait()
 
     def stop(self) -> None:
         """Claim nothing more."""
@@ -70,49 +92,65 @@ class Dispatch:
         return Lane(self._store.bell("mt"), carrier.window, claim, send)
 
     async def _send(self, carrier: Carrier, claimed: Claimed) -> None:
+        """Make one attempt. Whatever fails here, the lease runs out: unsent is free again, in doubt is `unknown`."""
+        self._held.add(claimed.mt.id)
+        try:
+            await self._attempt(carrier, claimed)
+        except StoreUnavailable:
+            log.error("dispatch_failed", mt=claimed.mt.id)
+        except Exception as e:
+            log.error("dispatch_failed", mt=claimed.mt.id, error=where(e))
+        finally:
+            self._held.discard(claimed.mt.id)
+
+    async def _attempt(self, carrier: Carrier, claimed: Claimed) -> None:
         mt = claimed.mt
         parts = [part for part in _parts(mt, carrier) if part.index not in claimed.taken]
-        now = now_ms()
-        try:
-            if not await self._store.intend(Intent(mt=mt, parts=tuple(parts), now=now)):
-                log.info("mt_stale", mt=mt.id)
-                return
-            outcomes = await asyncio.gather(*(_send_part(carrier, part) for part in parts))
-            await self._settle(mt, parts, outcomes, len(claimed.taken))
-        except StoreUnavailable:
-            # The lease runs out, and what had an intent becomes `unknown`: nothing is sent on a guess.
-            log.error("dispatch_failed", mt=mt.id)
-
-    async def _settle(
-        self, mt: MtMessage, parts: list[Part], outcomes: list[Outcome], taken_before: int
-    ) -> None:
-        earlier: list[Outcome] = [Taken(carrier_message_id="")] * taken_before
+        if not await self._store.intend(Intent(mt=mt, parts=tuple(parts), now=now_ms())):
+            log.info("mt_stale", mt=mt.id)
+            return
+        outcomes = await asyncio.gather(*(_send_part(carrier, part) for part in parts))
+        earlier: list[Outcome] = [Taken(carrier_message_id="")] * len(claimed.taken)
         tried = replace(mt, attempts=mt.attempts + 1)
         chance = random.random()  # noqa: S311  # spreads retries
         change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self._on_unknown)
-        settlement = Settlement(
-            mt=mt,
-            outcomes=tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True)),
-            change=change,
-            now=now_ms(),
-        )
-        await self._store.settle(settlement)
+        ended = tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True))
+        await self._settle(Settlement(mt=mt, outcomes=ended, change=change, now=now_ms()))
         _log(mt, change)
 
-    async def _sweep(self) -> None:
-        """Now and then: give up what is too late, take back the leases of nodes that died, forget old keys."""
-        while not self._stopping.is_set():
-            now = now_ms()
+    async def _settle(self, settlement: Settlement) -> None:
+        """Write what is known until it is written: forgotten, it would be doubt, and doubt may send twice."""
+        waited_s = 0.0
+        while True:
             try:
-                await self._store.expire(now)
-                await self._store.forget(now)
-                if self._store.is_shared:
-                    await self._store.renew(Renewal(owner=self._owner, now=now, lease_ms=LEASE_MS))
-                    await self._store.recover(Recovery(now=now, on_unknown=self._on_unknown))
+                await self._store.settle(settlement)
+            except StoreUnavailable:
+                if self._stopping.is_set() and waited_s >= _PATIENCE_S:
+                    raise
+            else:
+                return
+            await asyncio.sleep(1.0)
+            waited_s += 1.0
+
+    async def _every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
             except StoreUnavailable:
                 log.error("store_failed", where="sweep")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _SWEEP_S)
+            await asyncio.sleep(pause_s)
+
+    async def _renew(self) -> None:
+        """Keep what is under way, and take back what nobody keeps."""
+        await self._store.renew(Renewal(owner=self._owner, lease_ms=LEASE_MS, messages=tuple(self._held)))
+        await self._store.recover(Recovery(now=now_ms(), on_unknown=self._on_unknown))
+
+    async def _sweep(self) -> None:
+        """Give up what is too late, help what waits for a carrier that is gone, forget old keys."""
+        now = now_ms()
+        await self._store.expire(now)
+        await self._store.reroute(Rerouting(carriers=self._names, now=now))
+        await self._store.forget(now)
 
 
 async def _send_part(carrier: Carrier, part: Part) -> Outcome:
@@ -153,7 +191,8 @@ def _part_outcome(part: Part, outcome: Outcome) -> PartOutcome:
         return PartOutcome(
             attempt_id=part.attempt_id, outcome="taken", carrier_message_id=outcome.carrier_message_id
         )
-    return PartOutcome(attempt_id=part.attempt_id, outcome=_KINDS[type(outcome)], code=outcome.code)
+    kind = next(word for kind, word in _KINDS.items() if isinstance(outcome, kind))
+    return PartOutcome(attempt_id=part.attempt_id, outcome=kind, code=outcome.code)
 
 
 def _log(mt: MtMessage, change: Change) -> None:

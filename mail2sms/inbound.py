@@ -6,11 +6,14 @@ When `record` returns, the event is on disk and the carrier may be told so.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from mail2sms.clock import now_ms
 from mail2sms.log import log
 from mail2sms.model import DeliveryReport, MoMessage, Status, conversation_of, reply_key
 from mail2sms.store import NewMo, Store
+
+_SAYS_NOTHING = frozenset({Status.QUEUED, Status.SENDING, Status.UNKNOWN})
 
 
 class Inbound:
@@ -33,7 +36,10 @@ class Inbound:
             await self._record_report(event)
 
     async def _record_report(self, report: DeliveryReport) -> None:
-        moved = await self._store.record_report(report)
+        if report.status in _SAYS_NOTHING:
+            return
+        # By our clock: a carrier's may be hours off, and what is due follows from it.
+        moved = await self._store.record_report(replace(report, at=now_ms()))
         if moved is not None:
             event = "mt_delivered" if moved.status is Status.DELIVERED else "mt_failed"
             log.info(event, mt=moved.message, carrier=report.carrier, status=moved.status.value)

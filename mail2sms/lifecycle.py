@@ -40,6 +40,16 @@ def after_attempt(
     `mt.attempts` counts the attempt that just ended; `chance` is in [0, 1) and spreads the retries;
     `on_unknown` is `hold` or `resend`.
     """
+    change = _after_attempt(mt, outcomes, now, chance, on_unknown)
+    if mt.reason == RESEND and change.status in (Status.REJECTED, Status.EXPIRED):
+        # The second try failed for certain; what became of the first nobody knows.
+        return Change(status=Status.UNKNOWN, reason="carrier.unknown", detail=change.detail)
+    return change
+
+
+def _after_attempt(
+    mt: MtMessage, outcomes: Sequence[Outcome], now: int, chance: float, on_unknown: str
+) -> Change:
     failures = [outcome for outcome in outcomes if isinstance(outcome, SendFailed)]
     for failure in failures:
         if isinstance(failure, Uncertain):
@@ -74,11 +84,9 @@ def _try_again(mt: MtMessage, failure: SendFailed, now: int, chance: float, *, s
     count = max(1, len(mt.route))
     position = mt.position if stays else (mt.position + 1) % count
     is_new_round = stays or position == 0
-    wait = 0
-    if failure.retry_after_s is not None:
+    wait = backoff_ms(mt.attempts // count, chance) if is_new_round else 0
+    if is_new_round and failure.retry_after_s is not None:  # it speaks for this carrier, not for the next
         wait = int(failure.retry_after_s * 1000)
-    elif is_new_round:
-        wait = backoff_ms(mt.attempts // count, chance)
     if now + wait >= mt.expires_at:
         return Change(status=Status.EXPIRED, reason="carrier.expired", detail=_said(failure))
     reason = RESEND if mt.reason == RESEND else "retry"
@@ -106,10 +114,9 @@ _REPORT_REASON = {
 }
 
 FORWARD: dict[Status, frozenset[Status]] = {
-    **{
-        status: frozenset({Status.ENROUTE, Status.DELIVERED, *_FAILED})
-        for status in (Status.QUEUED, Status.SENDING, Status.UNKNOWN)
-    },
+    **dict.fromkeys((Status.QUEUED, Status.SENDING), frozenset({Status.ENROUTE, Status.DELIVERED, *_FAILED})),
+    # QUEUED: one part's fate is known now, and another was certainly not taken.
+    Status.UNKNOWN: frozenset({Status.QUEUED, Status.ENROUTE, Status.DELIVERED, *_FAILED}),
     Status.ENROUTE: frozenset({Status.DELIVERED, *_FAILED}),
     Status.EXPIRED: frozenset({Status.DELIVERED}),  # phones come back after the carrier gave up
 }

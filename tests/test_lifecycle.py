@@ -43,8 +43,9 @@ def test_a_message_in_doubt_is_sent_again_once_and_no_more() -> None:
     again = lifecycle.after_attempt(mt(attempts=1), [LOST], NOW, 0.5, "resend")
     later = lifecycle.after_attempt(mt(attempts=2, reason=again.reason), [DOWN], NOW, 0.5, "resend")
     assert (again.reason, later.reason) == ("resend", "resend")
-    last = lifecycle.after_attempt(mt(attempts=3, reason=later.reason), [LOST], NOW, 0.5, "resend")
-    assert last.status is Status.UNKNOWN
+    for outcome in (LOST, NO):
+        last = lifecycle.after_attempt(mt(attempts=3, reason=later.reason), [outcome], NOW, 0.5, "resend")
+        assert last.status is Status.UNKNOWN
 
 
 def test_the_next_carrier_is_tried_at_once_and_the_first_again_later() -> None:
@@ -67,6 +68,13 @@ def test_the_rest_of_a_message_stays_with_the_carrier_that_took_a_part() -> None
     """Parts that came by two carriers would never be joined on the phone."""
     change = lifecycle.after_attempt(mt(attempts=1), [TAKEN, DOWN], NOW, 0.5, "hold")
     assert change.position == 0
+
+
+def test_one_carriers_wish_to_wait_does_not_hold_up_the_next() -> None:
+    """Retry-After of three hours: the other carrier is asked now."""
+    throttled = Unavailable("503", retry_after_s=10_800)
+    change = lifecycle.after_attempt(mt(attempts=1), [throttled], NOW, 0.5, "hold")
+    assert (change.status, change.position, change.due_at) == (Status.QUEUED, 1, NOW)
 
 
 @pytest.mark.parametrize(("left_ms", "status"), [(100_000, Status.QUEUED), (100, Status.EXPIRED)])
@@ -102,6 +110,8 @@ def test_waits_double_are_capped_and_spread(rounds: int, low: int, high: int) ->
         (Status.DELIVERED, Status.ENROUTE, None),
         (Status.REJECTED, Status.DELIVERED, None),
         (Status.CANCELLED, Status.DELIVERED, None),
+        (Status.UNKNOWN, Status.QUEUED, Status.QUEUED),
+        (Status.ENROUTE, Status.QUEUED, None),
     ],
 )
 def test_a_report_only_moves_forward(current: Status, reported: Status, result: Status | None) -> None:

@@ -8,9 +8,12 @@ that were not yet recorded when the daemon died are sent again at the next start
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import os
 import struct
+import threading
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -18,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mail2sms.carriers._base import Carrier, CarrierOptions, Record
-from mail2sms.errors import Unavailable, Uncertain
+from mail2sms.errors import StoreUnavailable, Unavailable, Uncertain
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Part, Photo, Status, Taken
 from mail2sms.options import DurationMs
 
@@ -33,7 +36,7 @@ MISBEHAVIOUR = {
 }
 """Numbers that misbehave, by their last four digits."""
 
-_THROTTLE_S = 1.0
+_THROTTLE_S = _AGAIN_S = 1.0
 _SILENT = frozenset({"0408", "0000"})
 
 
@@ -59,25 +62,29 @@ class Phones:
     _read: int = 0
     _shown: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _unreported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def append(self, line: dict[str, Any]) -> None:
         """Write one line; it is in the page cache when this returns, so it outlives the process."""
         data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(handle, data)
+            if os.write(handle, data) != len(data):
+                raise OSError(errno.ENOSPC, "the phones' disk is full")
         finally:
             os.close(handle)
 
     def shown(self, msisdn: str) -> list[dict[str, Any]]:
-        """Return what the phone shows, oldest first."""
-        self._catch_up()
+        """Return what the phone shows, oldest first. Reads the file: not on the event loop."""
+        with self._lock:
+            self._catch_up()
         keys = ("id", "text", "from", "to", "parts", "at")
         return [{key: line[key] for key in keys} for line in self._shown.get(msisdn, [])]
 
     def unreported(self) -> list[dict[str, Any]]:
-        """Return the shown lines whose report is still owed."""
-        self._catch_up()
+        """Return the shown lines whose report is still owed. Reads the file: not on the event loop."""
+        with self._lock:
+            self._catch_up()
         return list(self._unreported.values())
 
     def _catch_up(self) -> None:
@@ -90,7 +97,8 @@ class Phones:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for raw in whole.splitlines():
-            self._apply(json.loads(raw))
+            with contextlib.suppress(ValueError):  # a line torn by a full disk
+                self._apply(json.loads(raw))
 
     def _apply(self, line: dict[str, Any]) -> None:
         if "reported" in line:
@@ -119,7 +127,7 @@ class Simulated(Carrier):
     async def start(self, record: Record) -> None:
         """Begin, and send again the reports that were owed."""
         self._record = record
-        for entry in self.phones.unreported():
+        for entry in await asyncio.to_thread(self.phones.unreported):
             if entry["carrier"] == self.name:
                 self._later(self._report(entry))
 
@@ -140,7 +148,10 @@ class Simulated(Carrier):
             "parts": part.segments,
             "at": _now(),
         }
-        self.phones.append({"lost" if ending == "0404" else "shown": entry})
+        try:
+            self.phones.append({"lost" if ending == "0404" else "shown": entry})
+        except OSError as e:
+            raise Unavailable("disk", "the phones' file cannot be written") from e
         if ending == "0000":
             raise Uncertain("closed", "the connection closed before the answer")
         if ending not in _SILENT:
@@ -169,7 +180,6 @@ class Simulated(Carrier):
         task.add_done_callback(self._tasks.discard)
 
     async def _report(self, entry: dict[str, Any]) -> None:
-        assert self._record is not None
         await asyncio.sleep(self._delay_s)
         ending = entry["to"][-4:]
         failed = ending == "0404"
@@ -181,13 +191,32 @@ class Simulated(Carrier):
             event_id=f"report-{entry['cid']}",
             code="unknown_subscriber" if failed else "",
         )
-        await self._record(report)
+        await self._until_stored(report)
+        photo = Photo(name="photo.png", media_type="image/png", content=_picture())
+        answers = {"7867": ("STOP", ()), "0606": ("Voilà la photo", (photo,))}
+        if ending in answers:
+            text, photos = answers[ending]
+            await self._until_stored(
+                MoMessage(
+                    carrier=self.name,
+                    event_id=f"answer-{entry['cid']}",  # the same after a restart: repeats are dropped
+                    msisdn=Msisdn(entry["to"]),
+                    to=entry["from"],
+                    at=_now(),
+                    text=text,
+                    photos=photos,
+                )
+            )
         self.phones.append({"reported": entry["cid"]})
-        if ending == "7867":
-            await self.says(Msisdn(entry["to"]), entry["from"], "STOP")
-        if ending == "0606":
-            photo = Photo(name="photo.png", media_type="image/png", content=_picture())
-            await self.says(Msisdn(entry["to"]), entry["from"], "Voilà la photo", (photo,))
+
+    async def _until_stored(self, event: DeliveryReport | MoMessage) -> None:
+        """Bring an event again until it is taken, as carriers do."""
+        assert self._record is not None
+        while True:
+            try:
+                return await self._record(event)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN_S)
 
 
 def build(name: str, options: Options, folder: Path) -> Simulated:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mail2sms import numbers
-from mail2sms.accept import Accept
+from mail2sms.accept import Accept, merge
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal, StoreUnavailable
 from mail2sms.intake import quotes
@@ -115,16 +115,16 @@ class Receiver:
         repeat = letter.message_id or new_id("x", now_ms())
         if submissions:
             try:
-                receipt = await self._accept.accept(submissions)
+                receipt = await self._accept.accept(submissions, refusals)
             except Refusal as refusal:
-                refusals.append(Refusal(*refusal.problems, source=tuple(letter.text.split("\n"))))
+                source = refusal.source or tuple(letter.text.split("\n"))
+                refusals = [Refusal(*refusal.problems, corrected=refusal.corrected, source=source)]
             else:
-                for other in refusals:
-                    await self._accept.tell_refusal(writer, origin, other, repeat)
                 return f"250 2.0.0 {receipt.id}"
+        refused = merge(refusals)
         if writer.is_direct:
-            raise refusals[0]
-        told = await self._accept.tell_refusal(writer, origin, refusals[0], repeat)
+            raise refused
+        told = await self._accept.tell_refusal(writer, origin, refused, repeat)
         return f"250 2.0.0 {told} not sent, an email says why"
 
     async def _readings(self, envelope: Envelope) -> list[_Reading]:

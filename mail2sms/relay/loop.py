@@ -7,6 +7,7 @@ better than a reply lost, and it costs nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from mail2sms.lane import Lane
 from mail2sms.log import log, where
 from mail2sms.mailer import Mailer
 from mail2sms.relay.letters import Letters
-from mail2sms.store import Notice, NoticeClaim, NoticeOutcome, Store
+from mail2sms.store import Notice, NoticeClaim, NoticeOutcome, Renewal, Store
 from mail2sms.store.notices import EMAIL, next_attempt_at
 
 _LEASE_MS = 60_000
@@ -45,19 +46,36 @@ class Relay:
         self._channels = channels
         self._owner = owner
         names = ([EMAIL] if channels.mailer is not None else []) + list(channels.hooks)
+        self._stopping = asyncio.Event()
+        self._held: set[str] = set()
         self._lanes = [self._lane(name) for name in names]
         self.progressed_at = now_ms()
 
     async def run(self) -> None:
         """Work until `stop`; returns when what is under way is written."""
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(lane.run())
+            lanes = [group.create_task(lane.run()) for lane in self._lanes]
+            lanes.append(group.create_task(self._wait_for_stop()))
+            renewing = group.create_task(self._renew())
+            await asyncio.wait(lanes)
+            renewing.cancel()
+
+    async def _wait_for_stop(self) -> None:
+        await self._stopping.wait()
+
+    async def _renew(self) -> None:
+        """Keep what is under way: a slow smarthost must not make another node send the same mail."""
+        while True:
+            await asyncio.sleep(_LEASE_MS / 3000)
+            renewal = Renewal(owner=self._owner, lease_ms=_LEASE_MS, notices=tuple(self._held))
+            with contextlib.suppress(StoreUnavailable):
+                await self._store.renew(renewal)
 
     def stop(self) -> None:
         """Claim nothing more."""
         for lane in self._lanes:
             lane.stop()
+        self._stopping.set()
 
     def _lane(self, channel: str) -> Lane[Notice]:
         async def claim(free: int) -> list[Notice]:
@@ -68,11 +86,14 @@ class Relay:
         return Lane(self._store.bell("notice"), _WINDOW, claim, self._tell)
 
     async def _tell(self, notice: Notice) -> None:
+        self._held.add(notice.id)
         try:
             outcome = await self._deliver(notice)
             await self._store.settle_notice(outcome)
         except StoreUnavailable:
             log.error("relay_failed", notice=notice.id)  # the lease runs out, and it is told again
+        finally:
+            self._held.discard(notice.id)
 
     async def _deliver(self, notice: Notice) -> NoticeOutcome:
         try:

@@ -24,17 +24,39 @@ from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.put import Bundle, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
 from mail2sms.store.reports import Moved
-from mail2sms.store.rescue import Recovery, Renewal
+from mail2sms.store.rescue import Recovery, Renewal, Rerouting
 from mail2sms.store.rows import NewMessage, NewNotice, Reservation
 from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
 from mail2sms.store.writer import Writer
 
 __all__ = [
-    "Bundle", "Change", "Claim", "Claimed", "EventView", "Intent", "LastMail", "MessageView", "MoView", "Moved",
+    "Bundle",
+    "Change",
+    "Claim",
+    "Claimed",
+    "EventView",
+    "Intent",
+    "LastMail",
+    "MessageView",
+    "MoView",
+    "Moved",
     "NewMessage",
-    "NewMo", "NewNotice", "Notice", "NoticeClaim", "NoticeOutcome", "PartOutcome", "RecordedMo", "Recovery", "Renewal",
-    "Reservation", "Search", "Settlement", "Store", "Stored",
-]  # fmt: skip
+    "NewMo",
+    "NewNotice",
+    "Notice",
+    "NoticeClaim",
+    "NoticeOutcome",
+    "PartOutcome",
+    "RecordedMo",
+    "Recovery",
+    "Renewal",
+    "Rerouting",
+    "Reservation",
+    "Search",
+    "Settlement",
+    "Store",
+    "Stored",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -135,9 +157,13 @@ class Store:
         """Take back the leases of the dead; returns how many there were."""
         return await self._write.run(rescue.RECOVER, recovery)
 
-    async def renew(self, renewal: Renewal) -> int:
-        """Keep the leases of a living node; returns how many it has."""
-        return await self._write.run(rescue.RENEW, renewal)
+    async def renew(self, renewal: Renewal) -> None:
+        """Keep the leases of what is under way."""
+        await self._write.run(rescue.RENEW, renewal)
+
+    async def reroute(self, rerouting: Rerouting) -> int:
+        """Help messages whose carrier is no longer there; returns how many."""
+        return await self._write.run(rescue.REROUTE, rerouting, bulk=True)
 
     async def expire(self, now: int) -> int:
         """Give up messages that waited too long; returns how many."""
@@ -178,5 +204,5 @@ class Store:
 
         try:
             return await self._loop.run_in_executor(self._readers, run)
-        except exc.DBAPIError as e:
+        except (exc.DBAPIError, exc.TimeoutError) as e:
             raise StoreUnavailable(type(e).__name__) from e

@@ -55,8 +55,8 @@ def writer_engine(url: str) -> Engine:
 
 
 def reader_engine(url: str) -> Engine:
-    """Return the engine of the reading connections."""
-    return _sqlite(url, readonly=True) if is_sqlite(url) else _postgresql(url, READERS)
+    """Return the engine of the reading connections, and of the one that listens for the bell."""
+    return _sqlite(url, readonly=True) if is_sqlite(url) else _postgresql(url, READERS + 1)
 
 
 def _sqlite(url: str, *, readonly: bool) -> Engine:
@@ -94,6 +94,11 @@ def _postgresql(url: str, size: int) -> Engine:
         pool_pre_ping=True,
         connect_args={
             "connect_timeout": 5,
+            # A server that went silent is noticed within seconds, not when TCP gives up.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,
             "application_name": "mail2sms",
             # Over any default of role or database, which would make a 250 a lie.
             "options": "-c synchronous_commit=on -c statement_timeout=15000",

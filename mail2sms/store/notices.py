@@ -150,12 +150,18 @@ def _settle(connection: Connection, outcomes: Sequence[NoticeOutcome]) -> list[b
     return results
 
 
-def free_leases(connection: Connection, now: int, *, is_first: bool) -> None:
+def free_leases(connection: Connection, *, is_first: bool) -> None:
     """Give leased notices back: those whose lease ran out, or all. An email may then leave twice, under one id."""
     leased: ColumnElement[bool] = notice.c.lease_owner.is_not(None)
     if not is_first:
-        leased = leased & (notice.c.lease_until < clock_ms(connection, now))
+        leased = leased & (notice.c.lease_until < clock_ms(connection))
     connection.execute(update(notice).where(leased).values(lease_owner=None, lease_until=None))
+
+
+def expire(connection: Connection, now: int) -> None:
+    """Give up notices that nobody could be told in time, those without a channel too."""
+    late = (notice.c.status == "queued") & notice.c.lease_owner.is_(None) & (notice.c.expires_at <= now)
+    connection.execute(update(notice).where(late).values(status="failed", detail="not told in time"))
 
 
 def next_attempt_at(attempts: int, now: int, chance: float) -> int:

@@ -24,6 +24,8 @@ from mail2sms.store.rows import (
 )
 from mail2sms.store.writer import Verb
 
+_CHUNK = 1000  # values in one IN: databases have ceilings
+_STRAY_MS = 7 * 86_400_000
 REPEAT_MS = 86_400_000  # a re-sent email is recognised for this long
 
 
@@ -62,21 +64,33 @@ class Stored:
 
 def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
     earlier = _claim_keys(connection, bundles)
+    there = _there_already(connection, bundles)
     results: list[Stored] = []
     fresh: list[tuple[Bundle, dict[str, str]]] = []
     for bundle in bundles:
-        repeated = {
-            id_: earlier[key] for key, id_ in bundle.repeat_keys.items() if earlier.get(key, id_) != id_
-        }
+        if any(key not in earlier for key in bundle.repeat_keys):  # given back by one that was refused
+            earlier |= _claim_keys(connection, [bundle])
+        repeated = {id_: earlier[key] for key, id_ in bundle.repeat_keys.items() if earlier[key] != id_}
         is_whole_repeat = bool(repeated) and len(repeated) == len(bundle.messages) + bool(bundle.repeat_key)
-        exceeded = None if is_whole_repeat else _reserve(connection, bundle.reservations)
+        is_counted = is_whole_repeat or bundle.id in there
+        exceeded = None if is_counted else _reserve(connection, bundle.reservations)
         results.append(Stored(repeated=repeated, exceeded=exceeded))
         if exceeded is not None:
-            _free_keys(connection, bundle, repeated)
+            for key in _free_keys(connection, bundle, repeated):
+                del earlier[key]
         elif not is_whole_repeat:
             fresh.append((bundle, repeated))
     _insert(connection, fresh)
     return results
+
+
+def _there_already(connection: Connection, bundles: Sequence[Bundle]) -> set[str]:
+    """Bundles that a first run of this batch, whose COMMIT was in doubt, did store: nothing is reserved twice."""
+    ids = [bundle.id for bundle in bundles if bundle.reservations]
+    if connection.dialect.name == "sqlite" or not ids:
+        return set()
+    tables = (schema.message, schema.notice)
+    return {id_ for t in tables for id_ in connection.scalars(select(t.c.id).where(t.c.id.in_(ids)))}
 
 
 def _claim_keys(connection: Connection, bundles: Sequence[Bundle]) -> dict[str, str]:
@@ -95,15 +109,22 @@ def _claim_keys(connection: Connection, bundles: Sequence[Bundle]) -> dict[str, 
         where=schema.repeat.c.at < statement.excluded.at - REPEAT_MS,
     )
     # Sorted: two nodes that claim the same keys must lock them in the same order.
-    rows = [{"key": key, "id": id_, "at": at} for key, (id_, at) in sorted(wanted.items())]
-    connection.execute(statement, rows)
-    held = select(schema.repeat.c.key, schema.repeat.c.id).where(schema.repeat.c.key.in_(wanted))
-    return {row.key: row.id for row in connection.execute(held)}
+    keys = sorted(wanted)
+    connection.execute(statement, [{"key": k, "id": wanted[k][0], "at": wanted[k][1]} for k in keys])
+    held: dict[str, str] = {}
+    for start in range(0, len(keys), _CHUNK):
+        chunk = schema.repeat.c.key.in_(keys[start : start + _CHUNK])
+        rows = connection.execute(select(schema.repeat.c.key, schema.repeat.c.id).where(chunk))
+        held |= {row.key: row.id for row in rows}
+    return held
 
 
-def _free_keys(connection: Connection, bundle: Bundle, repeated: dict[str, str]) -> None:
+def _free_keys(connection: Connection, bundle: Bundle, repeated: dict[str, str]) -> list[str]:
     ours = [key for key, id_ in bundle.repeat_keys.items() if id_ not in repeated]
-    connection.execute(delete(schema.repeat).where(schema.repeat.c.key.in_(ours)))
+    for start in range(0, len(ours), _CHUNK):
+        chunk = schema.repeat.c.key.in_(ours[start : start + _CHUNK])
+        connection.execute(delete(schema.repeat).where(chunk))
+    return ours
 
 
 def _reserve(connection: Connection, reservations: Iterable[Reservation]) -> Reservation | None:
@@ -167,8 +188,9 @@ def _insert_messages(
     table = schema.message
     there: set[str] = set()
     if connection.dialect.name != "sqlite":  # only there can a COMMIT be in doubt
-        known = select(table.c.id).where(table.c.id.in_([m["id"] for m in messages]))
-        there = set(connection.scalars(known))
+        for start in range(0, len(messages), _CHUNK):
+            ids = [m["id"] for m in messages[start : start + _CHUNK]]
+            there |= set(connection.scalars(select(table.c.id).where(table.c.id.in_(ids))))
     messages = [m for m in messages if m["id"] not in there]
     if messages:
         connection.execute(insert(table), messages)
@@ -208,9 +230,11 @@ PUT: Verb[Bundle, Stored] = Verb(_put, wakes=_woken)
 
 
 def _forget(connection: Connection, times: Sequence[int]) -> list[int]:
-    """Drop what is only remembered for a while: repeat keys and counters past their time."""
+    """Drop what is only remembered for a while: repeat keys, counters, reports that belong to nothing."""
     now = max(times)
     dropped = connection.execute(delete(schema.repeat).where(schema.repeat.c.at < now - REPEAT_MS)).rowcount
+    stray = schema.stray_report
+    dropped += connection.execute(delete(stray).where(stray.c.at < now - _STRAY_MS)).rowcount
     dropped += connection.execute(delete(schema.counter).where(schema.counter.c.until < now)).rowcount
     return [dropped] * len(times)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, select, tuple_, update
 
+from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Part, Status
 from mail2sms.store import notices, reports, schema
@@ -19,12 +20,6 @@ from mail2sms.store.rows import Lease, event_row, lease_due, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
-
-WAKES = {
-    Status.QUEUED: ("mt",),
-    **dict.fromkeys((Status.UNDELIVERABLE, Status.REJECTED, Status.EXPIRED, Status.UNKNOWN), ("notice",)),
-}
-"""The loops that have work when a message gets one of these statuses."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +81,8 @@ class Intent:
 
 def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     """Commit that the parts are about to leave. False: the message is no longer ours to send."""
-    ours = [(i.mt.id, i.mt.fence) for i in intents]
+    out = _out_already(connection, intents)
+    ours = [(i.mt.id, i.mt.fence) for i in intents if i.parts and i.mt.id not in out]
     now = max(i.now for i in intents)
     fit = (
         update(message)
@@ -100,6 +96,7 @@ def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
         .returning(message.c.id)
     )
     agreed = set(connection.scalars(fit))
+    _let_go(connection, [i for i in intents if i.mt.id not in agreed])
     new = [intent for intent in intents if intent.mt.id in agreed]
     if new:
         rows = [_attempt_row(intent, part) for intent in new for part in intent.parts]
@@ -109,6 +106,27 @@ def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     if connection.dialect.name != "sqlite":
         agreed |= _intended_before(connection, intents)
     return [intent.mt.id in agreed for intent in intents]
+
+
+def _out_already(connection: Connection, intents: Sequence[Intent]) -> set[str]:
+    """Messages in doubt of which the carrier was heard of since they were claimed."""
+    doubtful = [i.mt.id for i in intents if i.mt.reason == lifecycle.RESEND]
+    if not doubtful:
+        return set()
+    taken = select(attempt.c.message, attempt.c.part).where(
+        attempt.c.message.in_(doubtful), attempt.c.outcome == "taken"
+    )
+    pairs = {(row.message, row.part) for row in connection.execute(taken)}
+    return {i.mt.id for i in intents if any((i.mt.id, part.index) in pairs for part in i.parts)}
+
+
+def _let_go(connection: Connection, refused: Sequence[Intent]) -> None:
+    """What may not be sent is not held either: expiry must be able to find it."""
+    if refused:
+        ours = tuple_(message.c.id, message.c.fence).in_([(i.mt.id, i.mt.fence) for i in refused])
+        is_waiting = message.c.status == "queued"
+        free = {"lease_owner": None, "lease_until": None}
+        connection.execute(update(message).where(ours, is_waiting).values(**free))
 
 
 def _intended_before(connection: Connection, intents: Sequence[Intent]) -> set[str]:
@@ -156,17 +174,14 @@ class Settlement:
 
 def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[Status]:
     """Write outcomes and the change they cause; reports that came early are applied. Returns the statuses."""
-    reports.lock_ids(
-        connection, [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
-    )
+    carrier_ids = [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
+    reports.lock(connection, carrier_ids, [s.mt.id for s in settlements])
     _write_outcomes(connection, settlements)
     done = _settle_enroute(connection, [s for s in settlements if s.change.status is Status.ENROUTE])
     for settlement in settlements:
         if settlement.mt.id not in done:
             _settle_one(connection, settlement)
-    reports.apply_strays(
-        connection, [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
-    )
+    reports.apply_strays(connection, carrier_ids)
     return [settlement.change.status for settlement in settlements]
 
 
@@ -256,4 +271,4 @@ def write_event(connection: Connection, row: Row[Any], change: Change, now: int)
 
 CLAIM: Verb[Claim, list[Claimed]] = Verb(_claim)
 INTEND: Verb[Intent, bool] = Verb(_intend)
-SETTLE: Verb[Settlement, Status] = Verb(_settle, wakes=lambda _, status: WAKES.get(status, ()))
+SETTLE: Verb[Settlement, Status] = Verb(_settle, wakes=lambda _, status: reports.WAKES.get(status, ()))

@@ -36,8 +36,15 @@ _FROM_OUTCOME = {
     "unavailable": Status.QUEUED,
     None: Status.SENDING,
 }
-_MENDABLE = (None, Status.ENROUTE.value, Status.EXPIRED.value)
+_MENDABLE = (Status.ENROUTE.value, Status.EXPIRED.value)
 """What a part may have been reported as for another report to count."""
+
+
+WAKES: dict[Status, tuple[str, ...]] = {
+    Status.QUEUED: ("mt",),
+    **dict.fromkeys((Status.UNDELIVERABLE, Status.REJECTED, Status.EXPIRED, Status.UNKNOWN), ("notice",)),
+}
+"""The loops that have work when a message gets one of these statuses."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,25 +55,37 @@ class Moved:
     status: Status
 
 
-def lock_ids(connection: Connection, ids: Iterable[tuple[str, str | None]]) -> None:
-    """Keep a report and the outcome it belongs to from missing each other on two nodes of one PostgreSQL."""
+CarrierIds = Sequence[tuple[str, str | None]]
+
+
+def lock(connection: Connection, ids: CarrierIds, messages: Iterable[str] = ()) -> None:
+    """Lock what an outcome or report changes, in one order on all nodes: carriers' ids, then message rows.
+
+    The ids, so that a report and the outcome it belongs to can't miss each other on two nodes of one PostgreSQL.
+    """
     if connection.dialect.name == "sqlite":
         return
-    keys = sorted({f"{carrier}/{cid}" for carrier, cid in ids if cid})  # sorted: no two nodes lock crosswise
+    keys = sorted({f"{carrier}/{cid}" for carrier, cid in ids if cid})
     if keys:
         each = func.unnest(cast(keys, ARRAY(Text))).column_valued("each")
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(each, 0))))
+    rows = sorted(messages)
+    if rows:
+        connection.execute(
+            select(message.c.id).where(message.c.id.in_(rows)).order_by(message.c.id).with_for_update()
+        )
 
 
 def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Moved | None]:
     """Store reports; returns what moved. Reports with unknown ids are kept as strays."""
-    lock_ids(connection, [(r.carrier, r.carrier_message_id) for r in reports])
+    lock(connection, [(r.carrier, r.carrier_message_id) for r in reports])
     found = [(report, _find(connection, report)) for report in reports]
     strays = [report for report, row in found if row is None]
     insert_new(connection, stray, [_stray_row(report) for report in strays])
     known = [(report, row) for report, row in found if row is not None]
     if not known:
         return [None] * len(reports)
+    lock(connection, [], {row.message for _, row in known})
     _write_reports(connection, known)
     changed = _fold(connection, {row.message: report for report, row in known})
     return [
@@ -102,40 +121,64 @@ def _find(connection: Connection, report: DeliveryReport) -> Row[Any] | None:
 
 def _write_reports(connection: Connection, known: Sequence[tuple[DeliveryReport, Row[Any]]]) -> None:
     rows = [
-        {"attempt_id": row.id, "said": report.status.value, "cid": report.carrier_message_id}
+        {
+            "attempt_id": row.id,
+            "said": report.status.value,
+            "cid": report.carrier_message_id,
+            "why": report.code,
+        }
         for report, row in known
-        if row.report in _MENDABLE
     ]
-    if rows:
-        statement = (
-            update(attempt)
-            .where(attempt.c.id == bindparam("attempt_id"))
-            # Whatever we thought of the attempt: a report proves that it was taken.
-            .values(report=bindparam("said"), outcome="taken", carrier_message_id=bindparam("cid"))
+    is_mendable = attempt.c.report.is_(None) | attempt.c.report.in_(_MENDABLE)
+    statement = (
+        update(attempt)
+        .where(attempt.c.id == bindparam("attempt_id"), is_mendable)
+        # Whatever we thought of the attempt: a report proves that it was taken.
+        .values(
+            report=bindparam("said"),
+            outcome="taken",
+            carrier_message_id=bindparam("cid"),
+            code=bindparam("why"),
         )
-        connection.execute(statement, rows)
+    )
+    connection.execute(statement, rows)
 
 
 def _fold(connection: Connection, reports: Mapping[str, DeliveryReport]) -> dict[str, Status]:
     """Bring messages to where their parts are; returns those that moved."""
     ids = sorted(reports)
-    locked = select(message.c.id, message.c.status).where(message.c.id.in_(ids)).order_by(message.c.id)
-    current = {row.id: row.status for row in connection.execute(locked.with_for_update())}
-    parts: dict[str, dict[int, Status]] = {}
-    query = select(attempt).where(attempt.c.message.in_(ids)).order_by(attempt.c.number)
-    for row in connection.execute(query):
-        known = Status(row.report) if row.report else _FROM_OUTCOME[row.outcome]
-        so_far = parts.setdefault(row.message, {})
-        if row.report or so_far.get(row.part) not in (Status.DELIVERED, Status.ENROUTE):
-            so_far[row.part] = known
+    query = select(message.c.id, message.c.status).where(message.c.id.in_(ids))
+    current = {row.id: row.status for row in connection.execute(query)}
+    attempts: dict[str, list[Row[Any]]] = {}
+    tried = select(attempt).where(attempt.c.message.in_(ids)).order_by(attempt.c.number)
+    for row in connection.execute(tried):
+        attempts.setdefault(row.message, []).append(row)
     moved: dict[tuple[Status, str, int], list[str]] = {}
     for id_, report in reports.items():
-        status = lifecycle.after_report(Status(current[id_]), list(parts[id_].values()))
+        parts = _parts(attempts[id_])
+        status = lifecycle.after_report(Status(current[id_]), [known for known, _ in parts])
         if status is not None:
-            moved.setdefault((status, report.code, report.at), []).append(id_)
+            codes = [code for known, code in parts if known is status and code]
+            moved.setdefault((status, codes[0] if codes else "", report.at), []).append(id_)
     for (status, code, at), those in moved.items():
         _move(connection, those, status, code, at)
     return {id_: status for (status, _, _), those in moved.items() for id_ in those}
+
+
+def _parts(attempts: Sequence[Row[Any]]) -> list[tuple[Status, str]]:
+    """What is known of each part, and the carrier's code for it: by the carrier that was tried last.
+
+    Parts that another took before could not be joined on the phone with these.
+    """
+    known: dict[int, tuple[Status, str]] = {}
+    for row in attempts:
+        if row.carrier != attempts[-1].carrier:
+            continue
+        status = Status(row.report) if row.report else _FROM_OUTCOME[row.outcome]
+        so_far = known.get(row.part)
+        if row.report or so_far is None or so_far[0] not in (Status.DELIVERED, Status.ENROUTE):
+            known[row.part] = (status, row.code)
+    return list(known.values())
 
 
 def _move(connection: Connection, ids: Sequence[str], status: Status, code: str, at: int) -> None:
@@ -144,6 +187,8 @@ def _move(connection: Connection, ids: Sequence[str], status: Status, code: str,
     statement = statement.values(
         status=status.value, reason=reason, detail=code, updated_at=at, lease_owner=None, lease_until=None
     )
+    if status is Status.QUEUED:  # what is missing of a message whose other parts were taken
+        statement = statement.values(reason="retry", due_at=at)
     rows = connection.execute(statement).all()
     events = [event_row(row, status, at, reason=reason, detail=code) for row in rows]
     connection.execute(insert(schema.event), events)
@@ -176,5 +221,7 @@ def _report(row: Row[Any]) -> DeliveryReport:
 
 
 RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(
-    _record, wakes=lambda _, moved: ("notice",) if moved and moved.status in notices.TOLD else ()
+    _record,
+    wakes=lambda _, moved: WAKES.get(moved.status, ()) if moved else (),
+    is_alone=True,
 )

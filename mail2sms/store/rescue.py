@@ -1,15 +1,17 @@
-"""What happens to messages beside sending: leases of the dead, leases of the living, expiry, cancelling.
+"""What happens to messages beside sending: leases, expiry, cancelling, carriers that are no longer there.
 
-An attempt without outcome whose lease is gone is Uncertain; a claim without intent is free.
+An attempt without outcome whose lease is gone is Uncertain; a claim without intent is free. What may have been sent is
+never called cancelled or expired.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, select, update
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
@@ -19,6 +21,33 @@ from mail2sms.store.rows import clock_ms, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
+
+_CHUNK = 500  # rows a time, so that nobody waits long behind them
+_FREE = and_(message.c.status == "queued", message.c.lease_owner.is_(None))
+_MAY_BE_OUT = exists().where(attempt.c.message == message.c.id, attempt.c.outcome.in_(("taken", "uncertain")))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Renewal:
+    """`owner` is alive and has these under way: their leases last `lease_ms` from now. Others of its run out."""
+
+    owner: str
+    lease_ms: int
+    messages: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def _renew(connection: Connection, renewals: Sequence[Renewal]) -> list[None]:
+    for renewal in renewals:
+        until = clock_ms(connection) + renewal.lease_ms
+        for table, ids in ((message, renewal.messages), (schema.notice, renewal.notices)):
+            if ids:
+                ours = (table.c.lease_owner == renewal.owner) & table.c.id.in_(ids)
+                connection.execute(update(table).where(ours).values(lease_until=until))
+    return [None] * len(renewals)
+
+
+RENEW: Verb[Renewal, None] = Verb(_renew)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,16 +66,17 @@ def _recover(connection: Connection, recoveries: Sequence[Recovery]) -> list[int
 def _recover_one(connection: Connection, recovery: Recovery) -> int:
     leased: ColumnElement[bool] = message.c.lease_owner.is_not(None)
     if not recovery.is_first:
-        leased = and_(leased, message.c.lease_until < clock_ms(connection, recovery.now))
-    rows = connection.execute(select(message).where(leased).with_for_update(skip_locked=True)).all()
+        leased = and_(leased, message.c.lease_until < clock_ms(connection))
+    query = select(message).where(leased).order_by(message.c.id).with_for_update(skip_locked=True)
+    rows = connection.execute(query).all()
     free = [row.id for row in rows if row.status == "queued"]
-    for start in range(0, len(free), 500):
-        chunk = message.c.id.in_(free[start : start + 500])
+    for start in range(0, len(free), _CHUNK):
+        chunk = message.c.id.in_(free[start : start + _CHUNK])
         connection.execute(update(message).where(chunk).values(lease_owner=None, lease_until=None))
     for row in rows:
         if row.status == "sending":
             _declare_uncertain(connection, row, recovery)
-    notices.free_leases(connection, recovery.now, is_first=recovery.is_first)
+    notices.free_leases(connection, is_first=recovery.is_first)
     return len(rows)
 
 
@@ -55,42 +85,73 @@ def _declare_uncertain(connection: Connection, row: Row[Any], recovery: Recovery
     connection.execute(
         update(attempt).where(open_attempts).values(outcome="uncertain", ended_at=recovery.now, code="crash")
     )
-    mt = read_message(row)
     detail = "stopped between handing over and hearing the answer"
-    change = lifecycle.after_uncertain(mt, detail, recovery.now, recovery.on_unknown)
-    values = {**queue.changed(change, mt, recovery.now), "fence": message.c.fence + 1}
-    connection.execute(update(message).where(message.c.id == row.id).values(**values))
-    queue.write_event(connection, row, change, recovery.now)
-    changed = connection.execute(select(message).where(message.c.id == row.id)).one()
-    notices.about_failure(connection, changed, recovery.now)
+    change = lifecycle.after_uncertain(read_message(row), detail, recovery.now, recovery.on_unknown)
+    _change(connection, row, change, recovery.now)
+
+
+def _change(connection: Connection, row: Row[Any], change: Change, now: int) -> None:
+    """Write a change to a locked row, its event, and what is to be told."""
+    values = {**queue.changed(change, read_message(row), now), "fence": message.c.fence + 1}
+    changed = update(message).where(message.c.id == row.id).values(**values).returning(message)
+    after = connection.execute(changed).one()
+    queue.write_event(connection, after, change, now)
+    notices.about_failure(connection, after, now)
 
 
 RECOVER: Verb[Recovery, int] = Verb(_recover, wakes=lambda _, count: ("mt", "notice") * bool(count))
 
 
 def _expire(connection: Connection, times: Sequence[int]) -> list[int]:
-    """Give up what waited too long; at most 500 a time, so that nobody waits behind it."""
+    """Give up messages and notices that waited too long."""
     now = max(times)
-    late = (
-        select(message.c.id)
-        .where(message.c.status == "queued", message.c.lease_owner.is_(None), message.c.expires_at <= now)
-        .limit(500)
-        .with_for_update(skip_locked=True)
-    )
-    change = Change(status=Status.EXPIRED, reason="carrier.expired", detail="never taken by a carrier")
-    rows = connection.execute(
-        update(message)
-        .where(message.c.id.in_(late))
-        .values(status="expired", reason=change.reason, detail=change.detail, updated_at=now)
-        .returning(message)
-    ).all()
+    late = select(message).where(_FREE, message.c.expires_at <= now).limit(_CHUNK)
+    rows = connection.execute(late.with_for_update(skip_locked=True)).all()
     for row in rows:
-        queue.write_event(connection, row, change, now)
-        notices.about_failure(connection, row, now)
+        if row.reason == lifecycle.RESEND:
+            detail = "it may have been sent; there was no time to send it again"
+            change = Change(status=Status.UNKNOWN, reason="carrier.unknown", detail=detail)
+        else:
+            change = Change(
+                status=Status.EXPIRED, reason="carrier.expired", detail="never taken by a carrier"
+            )
+        _change(connection, row, change, now)
+    notices.expire(connection, now)
     return [len(rows)] * len(times)
 
 
 EXPIRE: Verb[int, int] = Verb(_expire, wakes=lambda _, count: ("notice",) * bool(count))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rerouting:
+    """These are the carriers there are: what waits for another goes by the next of its route, or is rejected."""
+
+    carriers: tuple[str, ...]
+    now: int
+
+
+def _reroute(connection: Connection, reroutings: Sequence[Rerouting]) -> list[int]:
+    return [_reroute_one(connection, rerouting) for rerouting in reroutings]
+
+
+def _reroute_one(connection: Connection, rerouting: Rerouting) -> int:
+    stranded = select(message).where(_FREE, message.c.carrier.not_in(rerouting.carriers)).limit(_CHUNK)
+    rows = connection.execute(stranded.with_for_update(skip_locked=True)).all()
+    for row in rows:
+        route = json.loads(row.route)
+        left = [position for position, name in enumerate(route) if name in rerouting.carriers]
+        if left:
+            moved = {"position": left[0], "carrier": route[left[0]]}
+            connection.execute(update(message).where(message.c.id == row.id).values(**moved))
+        else:
+            detail = "none of its carriers is configured any more"
+            change = Change(status=Status.REJECTED, reason="carrier.rejected", detail=detail)
+            _change(connection, row, change, rerouting.now)
+    return len(rows)
+
+
+REROUTE: Verb[Rerouting, int] = Verb(_reroute, wakes=lambda _, count: ("mt", "notice") * bool(count))
 
 
 def _cancel(connection: Connection, wishes: Sequence[tuple[str, str, int]]) -> list[Status | None]:
@@ -98,10 +159,11 @@ def _cancel(connection: Connection, wishes: Sequence[tuple[str, str, int]]) -> l
 
 
 def _cancel_one(connection: Connection, account: str, id_: str, now: int) -> Status | None:
+    """Cancel while that is certain. What is queued again, but may have been sent before, counts as unknown."""
     mine = and_(message.c.id == id_, message.c.account == account)
     row = connection.execute(
         update(message)
-        .where(mine, message.c.status == "queued")
+        .where(mine, message.c.status == "queued", ~_MAY_BE_OUT)
         .values(status="cancelled", reason="", updated_at=now, lease_owner=None, lease_until=None)
         .returning(message)
     ).first()
@@ -109,32 +171,7 @@ def _cancel_one(connection: Connection, account: str, id_: str, now: int) -> Sta
         queue.write_event(connection, row, Change(status=Status.CANCELLED), now)
         return Status.CANCELLED
     current = connection.execute(select(message.c.status).where(mine)).scalar_one_or_none()
-    return Status(current) if current else None
+    return Status.UNKNOWN if current == "queued" else Status(current) if current else None
 
 
 CANCEL: Verb[tuple[str, str, int], Status | None] = Verb(_cancel)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Renewal:
-    """`owner` is alive: its leases last `lease_ms` from now."""
-
-    owner: str
-    now: int
-    lease_ms: int
-
-
-def _renew(connection: Connection, renewals: Sequence[Renewal]) -> list[int]:
-    counts = []
-    for renewal in renewals:
-        until = clock_ms(connection, renewal.now) + renewal.lease_ms
-        tables = (message, schema.notice)
-        done = [
-            connection.execute(update(t).where(t.c.lease_owner == renewal.owner).values(lease_until=until))
-            for t in tables
-        ]
-        counts.append(sum(d.rowcount for d in done))
-    return counts
-
-
-RENEW: Verb[Renewal, int] = Verb(_renew)

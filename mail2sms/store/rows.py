@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -57,10 +58,13 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
         connection.execute(build(table).on_conflict_do_nothing(), list(rows))
 
 
-def clock_ms(connection: Connection, now: int) -> ColumnElement[int]:
-    """Return the time leases are measured by: the database's own where nodes share it, else ours (`now`)."""
+def clock_ms(connection: Connection) -> ColumnElement[int]:
+    """Return the time leases are measured by: the database's own where nodes share it.
+
+    On SQLite all leases are this process's, and end with it: its steady clock, which nobody can set.
+    """
     if connection.dialect.name == "sqlite":
-        return literal(now)
+        return literal(time.monotonic_ns() // 1_000_000)
     return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
 
 
@@ -80,12 +84,13 @@ def lease_due(
     """Lease queued rows that are due, the longest due first; return their ids. Each gets a new fence, and `more`."""
     due = (
         select(table.c.id)
-        .where(table.c.status == "queued", table.c.lease_owner.is_(None), which, table.c.due_at <= lease.now)
+        .where(table.c.status == "queued", table.c.lease_owner.is_(None), which)
+        .where(table.c.due_at <= lease.now, table.c.expires_at > lease.now)
         .order_by(table.c.due_at)
         .limit(lease.limit)
         .with_for_update(skip_locked=True)
     )
-    until = clock_ms(connection, lease.now) + lease.lease_ms
+    until = clock_ms(connection) + lease.lease_ms
     leased = update(table).where(table.c.id.in_(due)).returning(table.c.id)
     leased = leased.values(lease_owner=lease.owner, lease_until=until, fence=table.c.fence + 1, **more)
     return list(connection.scalars(leased))

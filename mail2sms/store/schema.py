@@ -14,7 +14,6 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
-    String,
     Table,
     Text,
     text,
@@ -34,11 +33,11 @@ metadata = MetaData(
 
 
 def _id() -> Column[str]:
-    return Column("id", String(40), primary_key=True)
+    return Column("id", Text, primary_key=True)
 
 
 def _account() -> Column[str]:
-    return Column("account", String(255), nullable=False)
+    return Column("account", Text, nullable=False)
 
 
 def _time(name: str, *, optional: bool = False) -> Column[int]:
@@ -50,9 +49,9 @@ content = Table(
     metadata,
     _id(),
     _account(),
-    Column("owner", String(40), nullable=False),
-    Column("name", String(255), nullable=False),
-    Column("media_type", String(127), nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
     _time("created_at"),
     Index(None, "owner"),
@@ -64,9 +63,9 @@ conversation = Table(
     metadata,
     _id(),
     _account(),
-    Column("our_address", String(32), nullable=False),
-    Column("msisdn", String(16), nullable=False),
-    Column("reply_key", String(10), nullable=False),
+    Column("our_address", Text, nullable=False),
+    Column("msisdn", Text, nullable=False),
+    Column("reply_key", Text, nullable=False),
     _time("created_at"),
     Index(None, "account", "our_address", "msisdn", unique=True),
     Index(None, "account", "msisdn"),
@@ -77,15 +76,15 @@ submission = Table(
     metadata,
     _id(),
     _account(),
-    Column("writer", String(320), nullable=False),
-    Column("language", String(8), nullable=False),
-    Column("proof", String(16), nullable=False),
-    Column("source", String(8), nullable=False),
+    Column("writer", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("proof", Text, nullable=False),
+    Column("source", Text, nullable=False),
     Column("message_id", Text),
     Column("subject", Text, nullable=False),
     Column("refs", Text, nullable=False),
     Column("thread_index", Text),
-    Column("reference", String(64)),
+    Column("reference", Text),
     Column("left_out", Text, nullable=False),  # kinds and lines; the words themselves are not kept
     _time("created_at"),
 )
@@ -95,23 +94,23 @@ message = Table(
     metadata,
     _id(),
     _account(),
-    Column("submission", String(40), ForeignKey("submission.id"), nullable=False),
-    Column("conversation", String(40), ForeignKey("conversation.id"), nullable=False),
-    Column("content", String(40), nullable=False),
-    Column("msisdn", String(16), nullable=False),
-    Column("region", String(3), nullable=False),
-    Column("sender_id", String(32), nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("reason", String(40), nullable=False),
+    Column("submission", Text, ForeignKey("submission.id"), nullable=False),
+    Column("conversation", Text, ForeignKey("conversation.id"), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("msisdn", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("sender_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Column("encoding", String(8), nullable=False),
+    Column("encoding", Text, nullable=False),
     Column("segments", Integer, nullable=False),
     Column("route", Text, nullable=False),
     Column("position", Integer, nullable=False),
-    Column("carrier", String(64), nullable=False),
+    Column("carrier", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
-    Column("lease_owner", String(40)),
+    Column("lease_owner", Text),
     _time("lease_until", optional=True),
     _time("due_at"),
     _time("expires_at"),
@@ -142,16 +141,16 @@ attempt = Table(
     metadata,
     _id(),
     _account(),
-    Column("message", String(40), ForeignKey("message.id"), nullable=False),
+    Column("message", Text, ForeignKey("message.id"), nullable=False),
     Column("part", Integer, nullable=False),
     Column("number", Integer, nullable=False),
-    Column("carrier", String(64), nullable=False),
+    Column("carrier", Text, nullable=False),
     _time("intent_at"),
-    Column("outcome", String(16)),
+    Column("outcome", Text),
     _time("ended_at", optional=True),
-    Column("carrier_message_id", String(128)),
-    Column("code", String(64), nullable=False),
-    Column("report", String(16)),
+    Column("carrier_message_id", Text),
+    Column("code", Text, nullable=False),
+    Column("report", Text),
     Index(None, "message"),
     Index(None, "carrier", "carrier_message_id"),
 )
@@ -161,11 +160,11 @@ event = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     _account(),
-    Column("message", String(40), nullable=False),
+    Column("message", Text, nullable=False),
     _time("at"),
-    Column("status", String(16), nullable=False),
-    Column("reason", String(40), nullable=False),
-    Column("carrier", String(64), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("carrier", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Index(None, "message"),
 )
@@ -175,11 +174,11 @@ mo = Table(
     metadata,
     _id(),
     _account(),
-    Column("carrier", String(64), nullable=False),
-    Column("event_id", String(128), nullable=False),
-    Column("conversation", String(40), ForeignKey("conversation.id"), nullable=False),
-    Column("msisdn", String(16), nullable=False),
-    Column("our_address", String(32), nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("conversation", Text, ForeignKey("conversation.id"), nullable=False),
+    Column("msisdn", Text, nullable=False),
+    Column("our_address", Text, nullable=False),
     _time("at"),
     _time("created_at"),
     Index(None, "carrier", "event_id", unique=True),
@@ -189,10 +188,10 @@ mo = Table(
 stray_report = Table(
     "stray_report",
     metadata,
-    Column("carrier", String(64), primary_key=True),
-    Column("carrier_message_id", String(128), primary_key=True),
-    Column("status", String(16), primary_key=True),
-    Column("code", String(64), nullable=False),
+    Column("carrier", Text, primary_key=True),
+    Column("carrier_message_id", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("code", Text, nullable=False),
     _time("at"),
 )
 """Reports that came before their attempt's outcome was written; settled with it."""
@@ -202,18 +201,18 @@ notice = Table(
     metadata,
     _id(),
     _account(),
-    Column("kind", String(16), nullable=False),  # reply, refused, undelivered
-    Column("channel", String(64), nullable=False),  # email, or the name of a hook
-    Column("address", String(320), nullable=False),
-    Column("mo", String(40)),
-    Column("message", String(40)),
-    Column("content", String(40)),
-    Column("reason", String(40), nullable=False),
-    Column("status", String(16), nullable=False),  # queued, sent, failed, dropped
+    Column("kind", Text, nullable=False),  # reply, refused, undelivered
+    Column("channel", Text, nullable=False),  # email, or the name of a hook
+    Column("address", Text, nullable=False),
+    Column("mo", Text),
+    Column("message", Text),
+    Column("content", Text),
+    Column("reason", Text, nullable=False),
+    Column("status", Text, nullable=False),  # queued, sent, failed, dropped
     Column("detail", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
-    Column("lease_owner", String(40)),
+    Column("lease_owner", Text),
     _time("lease_until", optional=True),
     _time("due_at"),
     _time("expires_at"),
@@ -233,8 +232,8 @@ Index("ix_notice_leased", notice.c.lease_until, sqlite_where=_LEASED, postgresql
 repeat = Table(
     "repeat",
     metadata,
-    Column("key", String(64), primary_key=True),
-    Column("id", String(40), nullable=False),
+    Column("key", Text, primary_key=True),
+    Column("id", Text, nullable=False),
     _time("at"),
     Index(None, "at"),
 )
@@ -243,7 +242,7 @@ repeat = Table(
 counter = Table(
     "counter",
     metadata,
-    Column("key", String(128), primary_key=True),
+    Column("key", Text, primary_key=True),
     Column("amount", BigInteger, nullable=False),
     _time("until"),
     Index(None, "until"),
@@ -252,7 +251,7 @@ counter = Table(
 setting = Table(
     "setting",
     metadata,
-    Column("key", String(64), primary_key=True),
+    Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 """What the daemon itself must remember, such as the key of the reply addresses."""

@@ -9,6 +9,7 @@ does no harm (ids are made before the insert), and the batch is run again.
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from collections import deque
@@ -27,6 +28,9 @@ Result = TypeVar("Result")
 _BATCH = 500
 _TRIES = 6
 _WAIT_S = 0.5
+_PATIENCE_S = 20.0  # then the caller is told "try again", and the write may stand
+_CLOSE_S = 15.0
+_ROLLED_BACK = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
 
 
 def _nobody(_item: object, _result: object) -> tuple[str, ...]:
@@ -37,11 +41,13 @@ def _nobody(_item: object, _result: object) -> tuple[str, ...]:
 class Verb(Generic[Item, Result]):
     """A write: `write(connection, items)` returns one result per item, in order, and can be run again harmlessly.
 
-    `wakes(item, result)` names the loops that have new work after the commit.
+    `wakes(item, result)` names the loops that have new work after the commit. `is_alone`: on a database with other
+    writers, in a transaction of its own, so that rows are locked in one order.
     """
 
     write: Callable[[Connection, Sequence[Item]], Sequence[Result]]
     wakes: Callable[[Item, Result], tuple[str, ...]] = _nobody
+    is_alone: bool = False
 
 
 @dataclass(slots=True)
@@ -86,14 +92,17 @@ class Writer:
                 raise StoreUnavailable("the store is closed")
             (self._bulk if bulk else self._urgent).append(waiting)
             self._ready.notify()
-        return cast(Result, await waiting.future)
+        try:
+            return cast(Result, await asyncio.wait_for(waiting.future, _PATIENCE_S))
+        except TimeoutError as e:
+            raise StoreUnavailable("the database does not answer") from e
 
     async def close(self) -> None:
         """Write what waits, then stop."""
         with self._ready:
             self._is_closed = True
             self._ready.notify()
-        await self._loop.run_in_executor(None, self._thread.join)
+        await self._loop.run_in_executor(None, self._thread.join, _CLOSE_S)
 
     def _work(self) -> None:
         while batch := self._take():
@@ -107,8 +116,9 @@ class Writer:
         with self._ready:
             while not (self._urgent or self._bulk or self._is_closed):
                 self._ready.wait()
-            lane = self._urgent or self._bulk
-            return [lane.popleft() for _ in range(min(_BATCH if lane is self._urgent else 1, len(lane)))]
+            urgent = [self._urgent.popleft() for _ in range(min(_BATCH, len(self._urgent)))]
+            # One piece of bulk work rides with every batch: it waits for nobody for ever.
+            return urgent + ([self._bulk.popleft()] if self._bulk else [])
 
     def _tell(self, batch: list[_Waiting], topics: set[str]) -> None:
         for waiting in batch:
@@ -122,18 +132,31 @@ class Writer:
             self._wake(topic)
 
     def _write(self, batch: list[_Waiting]) -> None:
+        is_shared = self._announce is not None
+        alone = [w for w in batch if w.verb.is_alone and is_shared]
+        rest = [w for w in batch if not (w.verb.is_alone and is_shared)]
+        for group in (rest, alone):
+            if group:
+                self._write_together(group)
+
+    def _write_together(self, batch: list[_Waiting]) -> None:
         for attempt in range(_TRIES):
             try:
                 self._transact(batch)
             except exc.DBAPIError as e:
-                if e.connection_invalidated and attempt + 1 < _TRIES:
+                if attempt + 1 < _TRIES and self._may_try_again(e):
                     self._forget()
-                    time.sleep(_WAIT_S * attempt)
+                    time.sleep(_WAIT_S * attempt + random.random() * 0.05)  # noqa: S311  # so two nodes part ways
                     continue
                 self._fail(batch, e)
             except Exception as e:  # the thread must outlive any item
                 self._fail(batch, e)
             return
+
+    def _may_try_again(self, error: exc.DBAPIError) -> bool:
+        """The server went away, can't be reached yet, or rolled back for the sake of another transaction."""
+        is_gone = error.connection_invalidated or self._connection is None
+        return is_gone or getattr(error.orig, "sqlstate", None) in _ROLLED_BACK
 
     def _transact(self, batch: list[_Waiting]) -> None:
         if self._connection is None:
@@ -155,8 +178,8 @@ class Writer:
         is_ours = isinstance(error, exc.OperationalError | exc.InternalError | exc.InterfaceError)
         if not is_ours and len(batch) > 1:
             half = len(batch) // 2
-            self._write(batch[:half])
-            self._write(batch[half:])
+            self._write_together(batch[:half])
+            self._write_together(batch[half:])
             return
         log.error("store_failed", error=where(error.__cause__ or error), count=len(batch))
         for waiting in batch:

@@ -129,7 +129,7 @@ async def state(context: Here, since: str | None = None, phone: str | None = Non
         "sent": [_shown_sent(mail) for mail in kept.sent][-_SHOWN:],
         "inbox": [_shown_mail(mail) for mail in kept][-_SHOWN:],
         "said": [_shown_mo(mo, n) for n, mo in await _said(kept, context)],
-        "phone": sim.carrier(context).phones.shown(msisdn) if msisdn else [],
+        "phone": await asyncio.to_thread(sim.carrier(context).phones.shown, msisdn) if msisdn else [],
     }
     return JSONResponse(content)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -68,7 +69,8 @@ def phone(text: str, context: Context) -> Msisdn:
 @router.get("/sim/phones/{msisdn}")
 async def show(msisdn: str, context: Here) -> list[Shown]:
     """Return what the phone shows, oldest first."""
-    return [Shown.model_validate(one) for one in carrier(context).phones.shown(phone(msisdn, context))]
+    shown = await asyncio.to_thread(carrier(context).phones.shown, phone(msisdn, context))
+    return [Shown.model_validate(one) for one in shown]
 
 
 @router.post("/sim/phones/{msisdn}", status_code=202)

@@ -73,6 +73,7 @@ def daemon(request: pytest.FixtureRequest, sink: MailSink, room: int) -> Iterato
         "carriers: {sim: {type: simulated, delay: 20ms}}\n"
         "language: fr\n"
     )
+    sink.clear()
     with Daemon(database=database, extra=extra) as running:
         yield running
 

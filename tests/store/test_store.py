@@ -25,6 +25,7 @@ from mail2sms.store import (
     PartOutcome,
     Recovery,
     Renewal,
+    Rerouting,
     Reservation,
     Search,
     Settlement,
@@ -270,19 +271,116 @@ async def test_an_intent_without_outcome_is_in_doubt_after_a_crash(
     await intend(store, (await claim(store))[0].mt)
     await store.recover(Recovery(now=NOW, on_unknown=on_unknown, is_first=True))
     assert await status_of(store) == status
-    assert bool(await claim(store, now=NOW + DAY)) is (on_unknown == "resend")
+    assert bool(await claim(store, now=NOW + 100_000)) is (on_unknown == "resend")
 
 
 async def test_leases_that_are_renewed_are_not_taken_back(store: Store) -> None:
-    """A living node keeps its messages, a silent one loses them."""
-    await store.put(bundle())
+    """What a node has under way stays its own; what it does not name, or a silent node's, is taken back."""
+    await store.put(bundle("m-1"))
+    await store.put(bundle("m-2"))
     await claim(store, lease_ms=-1)
-    await store.renew(Renewal(owner="node", now=NOW, lease_ms=60_000))
+    await store.renew(Renewal(owner="node", lease_ms=60_000, messages=("m-1",)))
     await store.recover(Recovery(now=NOW, on_unknown="hold"))
-    assert await claim(store) == []
-    await store.renew(Renewal(owner="node", now=NOW, lease_ms=-1))
+    assert [one.mt.id for one in await claim(store)] == ["m-2"]
+    await store.renew(Renewal(owner="node", lease_ms=-1, messages=("m-1",)))
     await store.recover(Recovery(now=NOW, on_unknown="hold"))
-    assert len(await claim(store)) == 1
+    assert [one.mt.id for one in await claim(store)] == ["m-1"]
+
+
+async def test_what_expired_while_nobody_sent_is_found_and_told(store: Store) -> None:
+    """Not claimed, not held by a claim that came too late, expired by the next sweep."""
+    await store.put(bundle("m-1", expires_at=NOW + 5))
+    assert await claim(store, now=NOW + 5) == []
+    message = (await claim(store, now=NOW + 4))[0].mt
+    assert not await intend(store, message, now=NOW + 6)
+    assert await store.expire(NOW + 6) == 1
+    assert await status_of(store) == "expired"
+    assert await notices(store) == ["undelivered carrier.expired"]
+
+
+async def test_what_may_have_been_sent_is_neither_cancelled_nor_expired(store: Store) -> None:
+    """It is unknown, whatever it waits for."""
+    await store.put(bundle(expires_at=NOW + 1000))
+    await intend(store, (await claim(store))[0].mt)
+    await store.recover(Recovery(now=NOW, on_unknown="resend", is_first=True))
+    assert await status_of(store) == "queued"
+    assert await store.cancel(ACCOUNT, "m-1", NOW) is Status.UNKNOWN
+    await store.expire(NOW + 2000)
+    assert await status_of(store) == "unknown"
+
+
+async def test_word_of_a_first_sending_stops_the_second(store: Store) -> None:
+    """The report comes between the claim and the intent of the resend."""
+    await store.put(bundle())
+    first = (await claim(store))[0].mt
+    await intend(store, first)
+    await store.recover(Recovery(now=NOW, on_unknown="resend", is_first=True))
+    again = await claim(store, now=NOW + 100_000)
+    await store.settle(settlement(first, "taken", Change(status=Status.ENROUTE), "cid"))
+    assert not await intend(store, again[0].mt, "a-2", NOW + 100_000)
+
+
+@pytest.mark.parametrize(
+    ("route", "carriers", "status", "carrier"),
+    [
+        (("old", "sim"), ("sim",), "queued", "sim"),
+        (("old",), ("sim",), "rejected", "old"),
+        (("sim",), ("sim", "x"), "queued", "sim"),
+    ],
+)
+async def test_a_carrier_that_is_gone_strands_nothing(
+    store: Store, route: tuple[str, ...], carriers: tuple[str, ...], status: str, carrier: str
+) -> None:
+    """The next of the route takes over; with none left, the writer is told."""
+    await store.put(bundle(route=route))
+    await store.reroute(Rerouting(carriers=carriers, now=NOW))
+    view = await store.read(views.read_one, ACCOUNT, "m-1")
+    assert view is not None
+    assert (view.status, view.carrier) == (status, carrier)
+
+
+async def test_reports_that_overtake_one_another_in_a_batch_do_no_harm(store: Store) -> None:
+    """Delivered, then enroute, at once."""
+    await enroute(store)
+    await asyncio.gather(
+        store.record_report(report(Status.DELIVERED)), store.record_report(report(Status.ENROUTE))
+    )
+    assert await status_of(store) == "delivered"
+
+
+async def test_a_long_code_of_a_carrier_is_kept(store: Store) -> None:
+    """Free text has no length."""
+    await enroute(store, cid="c" * 300)
+    await store.record_report(report(Status.UNDELIVERABLE, "c" * 300, code="x" * 500))
+    assert await status_of(store) == "undeliverable"
+
+
+async def test_the_other_part_is_sent_when_one_parts_fate_is_known(store: Store) -> None:
+    """Two parts: one in doubt, one certainly not taken; then the first is reported delivered."""
+    await store.put(bundle(segments=2))
+    message = (await claim(store))[0].mt
+    parts = (part(message), replace(part(message, "a-2"), index=1, count=2))
+    await store.intend(Intent(mt=message, parts=parts, now=NOW))
+    outcomes = (
+        PartOutcome(attempt_id="a-1", outcome="uncertain"),
+        PartOutcome(attempt_id="a-2", outcome="unavailable"),
+    )
+    change = Change(status=Status.UNKNOWN, reason="carrier.unknown")
+    await store.settle(Settlement(mt=message, outcomes=outcomes, change=change, now=NOW))
+    await store.record_report(report(Status.DELIVERED, "cid", attempt_id="a-1"))
+    again = await claim(store, now=NOW + 100)
+    assert [one.taken for one in again] == [frozenset({0})]
+
+
+async def test_a_key_given_back_by_a_refused_bundle_is_the_next_ones(store: Store) -> None:
+    """Two in one batch: the first over its limit, the second not; nobody is told of an id that is not stored."""
+    full = Reservation(key="b", amount=1, limit=0, until=NOW + DAY)
+    first, second = await asyncio.gather(
+        store.put(replace(bundle("m-1", repeat_key="k"), reservations=(full,))),
+        store.put(bundle("m-2", repeat_key="k")),
+    )
+    assert (first.exceeded, second.repeated) == (full, {})
+    assert await status_of(store, "m-2") == "queued"
 
 
 @pytest.mark.parametrize("status", [Status.UNKNOWN, Status.QUEUED])

@@ -53,7 +53,10 @@ function show(parent, items, build) {
 
 const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
-const seconds = (from, to) => `${Math.max(0, (new Date(to) - new Date(from)) / 1000).toFixed(1)} s`;
+const duration = (from, to) => {
+  const ms = Math.max(0, new Date(to) - new Date(from));
+  return ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(1)} s`;
+};
 const address = (mailboxText) => (mailboxText.match(/<([^>]+)>\s*$/) ?? [null, mailboxText])[1];
 const pretty = (number) => number.replace(/^(\+33)(\d)(\d\d)(\d\d)(\d\d)(\d\d)$/, "$1 $2 $3 $4 $5 $6");
 
@@ -76,9 +79,12 @@ async function send(draft, output) {
     output.value = `${answer.code} ${answer.reply}`;
     $("raw").hidden = false;
     $("raw").querySelector("pre").textContent = answer.raw;
-    const number = draft.to.match(/^\+?(\d{8,15})(\+r\w+)?@/);
-    if (answer.code < 300 && number) choosePhone(`+${number[1]}`);
     await refresh();
+    const message = state.messages.find((one) => one.message_id === answer.message_id);
+    if (message && message.to !== phone) {
+      choosePhone(message.to);
+      await refresh();
+    }
     return answer.code < 300;
   } catch (error) {
     output.className = "bad";
@@ -92,7 +98,13 @@ function load(to, subject, text) {
   $("subject").value = subject;
   $("text").value = text;
   $("smtp").value = "";
-  $("text").focus();
+  $("compose").querySelector(".primary").focus();
+}
+
+// As the link in the email does: it opens the corrected mail, and there is nothing left but to send it.
+function sendAgain(to, subject, text) {
+  load(to, subject, text);
+  $("compose").requestSubmit();
 }
 
 function showInbox() {
@@ -128,7 +140,7 @@ function showMail(mail) {
   ];
   if (mail.corrected) {
     const { to, subject, text } = mail.corrected;
-    parts.push(make("p", { class: "actions" }, make("button", { type: "button", class: "primary", onclick: () => load(to, subject, text) }, "Use the corrected email")));
+    parts.push(make("p", { class: "actions" }, make("button", { type: "button", class: "primary", onclick: () => sendAgain(to, subject, text) }, "Send the corrected email")));
   }
   if (mail.reply_to) parts.push(replyForm(mail));
   $("mail").replaceChildren(...parts);
@@ -189,7 +201,7 @@ function leftOut(lines) {
 
 function addEvent(add, event, message) {
   const cause = CAUSES[event.reason] ?? event.detail;
-  const after = seconds(message.created_at, event.at);
+  const after = duration(message.created_at, event.at);
   const words = {
     enroute: ["→", "", `Sent by carrier “${event.carrier}” after ${after}`],
     delivered: ["✓", "good", `Delivered after ${after}`],
@@ -225,7 +237,12 @@ function cards() {
     list.push({ key: mail?.message_id ?? id, at: messages[0].created_at, title, steps: [...messages.flatMap(steps), ...replies(messages)] });
   }
   const told = new Set(state.messages.map((one) => one.message_id));
-  for (const mail of state.sent.filter((one) => !told.has(one.message_id))) list.push(refusedCard(mail));
+  const notices = new Map(state.inbox.filter((one) => one.kind === "refused").map((one) => [one.in_reply_to || one.n, one]));
+  for (const mail of state.sent.filter((one) => !told.has(one.message_id))) {
+    list.push(refusedCard(mail, notices.get(mail.message_id)));
+    notices.delete(mail.message_id);
+  }
+  for (const notice of notices.values()) list.push(refusedCard({ message_id: `n-${notice.n}`, at: notice.at }, notice));
   return list.sort((a, b) => (a.at < b.at ? 1 : -1));
 }
 
@@ -235,13 +252,13 @@ function grouped(messages) {
   return groups;
 }
 
-function refusedCard(mail) {
-  const notice = state.inbox.find((one) => one.in_reply_to === mail.message_id);
+// Of a mail from another program, only the notice is known.
+function refusedCard(mail, notice) {
   const list = [];
   if (mail.code >= 400) list.push({ mark: "!", kind: "bad", text: "Refused at once", small: `${mail.code} ${mail.reply}` });
   else list.push({ mark: "!", kind: "bad", text: "No SMS sent: something in the email is wrong" });
   if (notice) list.push({ mark: "✉", kind: "", text: "An email says what, where, and how to put it right", mail: notice.n });
-  return { key: mail.message_id, at: mail.at, title: mail.subject ? `Email “${mail.subject}”` : `Email to ${mail.to}`, steps: list };
+  return { key: mail.message_id, at: mail.at, title: mail.subject ? `Email “${mail.subject}”` : mail.to ? `Email to ${mail.to}` : notice.subject, steps: list };
 }
 
 function showTimeline() {
@@ -354,5 +371,6 @@ $("compose").addEventListener("submit", (event) => {
 for (const chip of document.querySelectorAll("[data-chip]")) chip.addEventListener("click", () => load(...CHIPS[chip.dataset.chip]));
 $("number").addEventListener("change", () => { choosePhone($("number").value); refresh(); });
 $("type").addEventListener("submit", writeBack);
+$("bubbles").addEventListener("load", () => { $("bubbles").scrollTop = $("bubbles").scrollHeight; }, true); // a photo came
 showNumbers();
 live();
