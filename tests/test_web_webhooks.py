@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from mail2sms.carriers._base import Carrier, CarrierEvent
+from mail2sms.clock import now_ms
 from mail2sms.model import MoMessage, Msisdn, Part, Taken
 from mail2sms.store import NoticeClaim
 from tests.web_fakes import MARIE, World, world
@@ -51,7 +52,7 @@ async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
 
 async def owed(here: World) -> list[str]:
     """Return the addresses of the emails that are owed."""
-    claim = NoticeClaim(channel="email", owner="n", now=1 << 42, lease_ms=1, limit=10)
+    claim = NoticeClaim(channel="email", owner="n", now=now_ms() + 1000, lease_ms=60_000, limit=10)
     return [notice.address for notice in await here.context.store.claim_notices(claim)]
 
 
