@@ -152,9 +152,13 @@ class Accept:
                 messages.append(self._new(mt, submission))
 
     def _sender_id(self, submission: Submission, region: str) -> SenderId:
-        if submission.conversation is not None and submission.sender_id is not None:
-            return SenderId(submission.sender_id)  # an answer goes out under the address that was written to
-        return sender_ids.choose(submission.writer, submission.sender_id, region, self.policy)
+        answered = submission.conversation
+        if answered is None:
+            return sender_ids.choose(submission.writer, submission.sender_id, region, self.policy)
+        # An answer goes out under the address that was written to: for who wrote there before, or may use it anyway.
+        if submission.writer.address.lower() not in answered.writers:
+            sender_ids.choose(submission.writer, answered.our_address, region, self.policy)
+        return SenderId(answered.our_address)
 
     def _message(
         self,
@@ -189,7 +193,7 @@ class Accept:
         message_id = submission.origin.message_id
         key = None
         if message_id is not None:
-            answered = submission.conversation or ""
+            answered = submission.conversation.id if submission.conversation else ""
             key = _repeat_key(submission.writer, message_id, mt.msisdn, submission.text, answered)
         return NewMessage(
             mt=mt, reply_key=reply_key(self._store.reply_secret, mt.conversation), repeat_key=key

@@ -23,7 +23,7 @@ if not _has_rich:
 EVENTS = frozenset(
     {
         "daemon_started", "daemon_ready", "daemon_stopping", "daemon_stopped", "store_opened", "store_recovered",
-        "store_failed", "store_recovering", "mail_accepted", "mail_repeated", "mail_refused", "mail_failed",
+        "store_failed", "store_halved", "mail_accepted", "mail_repeated", "mail_refused", "mail_failed",
         "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_accepted", "api_failed",
         "mt_intent", "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
         "mt_cancelled", "mt_stale", "dispatch_failed", "report_stray", "mo_received", "mo_repeated", "mo_unrouted",

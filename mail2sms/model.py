@@ -112,6 +112,17 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """Everything between one of our addresses and one phone, for one account."""
+
+    id: str
+    account: str
+    our_address: str
+    msisdn: Msisdn
+    writers: frozenset[str] = frozenset()  # who wrote in it, in lower case
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     """What a proven writer asks for, as intake or the API read it: not yet judged, counted or stored."""
 
@@ -126,7 +137,7 @@ class Submission:
     validity_ms: int | None = None
     reference: str | None = None
     left_out: tuple[LeftOut, ...] = ()
-    conversation: str | None = None  # the mail answers one: its address is the sender ID
+    conversation: Conversation | None = None  # the mail answers one: its address is the sender ID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,16 +239,6 @@ class MoMessage:
     at: int
     text: str = field(repr=False)
     photos: tuple[Photo, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conversation:
-    """Everything between one of our addresses and one phone, for one account."""
-
-    id: str
-    account: str
-    our_address: str
-    msisdn: Msisdn
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I L O U

@@ -10,7 +10,7 @@ import pytest
 
 from mail2sms.accept import Accept
 from mail2sms.errors import Problem, Refusal
-from mail2sms.model import Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
+from mail2sms.model import Conversation, Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
 from mail2sms.store import NoticeClaim, Store, views
@@ -118,9 +118,45 @@ async def test_the_sender_id_is_chosen_in_order(
 
 async def test_an_answer_goes_out_under_the_address_that_was_written_to(store: Store) -> None:
     """Whatever the rules would choose for a new message."""
-    asked = submission(sender_id="+33639980199", conversation="c")
-    message = (await accept_with(store).accept([asked])).messages[0]
+    conversation = Conversation(
+        id="c",
+        account=ACCOUNT,
+        our_address="+33639980199",
+        msisdn=PHONE,
+        writers=frozenset({"marie@acme.example"}),
+    )
+    message = (await accept_with(store).accept([submission(conversation=conversation)])).messages[0]
     assert message.sender_id == "+33639980199"
+
+
+@pytest.mark.parametrize(
+    ("address", "owned", "may"),
+    [
+        ("ups@acme.example", (), False),
+        ("paul@acme.example", (SenderId("+33639980199"),), True),
+    ],
+)
+async def test_holding_a_reply_address_is_no_right_to_its_number(
+    store: Store, address: str, owned: tuple[SenderId, ...], may: bool
+) -> None:
+    """Who never wrote there needs the number's right; a forwarded mail gives none."""
+    answered = Conversation(id="c", account=ACCOUNT, our_address="+33639980199", msisdn=PHONE)
+    asked = submission(writer=writer(address=address, number=None), conversation=answered)
+    door = accept_with(store, owned={address: owned})
+    if may:
+        assert (await door.accept([asked])).messages[0].sender_id == "+33639980199"
+    else:
+        with pytest.raises(Refusal) as caught:
+            await door.accept([asked])
+        assert caught.value.problems[0].reason == "sender_id.not_yours"
+
+
+async def test_a_key_does_not_send_as_the_owner_of_its_reply_address(store: Store) -> None:
+    """`reply_to` is free text: it opens no team's number."""
+    door = accept_with(store, owned={"jean@acme.example": (SenderId("+33639980777"),)})
+    asker = writer(address="jean@acme.example", number=None, proof=Proof.KEY)
+    with pytest.raises(Refusal):
+        await door.accept([submission(writer=asker, sender_id="+33639980777")])
 
 
 async def test_one_bad_recipient_does_not_stop_the_others(store: Store) -> None:

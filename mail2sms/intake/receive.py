@@ -15,7 +15,7 @@ from mail2sms import numbers
 from mail2sms.accept import Accept, merge
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal, StoreUnavailable
-from mail2sms.intake import quotes
+from mail2sms.intake import headers, quotes
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mime import Letter
@@ -66,6 +66,15 @@ class Receiver:
         self._store = store
         self._sandbox = sandbox
 
+    def begin(self, client: Client, *, offers_login: bool) -> str | None:
+        """Refuse whose mail could prove nothing, whatever stood in it."""
+        if self._identity.may_prove(client):
+            return None
+        could_log_in = offers_login and client.login is None and self._identity.has_logins
+        problem = Problem(reason="sender.login_required" if could_log_in else "sender.unknown")
+        log.info("mail_refused", reason=problem.reason, peer=client.ip)
+        return smtp_reply(problem)
+
     def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:
         """Refuse at once what no proof could change: domain, syntax, number, type, region, reply key."""
         try:
@@ -100,8 +109,11 @@ class Receiver:
     async def _take(self, envelope: Envelope) -> str:
         if not envelope.mail_from:
             raise Refusal(Problem(reason="sender.null"))
-        letter = await read_letter(envelope.content, self._sandbox)
-        writer = self._identity.writer(envelope.client, letter.from_addresses, envelope.mail_from)
+        authors = _authors(envelope.content)
+        writer = self._identity.writer(envelope.client, authors, envelope.mail_from)
+        letter = await read_letter(envelope.content, self._sandbox, writer.address, envelope.has_left)
+        if letter.from_addresses != authors:  # two readings of one mail: the proof would be for another text
+            raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic:
             raise Refusal(Problem(reason="sender.automatic"))
         submissions: list[Submission] = []
@@ -199,12 +211,12 @@ class Receiver:
             recipients=reading.phones or order.to,
             origin=_origin(letter),
             created_at=now,
-            sender_id=conversation.our_address if conversation else order.sender_id,
+            sender_id=order.sender_id,
             send_at=order.send_at,
             validity_ms=order.validity_ms,
             reference=order.reference,
             left_out=_left_out(order, letter),
-            conversation=conversation.id if conversation else None,
+            conversation=conversation,
         )
 
 
@@ -215,6 +227,12 @@ class _Reading:
     phones: tuple[Msisdn, ...] = ()
     is_template: bool = False
     conversation: Conversation | None = None
+
+
+def _authors(content: bytes) -> tuple[str, ...]:
+    """Return who says to write, read before anything that costs; nobody for more than one From field."""
+    fields = headers.split(content, 0, len(content))[0].all("from")
+    return headers.authors(fields)[0] if len(fields) == 1 else ()
 
 
 def _strip(text: str) -> tuple[str, tuple[LeftOut, ...]]:

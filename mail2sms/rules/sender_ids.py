@@ -10,7 +10,8 @@ from mail2sms.rules._base import NUMBER, Policy
 
 def choose(writer: Writer, declared: str | None, region: str, policy: Policy) -> SenderId:
     """Return the sender ID of a message to `region`. Raises Refusal: `sender_id.none`, `sender_id.not_yours`."""
-    own = policy.owned.get(writer.address.lower(), ())
+    # An API key names any address for its replies: that proves nothing about whose numbers it may use.
+    own = policy.owned.get(writer.address.lower(), ()) if writer.proof is not Proof.KEY else ()
     if writer.number is not None:
         own = (SenderId(writer.number), *own)
     if declared:

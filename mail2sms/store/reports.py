@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     tuple_,
     update,
@@ -129,7 +130,8 @@ def _write_reports(connection: Connection, known: Sequence[tuple[DeliveryReport,
         }
         for report, row in known
     ]
-    is_mendable = attempt.c.report.is_(None) | attempt.c.report.in_(_MENDABLE)
+    # No IN: its parameters expand, which executemany can't.
+    is_mendable = or_(attempt.c.report.is_(None), *(attempt.c.report == said for said in _MENDABLE))
     statement = (
         update(attempt)
         .where(attempt.c.id == bindparam("attempt_id"), is_mendable)

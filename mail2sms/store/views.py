@@ -190,8 +190,18 @@ def conversation_by_key(
     ).first()
     if row is None:
         return None
+    wrote = (
+        select(func.lower(submission.c.writer))
+        .join(message, message.c.submission == submission.c.id)
+        .where(message.c.conversation == row.id)
+        .distinct()
+    )
     return Conversation(
-        id=row.id, account=row.account, our_address=row.our_address, msisdn=Msisdn(row.msisdn)
+        id=row.id,
+        account=row.account,
+        our_address=row.our_address,
+        msisdn=Msisdn(row.msisdn),
+        writers=frozenset(connection.scalars(wrote)),
     )
 
 

@@ -80,6 +80,7 @@ class Writer:
         self._bulk: deque[_Waiting] = deque()
         self._ready = threading.Condition()
         self._is_closed = False
+        self.halved = 0  # how often a batch failed for what one item held
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
@@ -178,6 +179,8 @@ class Writer:
         is_ours = isinstance(error, exc.OperationalError | exc.InternalError | exc.InterfaceError)
         if not is_ours and len(batch) > 1:
             half = len(batch) // 2
+            self.halved += 1
+            log.warning("store_halved", error=where(error.__cause__ or error), count=len(batch))
             self._write_together(batch[:half])
             self._write_together(batch[half:])
             return

@@ -348,6 +348,20 @@ async def test_reports_that_overtake_one_another_in_a_batch_do_no_harm(store: St
     assert await status_of(store) == "delivered"
 
 
+async def test_many_reports_at_once_are_one_batch(store: Store) -> None:
+    """A batch that is halved is work done several times over."""
+    for n in range(8):
+        await store.put(bundle(f"m-{n}"))
+        message = (await claim(store))[0].mt
+        assert await intend(store, message, f"a-{n}")
+        ended = PartOutcome(attempt_id=f"a-{n}", outcome="taken", carrier_message_id=f"cid-{n}")
+        change = Change(status=Status.ENROUTE)
+        await store.settle(Settlement(mt=message, outcomes=(ended,), change=change, now=NOW))
+    reported = [store.record_report(report(Status.DELIVERED, f"cid-{n}")) for n in range(8)]
+    assert all(await asyncio.gather(*reported))
+    assert store._write.halved == 0
+
+
 async def test_a_long_code_of_a_carrier_is_kept(store: Store) -> None:
     """Free text has no length."""
     await enroute(store, cid="c" * 300)
