@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proofs import kill, latency
+from tests.proofs import crash, kill, latency
 from tests.servers.daemon import Daemon
 
 
@@ -36,3 +36,9 @@ def test_a_steady_stream_arrives_whole(seconds: int) -> None:
     """The run of the latency proof, without its clock."""
     with Daemon() as daemon:
         assert latency.run(daemon, seconds)["mails"] == latency.RATE * seconds
+
+
+@pytest.mark.parametrize("point", ["after-commit", "after-intent", "before-answer", "after-mo", "after-email"])
+def test_after_a_crash_at_a_named_point_all_is_as_it_must_be(point: str) -> None:
+    """Those where something has just been promised, sent or heard; the proof has them all."""
+    assert crash.observe(point) == crash.POINTS[point]

@@ -190,6 +190,7 @@ class Simulated(Carrier):
             at=_now(),
             event_id=f"report-{entry['cid']}",
             code="unknown_subscriber" if failed else "",
+            attempt_id=entry["cid"],  # it echoes our reference: a lost answer is settled by the report
         )
         await self._until_stored(report)
         photo = Photo(name="photo.png", media_type="image/png", content=_picture())
