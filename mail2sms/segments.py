@@ -69,6 +69,10 @@ _LAYOUTS = {
 }
 
 
+_MOST = 255  # segments of one message: an octet counts them, 3GPP TS 23.040 section 9.2.3.24.1
+_MOST_CHARACTERS = _MOST * _LAYOUTS[Encoding.GSM7].joined
+
+
 def encoding(text: str) -> Encoding:
     """Return GSM-7 if it holds every character, else UCS-2."""
     return Encoding.UCS2 if _NOT_GSM.search(text) else Encoding.GSM7
@@ -77,7 +81,8 @@ def encoding(text: str) -> Encoding:
 def count(text: str) -> int:
     """Return the number of segments; an empty text is one.
 
-    It is the fewest the standard allows, whatever `split` keeps together.
+    It is the fewest the standard allows, whatever `split` keeps together. Beyond 255, which no message can have, it
+    is only known not to be too many.
     """
     layout = _LAYOUTS[encoding(text)]
     if len(text) * 2 <= layout.alone:
@@ -85,7 +90,7 @@ def count(text: str) -> int:
     units = layout.units(text)
     if units <= layout.alone:
         return 1
-    if units == len(text):
+    if units == len(text) or units > _MOST * layout.joined:
         return -(-units // layout.joined)
     return len(_ends(text, layout, keeps_clusters=False))
 
@@ -95,16 +100,16 @@ def split(text: str) -> tuple[Segment, ...]:
 
     No extension character and no surrogate pair is cut. What shows as one character (an emoji with its
     joiners, a letter with its marks) is kept whole too, if that costs no further segment: a phone that waits
-    for a segment shows the others as they are.
+    for a segment shows the others as they are. Nobody looks for that in a text that is too long for a message.
     """
     layout = _LAYOUTS[encoding(text)]
     units = layout.units(text)
     if units <= layout.alone:
         return (Segment(text=text, units=units),)
-    ends = _ends(text, layout, keeps_clusters=True)
-    fewest = _ends(text, layout, keeps_clusters=False)
-    if len(fewest) < len(ends):
-        ends = fewest
+    ends = _ends(text, layout, keeps_clusters=False)
+    if units <= _MOST * layout.joined:
+        whole = _ends(text, layout, keeps_clusters=True)
+        ends = ends if len(ends) < len(whole) else whole
     texts = [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
     return tuple(Segment(text=each, units=layout.units(each)) for each in texts)
 
@@ -180,9 +185,10 @@ def fold(text: str) -> str:
     """Return the text with plain typography, if that saves a segment; else the text as it is.
 
     All or nothing: quotes, dashes, dots, spaces and ligatures are folded if GSM-7 then holds the whole text;
-    where it never will, only invisible characters go. Letters with accents are never touched.
+    where it never will, only invisible characters go. Letters with accents are never touched. A text of more
+    characters than a message holds is left as it is.
     """
-    if encoding(text) is Encoding.GSM7 or count(text) == 1:
+    if len(text) > _MOST_CHARACTERS or encoding(text) is Encoding.GSM7 or count(text) == 1:
         return text
     folded = text.translate(_FOLD)
     if encoding(folded) is Encoding.UCS2:

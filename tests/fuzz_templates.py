@@ -169,7 +169,7 @@ def _hostile(chance: random.Random) -> str:
 
 def _numbered(chance: random.Random) -> str:
     """Return a mail to very many phones, or to what is none."""
-    count = chance.choice([999, 1000, 1001, 5000])
+    count = chance.choice([149, 150, 151, 5000])
     step = chance.choice([1, 7])
     between = chance.choice([", ", ",", "\n", ";\n "])
     digits = chance.choice(["063998{:04}", "0{:09}", "@t{}", "+{}"])
@@ -207,8 +207,8 @@ def mail(chance: random.Random) -> str:
 
 
 def check_place(problem: Problem, source: tuple[str, ...]) -> None:
-    """The value at fault stands where the problem says."""
-    if problem.line == 0 or problem.reason == "template.missing_field":
+    """The value at fault stands where the problem says, if the refusal carries that line."""
+    if not 0 < problem.line <= len(source) or problem.reason == "template.missing_field":
         return
     found = source[problem.line - 1][problem.column - 1 : problem.column - 1 + problem.width]
     assert found.startswith(problem.value.removesuffix("…")), problem
@@ -228,7 +228,7 @@ def fuzz(count: int, seed: int) -> Figures:
     templates = [shipped("strict")] * 8 + [shipped("subject"), shipped("simple")]
     refusals, problems, max_cpu_s = 0, 0, 0.0
     for _ in range(count):
-        template, text, subject = chance.choice(templates), mail(chance), chance.choice(_VALUES)
+        template, text, subject = chance.choice(templates), mail(chance)[:LARGEST], chance.choice(_VALUES)
         started = time.process_time()
         refusal = None
         try:

@@ -44,6 +44,13 @@ from mail2sms.intake import headers
         ("a@acme.example.", [""], ""),
         ("a@-acme.example", [""], ""),
         ("a@[192.0.2.1]", [""], ""),
+        ("nic\u212a@acme.example", [""], ""),  # KELVIN SIGN: "nick" in lower case
+        ("nick@acme.e\u212aample", [""], ""),
+        ("Nic\u212a <nick@acme.example>", ["nick@acme.example"], "Nic\u212a"),
+        ("élodie@acme.example", [""], ""),
+        ("a@acme.example\u00a0", [""], ""),
+        ("\u3000a@acme.example", [""], ""),
+        ("<a@acme.example>\u00a0", [""], ""),
         ("a\x00@acme.example", [""], ""),
         ("a@acme.example\rFrom: b@evil.example", [""], ""),
         ("Marie <a@acme.example", [""], ""),
@@ -55,10 +62,26 @@ from mail2sms.intake import headers
 )
 def test_authors(value: str, addresses: list[str], name: str) -> None:
     """One plain mailbox gives one address; anything odd gives an empty one, so that "exactly one" refuses it."""
-    found, found_name = headers.authors([value])
+    found, found_name = headers.authors([value.encode().decode("latin-1")])
     assert list(found) == addresses
     if "" not in addresses:
         assert found_name == name
+
+
+@pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\xc2\x85", "\xa0", "\x00", "\x7f"])
+def test_a_final_control_character_is_not_stripped(end: str) -> None:
+    """What Python takes for a blank is a part of the address to others."""
+    raw = f"From: marie@acme.example{end}\r\n\r\n".encode("latin-1")
+    fields, _ = headers.split(raw, 0, len(raw))
+    assert headers.authors(fields.all("from"))[0] == ("",)
+
+
+@pytest.mark.parametrize("subject", ["voilà", "à la plage à", "Å", "naïve… Å"])
+def test_raw_utf8_keeps_its_last_byte(subject: str) -> None:
+    """C3 A0 and C3 85 end in what is blank in Latin-1."""
+    raw = f"Subject: {subject} \t\r\nX: y\r\nThread-Topic: {subject}".encode()
+    fields, _ = headers.split(raw, 0, len(raw))
+    assert [headers.words(fields.first(name)) for name in ("subject", "thread-topic")] == [subject] * 2
 
 
 def test_every_from_field_counts() -> None:
@@ -190,6 +213,9 @@ def test_split(raw: bytes, names: dict[str, list[str]], body: bytes) -> None:
     [
         (b"X: y\r\n" * 200 + b"\r\n", False),
         (b"X: y\r\n" * 201 + b"\r\n", True),
+        (b"X: y\r\n" + b" z\r\n" * 1998 + b"\r\n", False),
+        (b"X: y\r\n" + b" z\r\n" * 1999 + b"\r\n", False),
+        (b"X: y\r\n" + b" z\r\n" * 2000 + b"\r\n", True),
         (b"Received: y\r\n" * 50 + b"\r\n", False),
         (b"Received: y\r\n" * 51 + b"\r\n", True),
         (b"Subject:" + b"x" * 4096 + b"\r\n\r\n", False),
@@ -202,7 +228,7 @@ def test_split(raw: bytes, names: dict[str, list[str]], body: bytes) -> None:
     ],
 )
 def test_limits_of_a_header(raw: bytes, is_refused: bool) -> None:
-    """200 fields, 50 Received, 4 kB for what is read, 16 kB for what is not, 32 kB in all."""
+    """200 fields, 2,000 lines, 50 Received, 4 kB for what is read, 16 kB for what is not, 32 kB in all."""
     if not is_refused:
         headers.split(raw, 0, len(raw))
         return

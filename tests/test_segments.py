@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -249,6 +250,45 @@ def test_folding_never_costs_and_never_touches_letters_with_accents(text: str) -
 def test_unsendable(text: str, is_unsendable: bool) -> None:
     """Controls, lone surrogates and noncharacters are what no phone shows."""
     assert unsendable(text) is is_unsendable
+
+
+LARGEST = 65_536  # characters; intake gives no more
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "€", "😀", FAMILY, FLAG, "…", "\u200d", "a\u0300", "\x93", "\n", "ع\u200c"]
+)
+@pytest.mark.parametrize("size", [8500, 39_015, LARGEST])
+@pytest.mark.parametrize("step", [clean, fold, count, split, unsendable])
+def test_each_step_spares_the_event_loop(step: Callable[[str], object], size: int, unit: str) -> None:
+    """Up to the largest text that intake gives, and at the sizes where shortcuts begin."""
+    text = (unit * size)[:size]
+    start = time.process_time()
+    step(text)
+    assert time.process_time() - start < 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "counted", "segments"),
+    [
+        ("€" * 76 * 255, 255, 255),  # one septet of each segment stays free
+        ("€" * 76 * 256, 256, 256),
+        ("€" * 77 * 255, 257, 259),
+        ("😀" * 33 * 255, 255, 255),
+        ("😀" * 33 * 260, 257, 260),
+        ("a" * 153 * 300, 300, 300),
+    ],
+)
+def test_what_no_message_can_hold_is_not_counted_exactly(text: str, counted: int, segments: int) -> None:
+    """Beyond 255 segments' units the number is a lower bound, still beyond 255."""
+    assert count(text) == counted
+    assert len(split(text)) == segments
+
+
+def test_what_no_message_can_hold_is_not_folded() -> None:
+    """39,015 characters are 255 segments of GSM-7."""
+    assert fold("“" * 39_015) == '"' * 39_015
+    assert fold("“" * 39_016) == "“" * 39_016
 
 
 @pytest.mark.parametrize(

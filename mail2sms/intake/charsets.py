@@ -91,6 +91,17 @@ def decode(data: bytes, charset: str | None) -> str:
     return data.decode(name, "replace")
 
 
+def decode_word(data: bytes, charset: str | None) -> str:
+    """As `decode`, but what has no charset is UTF-8 or windows-1252: a header may hold hundreds of such pieces."""
+    name = codec(charset)
+    if name is not None and name != "ascii":
+        return data.decode(name, "replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
 def _guess(data: bytes) -> str:
     """UTF-8 when it is; else mostly ASCII means windows-1252; else charset-normalizer decides.
 

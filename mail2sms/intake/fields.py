@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, Problem
 from mail2sms.model import Msisdn
 
 MAX_PROBLEMS = 100  # more help nobody, and finding them costs CPU
-_MAX_RECIPIENTS = 1000  # bounds CPU; how many are allowed is the business of accept
+MAX_RECIPIENTS = 150  # a number costs up to 0.14 ms to read; how many are allowed is the business of accept
+_MAX_WRONG = 30  # recipients: one that can't be read costs up to 0.3 ms
 MAX_VALUE = 100  # characters: longer is no number and no time
 _MAX_TEAMS = 50  # compared with a wrong name
 _MAX_REFERENCE = 64  # characters
@@ -43,6 +45,8 @@ _INVISIBLE = dict.fromkeys(
     ]
 )  # address books wrap numbers in direction marks
 _BLANKS = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + "".join(map(chr, _INVISIBLE))
+_VISIBLE = re.compile(f"[^{_BLANKS}]")
+_FOLDED = 120  # characters: one ligature may become 18
 
 
 class BadValue(ValueError):
@@ -78,7 +82,10 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipients:
-    """What stands in a To field; `corrected` is what to write instead, "" when nothing of it can be read."""
+    """What stands in a To field; `corrected` is what to write instead, "" when not all of it was read.
+
+    A problem with the fact `example` has that number in its place there, which is none of the writer's.
+    """
 
     numbers: tuple[Msisdn, ...]
     problems: tuple[Problem, ...]
@@ -88,7 +95,7 @@ class Recipients:
 def fold(text: str) -> str:
     """Return `text` without case, accents, marks that can't be seen and repeated blanks: how labels compare."""
     if not text.isascii():
-        plain = unicodedata.normalize("NFKD", text.translate(_INVISIBLE))
+        plain = unicodedata.normalize("NFKD", text.translate(_INVISIBLE))[:_FOLDED]
         text = "".join(c for c in plain if not unicodedata.combining(c))
     return " ".join(text.casefold().split())
 
@@ -96,6 +103,27 @@ def fold(text: str) -> str:
 def bare(text: str) -> str:
     """Return `text` without blanks and characters that can't be seen around it."""
     return text.strip(_BLANKS)
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of `text` can be seen."""
+    return _VISIBLE.search(text) is None
+
+
+def trim(text: str) -> str:
+    """Return `text` without the blank lines around it."""
+    first = _VISIBLE.search(text)
+    if first is None:
+        return ""
+    end = text.find("\n", len(text.rstrip(_BLANKS)))
+    return text[text.rfind("\n", 0, first.start()) + 1 : end if end >= 0 else None]
+
+
+def next_filled(lines: Sequence[str], at: int) -> int:
+    """Return the first line from `at` that is not blank, else how many lines there are."""
+    text = "\n".join(islice(lines, at, None))
+    first = _VISIBLE.search(text)
+    return at + text.count("\n", 0, first.start()) if first else len(lines)
 
 
 def shown(text: str) -> str:
@@ -110,7 +138,7 @@ def example_number(country: str) -> str:
 
 # --- To
 
-_ITEM = re.compile(r"[^,;，；、]+")
+_ITEM = re.compile(r"[^,;，；、\s][^,;，；、]*")
 _INNER_NUMBER = re.compile(r"\+?\(?\d[\d ().\-/]{4,30}\d")
 
 
@@ -128,12 +156,14 @@ def read_recipients(
 
     A number that a mail program has broken over two lines is put together if only that makes sense.
     """
-    items = list(_items(pieces))
-    if len(items) > _MAX_RECIPIENTS:
-        facts = {"count": str(len(items)), "limit": str(_MAX_RECIPIENTS)}
+    written = list(islice(_items(pieces), MAX_RECIPIENTS + 1))
+    if len(written) > MAX_RECIPIENTS:
+        count = sum(len(_ITEM.findall(piece.text)) for piece in pieces)
+        facts = {"count": str(count), "limit": str(MAX_RECIPIENTS)}
         return Recipients(
             numbers=(), problems=(pieces[0].problem("recipients.too_many", **facts),), corrected=""
         )
+    items: list[_Item] = list({item.piece.text: item for item in reversed(written)}.values())[::-1]
     found: dict[Msisdn, None] = {}
     problems: list[Problem] = []
     corrected: dict[str, None] = {}
@@ -149,29 +179,25 @@ def read_recipients(
                 next(walk), next(following)
                 text = joined
             else:
-                problems.append(item.piece.problem(e.reason, e.hint, **e.facts))
-                text = e.hint if _is_readable(e.hint, country, teams) else example_number(country)
+                is_meant = _is_readable(e.hint, country, teams)
+                text = e.hint if is_meant else example_number(country)
+                facts = e.facts if is_meant else {**e.facts, "example": text}
+                problems.append(item.piece.problem(e.reason, e.hint, **facts))
         corrected[text] = None
-        if len(problems) >= MAX_PROBLEMS:
-            break
+        if len(problems) == _MAX_WRONG:
+            return Recipients(numbers=(), problems=tuple(problems), corrected="")
     return Recipients(numbers=tuple(found), problems=tuple(problems), corrected=", ".join(corrected))
 
 
-def _items(pieces: Sequence[Piece]) -> list[_Item]:
-    """Split into numbers and names; what stands there twice is kept once."""
-    items: dict[str, _Item] = {}
+def _items(pieces: Sequence[Piece]) -> Iterator[_Item]:
+    """Split into numbers and names."""
     for piece in pieces:
         begins = True
         for match in _ITEM.finditer(piece.text):
-            text = match[0].strip()
-            if not text:
-                continue
-            column = piece.column + match.start() + len(match[0]) - len(match[0].lstrip())
-            where = Piece(text=text, line=piece.line, column=column if piece.line else 0)
-            ends = match.end() == len(piece.text)
-            items.setdefault(text, _Item(piece=where, begins_line=begins, ends_line=ends))
+            column = piece.column + match.start() if piece.line else 0
+            where = Piece(text=match[0].rstrip(), line=piece.line, column=column)
+            yield _Item(piece=where, begins_line=begins, ends_line=match.end() == len(piece.text))
             begins = False
-    return list(items.values())
 
 
 def _phones(text: str, country: str, teams: Mapping[str, tuple[Msisdn, ...]]) -> tuple[Msisdn, ...]:

@@ -13,11 +13,11 @@ from difflib import get_close_matches
 
 from mail2sms.errors import Problem
 from mail2sms.intake import fields, moments
-from mail2sms.intake.fields import Piece, bare, fold, shown
+from mail2sms.intake.fields import Piece, fold, is_blank, next_filled, shown
 from mail2sms.intake.grammar import MAX_LABEL, Field, Grammar, label_end
 
-_MAX_GUESSES = 100  # lines of one mail
-_MAX_ROWS = 1100  # lines before the first blank one: a recipient each, and more
+_MAX_GUESSES = 50  # lines of one mail
+_MAX_ROWS = 400  # lines before the first blank one: a recipient each, and more
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,7 +78,7 @@ class _Row:
 
 def read_head(grammar: Grammar, lines: Sequence[str], zone: str, now_ms: int) -> Head:
     """Read the field lines. Unknown and doubled labels, and lines that are no fields, are noted as faults."""
-    start = next((at for at, line in enumerate(lines) if bare(line)), len(lines))
+    start = next_filled(lines, 0)
     reading = _Reading(grammar, zone, now_ms)
     if reading.begins_with_fields(lines, start):
         reading.read(lines, start)
@@ -106,13 +106,13 @@ class _Reading:
 
     def read(self, lines: Sequence[str], start: int) -> None:
         """Fill `head` from the lines up to the first blank one."""
-        end = start
-        while end < len(lines) and bare(lines[end]) and not self._is_marker(lines[end]):
+        end, most = start, min(len(lines), start + _MAX_ROWS + 1)
+        while end < most and not is_blank(lines[end]) and not self._is_marker(lines[end]):
             end += 1
         rows = [self._row(lines, at) for at in range(start, min(end, start + _MAX_ROWS))]
         self.head.language = _language([row for row in rows if row.field][:_MAX_GUESSES])
         unread, after = self._assign(rows)
-        text_at = self._text_at(rows, unread, after, lines[end:])
+        text_at = self._text_at(rows, unread, after, self._has_text(lines, end))
         for at in unread:
             if at < text_at:
                 may_be_text = at >= after and (not after or text_at < len(rows))
@@ -125,6 +125,10 @@ class _Reading:
 
     def _is_marker(self, line: str) -> bool:
         return bool(self.grammar.marker) and line.strip() == self.grammar.marker
+
+    def _has_text(self, lines: Sequence[str], end: int) -> bool:
+        at = next_filled(lines, end)
+        return at < len(lines) and not self._is_marker(lines[at])
 
     def _row(self, lines: Sequence[str], at: int) -> _Row:
         raw, line = lines[at], at + 1
@@ -165,14 +169,12 @@ class _Reading:
         if meant.name == "to":  # nobody is forgotten in the corrected mail
             entry.pieces.append(row.value)
 
-    def _text_at(self, rows: list[_Row], unread: list[int], after: int, rest: Sequence[str]) -> int:
+    def _text_at(self, rows: list[_Row], unread: list[int], after: int, has_text: bool) -> int:
         """Return the row that the text begins with, no blank line being before it; else the number of rows."""
         last = [at for at in unread if at >= after]
         plain = next((at for at in last if rows[at].label is None), None)
         if plain is not None:
             return plain
-        follows = next((line for line in rest if bare(line)), "")
-        has_text = bool(follows) and not self._is_marker(follows)
         return len(rows) if has_text or not last else last[0]
 
     def _unread(self, row: _Row, may_be_text: bool) -> None:
@@ -202,7 +204,7 @@ class _Reading:
         return meant
 
     def _near(self, label: str) -> Field | None:
-        folded = fold(label)
+        folded = fold(label)[:MAX_LABEL]
         near = get_close_matches(folded, self.grammar.by_label, n=1, cutoff=0.7)
         near += [each for each in self.grammar.by_label if len(each) > 2 and folded.startswith(each)]
         return self.grammar.by_label[near[0]] if near else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -20,6 +21,7 @@ BLOCK_BYTES = 32 * 1024
 FIELD_BYTES = 4 * 1024  # of a field we read, unfolded
 LONG_FIELD_BYTES = 16 * 1024  # of a field we never parse, or only search (References)
 FIELDS = 200
+LINES = 2000  # of the headers of a mail and all its parts
 RECEIVED = 50  # RFC 5321 section 6.3: more is a loop
 
 _READ = frozenset(
@@ -44,6 +46,7 @@ _READ = frozenset(
 _NAME = re.compile(r"[!-9;-~]+[ \t]*\Z")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_BLANK = " \t"  # what may be stripped: the last byte of a UTF-8 "à" or "Å" is blank to str.strip
 
 
 def too_complex(why: str) -> Refusal:
@@ -75,24 +78,29 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return name in self._values
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
-def split(raw: bytes, start: int, end: int) -> tuple[Fields, int]:
+
+def split(raw: bytes, start: int, end: int, most_lines: int = LINES) -> tuple[Fields, int]:
     """Return the header fields of raw[start:end] and where its body begins.
 
-    A line that is no field ends the header, as it does for other readers.
+    A line that is no field ends the header, as it does for other readers. `most_lines` are left to the mail.
     """
     stop, body = _block(raw, start, end)
     fields = Fields()
     name, pieces, size, count, at = "", [""], 0, 0, start
-    lines = raw[start:stop].decode("latin-1").split("\n") if stop > start else []
-    for line in lines:
+    lines = raw[start:stop].decode("latin-1").split("\n", most_lines) if stop > start else []
+    for number, line in enumerate(lines):
+        if number == most_lines:
+            raise too_complex(f"more than {LINES} header lines")
         value = line.removesuffix("\r")
         if value[:1] in {" ", "\t"} and name:
             size += len(value)
             pieces.append(value)
         elif found := _field(value):
             if name:
-                fields.add(name, "".join(pieces).strip())
+                fields.add(name, "".join(pieces).strip(_BLANK))
             count += 1
             name, pieces, size = found[0], [found[1]], len(found[1])
         elif at > start or not value.startswith(("From ", ">From ")):  # else an mbox line
@@ -102,7 +110,7 @@ def split(raw: bytes, start: int, end: int) -> tuple[Fields, int]:
             raise too_complex(f"a header field is longer than {size - 1} bytes")
         at += len(line) + 1
     if name:
-        fields.add(name, "".join(pieces).strip())
+        fields.add(name, "".join(pieces).strip(_BLANK))
     if count > FIELDS:
         raise too_complex(f"more than {FIELDS} header fields")
     if len(fields.all("received")) > RECEIVED:
@@ -172,16 +180,16 @@ def _decode_words(value: str) -> str:
         between = value[at : found.start()]
         name = found[1].partition("*")[0].lower()  # RFC 2231 section 5: a language may follow
         if data and (between.strip() or name != charset):
-            done.append(charsets.decode(data, charset))
+            done.append(charsets.decode_word(data, charset))
             data = b""
         if between.strip() or not at:
-            done.append(charsets.decode(between.encode("latin-1"), None))
+            done.append(charsets.decode_word(between.encode("latin-1"), None))
         code = found[3].encode("latin-1")
         data += base64_bytes(code) if found[2] in "bB" else binascii.a2b_qp(code, header=True)
         charset, at = name, found.end()
     if data:
-        done.append(charsets.decode(data, charset))
-    done.append(charsets.decode(value[at:].encode("latin-1"), None))
+        done.append(charsets.decode_word(data, charset))
+    done.append(charsets.decode_word(value[at:].encode("latin-1"), None))
     return "".join(done)
 
 
@@ -213,10 +221,10 @@ def _read_parameters(value: str) -> tuple[str, dict[str, str]]:
     for item in items[1:]:
         name, equals, rest = "".join(item).partition("=")
         if equals:
-            found.setdefault(name.strip().lower(), _unquote(rest.strip()))
+            found.setdefault(name.strip(_BLANK).lower(), _unquote(rest.strip(_BLANK)))
     if any("*" in name for name in found):
         found = _join_sections(found)
-    return "".join(items[0]).strip().lower(), found
+    return "".join(items[0]).strip(_BLANK).lower(), found
 
 
 def _unquote(value: str) -> str:
@@ -245,7 +253,7 @@ def _join_sections(found: dict[str, str]) -> dict[str, str]:
                 charset, _, text = value.split("'", 2)
             piece = text.encode("latin-1")
             data += unquote_to_bytes(piece) if is_encoded else piece
-        whole[name] = charsets.decode(data, charset).encode("utf-8").decode("latin-1")
+        whole[name] = charsets.decode_word(data, charset).encode("utf-8").decode("latin-1")
     return whole
 
 
@@ -253,7 +261,7 @@ def _join_sections(found: dict[str, str]) -> dict[str, str]:
 
 _ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _LABEL = r"\w(?:[\w-]*\w)?"
-_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*\Z")
+_ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*\Z", re.ASCII)
 _MAILBOX_PIECE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|<[^<>"(),:;\\]*>|[^"<>(),:;\\\[\]]+|.', re.DOTALL)
 _PLAIN_MAILBOX = re.compile(r'(?:"([^"\\]*)" *|([^"<>(),:;@\\\[\]]*))<([^<>"(),:;\\\s]+)>\Z')
 
@@ -263,12 +271,12 @@ def authors(values: list[str]) -> tuple[tuple[str, ...], str]:
 
     Whatever two readers could take differently (a group, a route, a quoted or encoded address, a control character, a
     second address in the name, ...) adds an empty address, so that who wants exactly one address refuses it:
-    "Composition Kills", USENIX Security 2020.
+    "Composition Kills", USENIX Security 2020. So does an address that is not ASCII: U+212A is "k" to who ignores case.
     """
     addresses: list[str] = []
     names: list[str] = []
     for value in values:
-        text = charsets.decode(value.encode("latin-1"), None).replace("\t", " ")
+        text = charsets.decode_word(value.encode("latin-1"), None).replace("\t", " ")
         plain = _PLAIN_MAILBOX.match(text)
         if _CONTROL.search(text):
             addresses.append("")
@@ -304,7 +312,7 @@ def _mailboxes(text: str) -> list[tuple[str, str]]:
             depth -= piece == ")"
             comment.append(piece if depth else "")
         elif piece == ",":
-            found.append(_mailbox("".join(phrase).strip(), "".join(comment), angles, is_odd=is_odd))
+            found.append(_mailbox("".join(phrase).strip(" "), "".join(comment), angles, is_odd=is_odd))
             phrase, comment, angles, is_odd = [], [], [], False
         elif piece[0] == "<" and len(piece) > 1:
             angles.append(piece[1:-1])
@@ -313,7 +321,7 @@ def _mailboxes(text: str) -> list[tuple[str, str]]:
         elif piece[0] in '"<>):;\\[]':
             is_odd = True
         else:
-            is_odd = is_odd or (bool(angles) and bool(piece.strip()))  # words after the address
+            is_odd = is_odd or (bool(angles) and bool(piece.strip(" ")))  # words after the address
             phrase.append(piece)
     if depth:
         found.append(("", ""))
@@ -327,7 +335,7 @@ def _mailbox(phrase: str, comment: str, angles: list[str], *, is_odd: bool) -> t
         return _address(phrase), comment.strip()
     name = _unquote(phrase) if phrase.startswith('"') and phrase.endswith('"') else phrase
     outside = _QUOTED.sub("", phrase)
-    if "@" in outside and outside.strip() != angles[0]:
+    if "@" in outside and outside.strip(" ") != angles[0]:
         return "", ""
     return _address(angles[0]), name.strip()
 

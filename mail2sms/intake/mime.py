@@ -1,8 +1,7 @@
 """A mail as bytes -> what its writer wrote. Pure; raises nothing but Refusal, whatever it is given.
 
 It knows MIME (RFC 2045 to 2049, 3676) and which part is the text; it knows nothing of senders, templates or SMS.
-The structure is found by searching the bytes for boundaries, each level once: a part is a pair of offsets, nothing is
-copied or parsed line by line, so a big attachment costs what `bytes.find` costs, and only text is ever decoded.
+The structure is found by `parts`; only text is ever decoded, and each text once.
 CPython's parser is not used: it is quadratic on hostile headers, raises on odd ones, and walks every line.
 """
 
@@ -10,24 +9,23 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import charsets, headers
-from mail2sms.intake.headers import Fields, too_complex
+from mail2sms.intake.headers import Fields
+from mail2sms.intake.parts import Part, Reader
 
-_DEPTH = 20
-_PARTS = 100
-_SIMPLE_PARTS = 20  # more are read in the sandbox
-_SIMPLE_FIELD = 1024  # a longer structured field, or one with more separators, is read in the sandbox
-_SIMPLE_SEPARATORS = 60
-_MISSES = 1000  # lines that begin as a boundary and go on
-_BOUNDARY = 70  # RFC 2046 section 5.1.1
-_TEXT_BYTES = 64 * 1024
+_TEXT = 64 * 1024  # bytes that are read of a part, characters of them all
 _HTML_BYTES = 256 * 1024
-_FLOWED_LINES = 5000  # more are left as they are
-_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,64}")
+_FLOWED_LINES = 5000  # of them all; more are left as they are
+
+# Beyond these a mail is read in the sandbox.
+_SIMPLE_PARTS = 20
+_SIMPLE_TEXT_BYTES = 128 * 1024
+_SIMPLE_FIELD = 1024  # bytes of a structured field
+_SIMPLE_SEPARATORS = 60  # in a structured field
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s{0,5}=\s{0,5}["']?([\w-]{1,40})""", re.IGNORECASE)
 _STRUCTURED = ("from", "content-type", "content-disposition")
 
@@ -70,35 +68,22 @@ class Bounds:
     parts: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
-    """raw[start:end] is the body; `children` are those of a multipart."""
-
-    fields: Fields
-    media_type: str
-    parameters: dict[str, str]
-    start: int
-    end: int
-    is_attachment: bool = False
-    children: tuple[_Part, ...] = ()
-
-    def leaves(self) -> Iterator[_Part]:
-        if not self.media_type.startswith("multipart/"):
-            yield self
-        for child in self.children:
-            yield from child.leaves()
-
-
 def bounds(raw: bytes) -> Bounds:
-    """Return what reading will cost. Raises Refusal (mail.too_complex) for a mail that nobody should read."""
-    top = _structure(raw)
+    """Return what reading will cost. Raises Refusal (mail.too_complex) for a mail that nobody should read.
+
+    It stops looking where it is sure that the mail needs the sandbox.
+    """
+    reader = Reader(raw, is_brief=True)
+    top = reader.whole()
     leaves = list(top.leaves())
     bodies = [leaf for leaf in leaves if not leaf.is_attachment]
     has_html = any(leaf.media_type == "text/html" for leaf in bodies)
-    has_plain = any(leaf.media_type == "text/plain" for leaf in bodies)
+    plain = [leaf.end - leaf.start for leaf in bodies if leaf.media_type == "text/plain"]
     return Bounds(
-        needs_sandbox=len(leaves) > _SIMPLE_PARTS
-        or (has_html and not has_plain)
+        needs_sandbox=reader.has_stopped
+        or len(leaves) > _SIMPLE_PARTS
+        or (has_html and not plain)
+        or sum(plain) > _SIMPLE_TEXT_BYTES
         or any(_is_overlong(part.fields) for part in (top, *leaves)),
         has_html=has_html,
         parts=len(leaves),
@@ -118,10 +103,10 @@ def read(raw: bytes, *, html: Callable[[str], str] | None) -> Letter:
 
     Raises Refusal: mail.too_complex (as `bounds`), mail.unreadable, mail.no_text.
     """
-    top = _structure(raw)
+    top = Reader(raw).whole()
     fields = top.fields
     from_addresses, from_name = headers.authors(fields.all("from"))
-    text, source = _text(raw, top, html)
+    text, source = _text(_Texts(raw), top, html)
     return Letter(
         from_addresses=from_addresses,
         from_name=from_name,
@@ -141,134 +126,63 @@ def read(raw: bytes, *, html: Callable[[str], str] | None) -> Letter:
 
 
 _AUTOMATIC_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
+_AUTOMATIC_FIELDS = ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-loop", "list-id")
 
 
-def _is_automatic(top: _Part) -> bool:
+def _is_automatic(top: Part) -> bool:
     """RFC 3834, and what Exchange, mailing lists and our own mails carry beside it."""
     fields = top.fields
     submitted = fields.first("auto-submitted").partition(";")[0].partition("(")[0].strip().lower()
     return (
         submitted not in {"", "no"}
-        or "x-auto-response-suppress" in fields
         or fields.first("precedence").lower() in _AUTOMATIC_PRECEDENCE
-        or "list-id" in fields
-        or "x-mail2sms-loop" in fields
+        or any(name in fields for name in _AUTOMATIC_FIELDS)
+        or any(name.startswith("x-mail2sms-") for name in fields)
         or fields.first("return-path") == "<>"
         or top.media_type == "multipart/report"  # bounces and read receipts, RFC 6522
     )
 
 
-# Structure
-
-
-def _structure(raw: bytes) -> _Part:
-    """Return the tree of parts. Raises Refusal beyond the limits."""
-    return _Reader(raw).whole()
-
-
-class _Reader:
-    """Finds the parts of one mail, and counts what that costs."""
-
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._parts = 0
-        self._misses = 0
-
-    def whole(self) -> _Part:
-        return self._part(0, len(self._raw), 0)
-
-    def _part(self, first: int, end: int, depth: int) -> _Part:
-        """Return the part that begins, with its header, at `first`."""
-        self._parts += 1
-        if self._parts > _PARTS:
-            raise too_complex(f"more than {_PARTS} parts")
-        fields, start = headers.split(self._raw, first, end)
-        declared, parameters = headers.parameters(fields.first("content-type"))
-        found = _MEDIA_TYPE.match(declared)
-        media_type = found[0] if found else "text/plain"  # RFC 2045 section 5.2: no type, or one that is none
-        if not media_type.startswith("multipart/"):
-            return _Part(
-                fields=fields,
-                media_type=media_type,
-                parameters=parameters,
-                start=start,
-                end=end,
-                is_attachment=_is_attachment(fields, media_type, is_named="name" in parameters and depth > 0),
-            )
-        if depth >= _DEPTH:
-            raise too_complex(f"parts nested more than {_DEPTH} deep")
-        boundary = parameters.get("boundary", "").rstrip().encode("latin-1")
-        if not boundary:
-            raise Refusal(Problem(reason="mail.unreadable", facts={"why": "a multipart without a boundary"}))
-        if len(boundary) > _BOUNDARY:
-            raise too_complex(f"a boundary of more than {_BOUNDARY} characters")
-        return _Part(
-            fields=fields,
-            media_type=media_type,
-            parameters=parameters,
-            start=start,
-            end=end,
-            children=tuple(
-                self._part(begin, stop, depth + 1) for begin, stop in self._spans(boundary, start, end)
-            ),
-        )
-
-    def _spans(self, boundary: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-        """Yield where each part between two boundary lines begins and ends, without the line end that belongs to
-        the boundary (RFC 2046 section 5.1.1). A missing last boundary is the end.
-        """
-        raw, delimiter = self._raw, b"--" + boundary
-        at = start if raw.startswith(delimiter, start, end) else _next_line(raw, delimiter, start, end)
-        begin = -1
-        while at >= 0:
-            line_end = raw.find(b"\n", at, end)
-            line_end = end if line_end < 0 else line_end
-            after = at + len(delimiter)
-            tail = raw[after : min(line_end, after + 80)].strip()
-            if tail in {b"", b"--"}:
-                if begin >= 0:
-                    stop = at - 2 if raw.startswith(b"\r\n", at - 2) else at - 1
-                    yield begin, max(begin, stop)
-                if tail:
-                    return
-                begin = min(line_end + 1, end)
-            else:
-                self._misses += 1
-                if self._misses > _MISSES:
-                    raise too_complex("too many lines that look like boundaries")
-            at = _next_line(raw, delimiter, line_end, end)
-        if begin >= 0:
-            yield begin, end
-
-
-def _is_attachment(fields: Fields, media_type: str, *, is_named: bool) -> bool:
-    if media_type not in {"text/plain", "text/html"}:
-        return True
-    disposition, parameters = headers.parameters(fields.first("content-disposition"))
-    return disposition == "attachment" or "filename" in parameters or is_named
-
-
-def _next_line(raw: bytes, delimiter: bytes, start: int, end: int) -> int:
-    """Return where the next line that begins with `delimiter` begins, -1 if there is none."""
-    found = raw.find(b"\n" + delimiter, start, end)
-    return found + 1 if found >= 0 else -1
-
-
 # Text
 
 
-def _text(raw: bytes, top: _Part, html: Callable[[str], str] | None) -> tuple[str, str]:
+class _Texts:
+    """The plain texts of a mail, each decoded once however often it is asked for."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._flowed_lines = _FLOWED_LINES
+        self._known: dict[int, str] = {}  # by where they begin
+
+    def plain(self, part: Part) -> str:
+        """Return the text of a text/plain part, nothing if it is blank."""
+        if part.start not in self._known:
+            text = self._read(part)
+            self._known[part.start] = "" if text.isspace() else text
+        return self._known[part.start]
+
+    def _read(self, part: Part) -> str:
+        text = _decoded(self.raw, part, _TEXT)
+        if part.parameters.get("format", "").lower() != "flowed":
+            return text
+        self._flowed_lines -= text.count("\n")
+        if self._flowed_lines < 0:
+            return text
+        return _unflow(text, delete_space=part.parameters.get("delsp", "").lower() == "yes")
+
+
+def _text(texts: _Texts, top: Part, html: Callable[[str], str] | None) -> tuple[str, str]:
     """Return the text and where it came from."""
-    chosen = _chosen(raw, top)
+    chosen = _chosen(texts, top)
     if not chosen:
         raise Refusal(Problem(reason="mail.no_text"))
     kinds = {part.media_type for part in chosen}
     if "text/html" not in kinds:
-        return _joined([_plain(raw, part) for part in chosen]), "plain"
+        return _joined([texts.plain(part) for part in chosen]), "plain"
     if html is None:
         raise Refusal(Problem(reason="mail.no_text"))
     pieces = [
-        html(_decoded(raw, part, _HTML_BYTES)) if part.media_type == "text/html" else _plain(raw, part)
+        html(_decoded(texts.raw, part, _HTML_BYTES)) if part.media_type == "text/html" else texts.plain(part)
         for part in chosen
     ]
     text = _joined(pieces)
@@ -277,38 +191,31 @@ def _text(raw: bytes, top: _Part, html: Callable[[str], str] | None) -> tuple[st
     return text, "html"
 
 
-def _chosen(raw: bytes, part: _Part) -> list[_Part]:
+def _chosen(texts: _Texts, part: Part) -> list[Part]:
     """Return the leaves that are the text, in order: of an alternative the plain one, if it says anything."""
     if not part.children:
         return [] if part.is_attachment or part.media_type.startswith("multipart/") else [part]
     if part.media_type == "multipart/alternative":
-        return _best([_chosen(raw, child) for child in part.children], raw)
+        return _best([_chosen(texts, child) for child in part.children], texts)
     if part.media_type in {"multipart/related", "multipart/signed", "multipart/report"}:
-        return _chosen(raw, part.children[0])
-    inline = [leaf for child in part.children for leaf in _chosen(raw, child)]
+        return _chosen(texts, part.children[0])
+    inline = [leaf for child in part.children for leaf in _chosen(texts, child)]
     if inline and inline[0].media_type == "text/plain":
         return [leaf for leaf in inline if leaf.media_type == "text/plain"]
     return inline
 
 
-def _best(candidates: list[list[_Part]], raw: bytes) -> list[_Part]:
+def _best(candidates: list[list[Part]], texts: _Texts) -> list[Part]:
     """Outlook and some web shops send an empty plain part beside the HTML."""
     plain = [found for found in candidates if found and found[0].media_type == "text/plain"]
     for found in plain:
-        if any(_plain(raw, leaf).strip() for leaf in found):
+        if any(texts.plain(leaf) for leaf in found):
             return found
     rich = [found for found in candidates if found and found[0].media_type == "text/html"]
     return next(iter(rich or plain), [])
 
 
-def _plain(raw: bytes, part: _Part) -> str:
-    text = _decoded(raw, part, _TEXT_BYTES)
-    if part.parameters.get("format", "").lower() == "flowed" and text.count("\n") <= _FLOWED_LINES:
-        return _unflow(text, delete_space=part.parameters.get("delsp", "").lower() == "yes")
-    return text
-
-
-def _decoded(raw: bytes, part: _Part, limit: int) -> str:
+def _decoded(raw: bytes, part: Part, limit: int) -> str:
     """Return at most `limit` bytes of a part as text, line ends as newlines, without NUL."""
     encoded = raw[part.start : min(part.end, part.start + limit)]
     encoding = _encoding(part)
@@ -330,7 +237,7 @@ def _decoded(raw: bytes, part: _Part, limit: int) -> str:
     return text.replace("\x00", "") if "\x00" in text else text
 
 
-def _encoding(part: _Part) -> str:
+def _encoding(part: Part) -> str:
     return part.fields.first("content-transfer-encoding").strip(" \t\"'").lower()
 
 
@@ -354,23 +261,21 @@ def _unflow(text: str, *, delete_space: bool) -> str:
 def _joined(pieces: list[str]) -> str:
     """The first lines keep their numbers: refusals point at them."""
     others = [piece.strip("\n") for piece in pieces[1:]]
-    return "\n".join([pieces[0].rstrip("\n"), *filter(None, others)]).rstrip()
+    return "\n".join([pieces[0].rstrip("\n"), *filter(None, others)])[:_TEXT].rstrip()
 
 
 # Attachments
 
 
-def _attachment(raw: bytes, part: _Part) -> Attachment:
-    _, parameters = headers.parameters(part.fields.first("content-disposition"))
-    name = parameters.get("filename") or part.parameters.get("name") or ""
+def _attachment(raw: bytes, part: Part) -> Attachment:
     return Attachment(
-        name=headers.words(name.replace("\\", "/").rpartition("/")[2], 120),
+        name=headers.words(part.file_name.replace("\\", "/").rpartition("/")[2], 120),
         media_type=part.media_type[:100],
         size_bytes=_size_bytes(raw, part),
     )
 
 
-def _size_bytes(raw: bytes, part: _Part) -> int:
+def _size_bytes(raw: bytes, part: Part) -> int:
     size = part.end - part.start
     if _encoding(part) != "base64":
         return size

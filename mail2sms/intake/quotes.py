@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from mail2sms.model import LeftOut
 
-_LINES = (
-    1000  # what follows is text: nobody writes an SMS that long, and looking costs 30 microseconds a line
-)
+# What follows is text: nobody writes an SMS that long, and looking costs 30 microseconds a line.
+_LINES = 300
+_CHARACTERS = 20_000
 _TAIL_LINES = 200  # of a signature; what follows belongs to it
 _MATCHED_CHARACTERS = 1000  # longer lines are text
 _HEAD_CHARACTERS = 600  # of an attribution, unwrapped
@@ -145,7 +145,8 @@ def strip(text: str) -> Stripped:
     kept: list[str] = []
     left_out: dict[str, LeftOut] = {}
     at, is_joint = 0, False
-    while at < min(len(lines), _LINES):
+    reach = min(_LINES, text.count("\n", 0, _CHARACTERS) + 1)
+    while at < reach:
         cut = _cut(lines, at, has_text=bool(kept))
         if cut:
             kind, end = cut

@@ -6,13 +6,15 @@ and what is allowed is judged elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from typing import TypeVar
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import fields, grammar, moments
-from mail2sms.intake.fields import BadValue, Piece, bare, shown
+from mail2sms.intake.fields import BadValue, Piece, bare, shown, trim
 from mail2sms.intake.grammar import TemplateInvalid
 from mail2sms.intake.head import Entry, read_head
 from mail2sms.model import LeftOut, Msisdn
@@ -58,7 +60,7 @@ class Template(grammar.Grammar):
             return _Reading(self, lines, context).order(subject)
         body, left_out = cut(lines, self.marker, context)
         if not body:
-            raise Refusal(_no_text(left_out), source=tuple(lines))
+            raise Refusal(_no_text(left_out), source=source(lines))
         return Order(text=body, left_out=left_out)
 
 
@@ -68,34 +70,39 @@ def compile_template(source: str, name: str) -> Template:
     return Template(name=name, fields=found.fields, marker=found.marker, by_label=found.by_label)
 
 
+_SOURCE_LINES, _SOURCE, _CORRECTED = 200, 16_384, 16_384  # lines, characters, characters
+
+
+def source(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines that a refusal carries: whole ones from the first, so that places in them stay right."""
+    sizes = accumulate(len(line) + 1 for line in islice(lines, _SOURCE_LINES))
+    return tuple(line for line, size in zip(lines, sizes, strict=False) if size <= _SOURCE)
+
+
 # --- the text
+
+
+_SIGNATURE = re.compile("^--[ \u00a0]$", re.MULTILINE)  # RFC 3676 section 4.3
 
 
 def cut(lines: Sequence[str], marker: str, context: Context) -> tuple[str, tuple[LeftOut, ...]]:
     """Return the text up to the end marker, else without quotes and up to the `-- ` line; and what was left out."""
     for at, line in enumerate(lines):
-        if marker and line.strip() == marker:
-            return _trim(lines[:at]), _left_out("after_marker", lines[at + 1 :])
+        if marker and marker in line and line.strip() == marker:
+            return trim("\n".join(lines[:at])), _left_out("after_marker", "\n".join(lines[at + 1 :]))
     text, left_out = context.strip("\n".join(lines))
-    kept = text.split("\n")
-    for at, line in enumerate(kept):
-        if line in {"-- ", "--\u00a0"}:  # RFC 3676 section 4.3
-            return _trim(kept[:at]), (*left_out, *_left_out("signature", kept[at + 1 :]))
-    return _trim(kept), left_out
+    found = _SIGNATURE.search(text)
+    if found:
+        return trim(text[: found.start()]), (*left_out, *_left_out("signature", text[found.end() :]))
+    return trim(text), left_out
 
 
-def _trim(lines: Sequence[str]) -> str:
-    """Join without the blank lines around."""
-    filled = [at for at, line in enumerate(lines) if bare(line)]
-    return "\n".join(lines[filled[0] : filled[-1] + 1]) if filled else ""
-
-
-def _left_out(kind: str, lines: Sequence[str]) -> tuple[LeftOut, ...]:
-    trimmed = _trim(lines)
+def _left_out(kind: str, text: str) -> tuple[LeftOut, ...]:
+    trimmed = trim(text)
     if not trimmed:
         return ()
-    first, *more = trimmed.split("\n")
-    return (LeftOut(kind=kind, lines=1 + len(more), sample=shown(first.strip())),)
+    sample = shown(trimmed.partition("\n")[0].strip())
+    return (LeftOut(kind=kind, lines=1 + trimmed.count("\n"), sample=sample),)
 
 
 def _no_text(left_out: tuple[LeftOut, ...]) -> Problem:
@@ -197,18 +204,18 @@ class _Reading:
             self.corrected["validity"] = fields.EXAMPLES["validity"]
 
     def _refusal(self, text: str) -> Refusal:
-        source = tuple(self.lines)
-        problems = self.faults.sorted()
+        problems, seen = self.faults.sorted(), source(self.lines)
         if not all(self.corrected.values()):
-            return Refusal(*problems, source=source)
+            return Refusal(*problems, source=seen)
         self._correct_validity()
         field_lines = [
             f"{each.label(self.head.language)}: {self.corrected[each.name]}"
             for each in self.template.fields
             if each.name in self.corrected
         ]
-        body = _trim([*self.head.stray, "", *text.split("\n")]) or grammar.example_text(self.head.language)
-        return Refusal(*problems, corrected=self.template.compose(field_lines, body), source=source)
+        body = trim("\n".join([*self.head.stray, "", text])) or grammar.example_text(self.head.language)
+        corrected = self.template.compose(field_lines, body)
+        return Refusal(*problems, corrected=corrected if len(corrected) <= _CORRECTED else "", source=seen)
 
 
 def _is_readable(value: str, read: Callable[[str], object]) -> bool:

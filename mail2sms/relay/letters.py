@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -149,12 +149,15 @@ class Letters:
             template_address=self._house.template_address,
             source=tuple(payload["source"]),
             corrected=payload["corrected"],
-            simple_address=self._simple_address(payload["corrected"]),
+            simple_address=self._simple_address(payload["corrected"], payload["problems"]),
             origin=Origin(**{**origin, "references": tuple(origin["references"])}),
         )
 
-    def _simple_address(self, corrected: str) -> str:
-        """Return the address that is the number meant, when the corrected mail names exactly one."""
+    def _simple_address(self, corrected: str, problems: Sequence[Mapping[str, Any]]) -> str:
+        """Return the address that is the number meant, when the corrected mail names exactly one, and no example."""
+        facts = [problem["facts"] for problem in problems]
+        if any("more" in fact or _number(fact.get("example", ""), self._house.country) for fact in facts):
+            return ""
         head = corrected.partition("\n\n")[0]
         values = [line.partition(":")[2] for line in head.splitlines()]
         meant = {number for value in values if (number := _number(value, self._house.country))}
