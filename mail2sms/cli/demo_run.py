@@ -161,6 +161,9 @@ class _Mailbox:
     def __init__(self, inbox: DemoInbox) -> None:
         self._inbox = inbox
 
+    def begin(self, client: Client, *, offers_login: bool) -> None:
+        """Anybody may write here."""
+
     def rcpt(self, client: Client, address: str) -> None:
         """Anybody has a mailbox here."""
 
