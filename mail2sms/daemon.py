@@ -6,6 +6,7 @@ This is the one screen that shows what is connected to what. Parts know each oth
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import signal
@@ -30,7 +31,7 @@ from mail2sms.intake import template as templates
 from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.limits import Budget, Limits
-from mail2sms.intake.listener import Listener, listen
+from mail2sms.intake.listener import listen
 from mail2sms.intake.receive import Desk, Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
@@ -70,19 +71,28 @@ class Daemon:
     addresses: dict[str, Endpoint] = field(default_factory=dict)
     _http: Http = field(init=False)
     _mailer: Mailer | None = None
-    _identity: Identity = field(init=False)
-    _listeners: list[Listener] = field(default_factory=list)
-    _servers: list[WebServer] = field(default_factory=list)
+    _opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
-        """Open the store, take back what a crash left, connect the carriers, then open the doors."""
+        """Open the store, take back what a crash left, connect the carriers, then open the doors.
+
+        What was opened is closed again when a later part can't be.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         settings = self.settings
         owner = f"{os.uname().nodename[:20]}-{secrets.token_hex(4)}"
         hooks_by_name = {_hook_name(option): option for option in settings.relay.hooks}
         self.store = await Store.open(
             settings.database, {name: tuple(option.on) for name, option in hooks_by_name.items()}
         )
+        self._opened.push_async_callback(self.store.close)
         recovery = Recovery(
             now=now_ms(), on_unknown=settings.on_unknown, is_first=is_sqlite(settings.database)
         )
@@ -99,20 +109,25 @@ class Daemon:
         )
         for carrier in self.carriers.values():
             await carrier.start(self.inbound.record)
+            self._opened.push_async_callback(carrier.stop)
         self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown)
         self._http = Http()
+        self._opened.push_async_callback(self._http.close)
         if settings.relay.smarthost is not None:
             self._mailer = Mailer(settings.relay.smarthost, hello=settings.domain)
+            self._opened.push_async_callback(self._mailer.close)
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
         channels = Channels(mailer=self._mailer, hooks=built, http=self._http)
         self.relay = Relay(self.store, Letters(self.store, _house(settings), Render()), channels, owner)
-        await self._open_doors()
         self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
+        self._opened.push_async_callback(self._stop_loops)
+        await self._open_doors()
 
     async def _open_doors(self) -> None:
         settings = self.settings
         self.sandbox = Sandbox()
-        identity = self._identity = Identity(
+        self._opened.push_async_callback(self.sandbox.close)
+        identity = Identity(
             rules=settings.sender_rules(),
             users=settings.all_users(),
             passwords=_passwords(settings),
@@ -120,6 +135,7 @@ class Daemon:
             language=settings.language,
             zone=settings.timezone,
         )
+        self._opened.callback(identity.close)
         receiver = Receiver(_desk(settings), identity, self.accept, self.store, self.sandbox)
         budget = Budget(_limits(settings))
         context = _tls_context(settings)
@@ -128,7 +144,7 @@ class Daemon:
                 hostname=settings.domain, tls=option.tls, login=option.login, context=context
             )
             listener = await listen(option.address, options, budget, receiver, identity.is_known_network)
-            self._listeners.append(listener)
+            self._opened.push_async_callback(listener.stop, _GRACE_S)
             self.addresses[name] = listener.addresses[0]
         await self._open_web()
 
@@ -156,7 +172,7 @@ class Daemon:
             servers.append(WebServer(build(context), endpoint=settings.listen.web.address))
         for server in servers:
             await server.start()
-            self._servers.append(server)
+            self._opened.push_async_callback(server.stop)
         if settings.listen.web is not None:
             self.addresses["web"] = settings.listen.web.address
 
@@ -169,23 +185,13 @@ class Daemon:
         return {part: "stalled" for part, at in late.items() if now - at > _STALLED_MS}
 
     async def stop(self) -> None:
-        """Refuse newcomers, finish what is under way, then close what the others need."""
-        for listener in self._listeners:
-            await listener.stop(_GRACE_S)
+        """Refuse newcomers, finish what is under way, then close what the others need: the reverse of the start."""
+        await self._opened.aclose()
+
+    async def _stop_loops(self) -> None:
         self.dispatch.stop()
         self.relay.stop()
-        if self._loops:
-            await asyncio.wait(self._loops, timeout=_GRACE_S)
-        for server in self._servers:
-            await server.stop()
-        for carrier in self.carriers.values():
-            await carrier.stop()
-        if self._mailer is not None:
-            await self._mailer.close()
-        await self._http.close()
-        await self.sandbox.close()
-        self._identity.close()
-        await self.store.close()
+        await asyncio.wait(self._loops, timeout=_GRACE_S)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT, or until a loop fails (which is raised: better restarted than half alive)."""

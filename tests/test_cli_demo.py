@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,6 +203,13 @@ async def test_steps_are_told_once(tmp_path: Path) -> None:
 
 
 # A whole run
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a short name: a control socket is made in it, whose path may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="m2s-") as folder:
+        yield Path(folder)
 
 
 @contextmanager

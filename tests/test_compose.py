@@ -562,3 +562,14 @@ def test_an_address_that_is_none_is_final(address: str) -> None:
     with pytest.raises(DeliveryFailed) as e:
         wire.mailbox("To", "", address)
     assert e.value.is_final
+
+
+def test_a_guess_is_no_click_away_from_being_sent() -> None:
+    """A corrected mail that holds an example instead of the writer's own words is shown as one, without a link."""
+    missing = Problem(reason="template.missing_field", value="To", hint="To: 06 39 98 12 34")
+    guess = words(refused(problems=(missing,)))
+    assert "mailto:" not in guess
+    assert "For example" in guess
+    certain = words(refused(problems=(UNKNOWN_FIELD,)))
+    assert "ready to send" in certain
+    assert "mailto:" in certain

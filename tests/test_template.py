@@ -368,7 +368,7 @@ def test_simple_takes_the_whole_mail() -> None:
     """Nothing in it is a field or a marker."""
     order = SIMPLE.read("\nTo: you\n\nHello\n##\nx\n", CONTEXT)
     assert (order.text, order.to) == ("To: you\n\nHello\n##\nx", ())
-    assert [each.reason for each in refused(" \n", SIMPLE).problems] == ["template.no_text"]
+    assert [each.reason for each in refused(" \n", SIMPLE).problems] == ["text.empty"]
 
 
 def test_subject_takes_the_number_from_the_header() -> None:

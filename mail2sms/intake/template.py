@@ -60,7 +60,7 @@ class Template(grammar.Grammar):
             return _Reading(self, lines, context).order(subject)
         body, left_out = cut(lines, self.marker, context)
         if not body:
-            raise Refusal(_no_text(left_out), source=source(lines))
+            raise Refusal(Problem(reason="text.empty"), source=source(lines))
         return Order(text=body, left_out=left_out)
 
 

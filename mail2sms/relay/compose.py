@@ -23,6 +23,10 @@ from mail2sms.relay import threading, wire
 from mail2sms.render import Render, when
 
 _MAILTO_LIMIT: Final = 1900  # characters of a link; Windows hands 2,048 to the mail program, less its own
+_GUESSED: Final = frozenset(
+    {"template.no_text", "template.missing_field", "template.past_time", "template.far_time"}
+)
+"""Problems whose correction holds something the writer did not write."""
 _LINES_AROUND, _SHOWN_WIDTH, _CARET_WIDTH = 2, 76, 90
 
 
@@ -155,6 +159,8 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
     who, domain = facts.addressee, facts.addressee.domain
     subject = wire.clean_header(threading.bare_subject(facts.origin.subject)) if facts.origin else ""
     told = [_tell(problem, facts, render) for problem in facts.problems]
+    # One click must not send an example to a stranger: only what was written, put right.
+    is_certain = not any("example" in p.facts or p.reason in _GUESSED for p in facts.problems)
     values = {
         "subject": subject,
         "placed": [one for one in told if one.line],
@@ -162,7 +168,8 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
         "rows": _rows(facts.source, [one for one in told if one.line]),
         "more": facts.problems[-1].facts.get("more", ""),
         "corrected": wire.clean_text(facts.corrected).strip("\n"),
-        "link": _mailto(facts.template_address, subject, facts.corrected),
+        "is_certain": is_certain,
+        "link": _mailto(facts.template_address, subject, facts.corrected) if is_certain else "",
         "simple_address": facts.simple_address,
         "reasons": list(dict.fromkeys(problem.reason for problem in facts.problems)),
     }
