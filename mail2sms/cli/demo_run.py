@@ -19,10 +19,11 @@ from mail2sms.cli.demo_steps import Step, Steps
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings
 from mail2sms.daemon import Daemon
+from mail2sms.errors import BadOption
 from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
-from mail2sms.options import Endpoint
+from mail2sms.options import Endpoint, read_zone
 from mail2sms.web.demo import DemoInbox
 
 _MAIL_BYTES = 50_000_000
@@ -32,6 +33,7 @@ _YAML = """\
 domain: {domain}
 country: FR
 language: en
+timezone: {zone}
 mode: simulate
 database: {database}
 listen:
@@ -73,7 +75,17 @@ mail2sms {version} demo. Everything is simulated: no SMS and no email leaves thi
 def configuration(*, folder: Path, smtp: Endpoint, web: Endpoint, inbox: Endpoint, key: str) -> str:
     """Return the demo's mail2sms.yaml."""
     database = json.dumps(f"sqlite:///{folder}/mail2sms.db", ensure_ascii=False)
-    return _YAML.format(domain=DOMAIN, database=database, smtp=smtp, web=web, inbox=inbox, key=key)
+    places = {"smtp": smtp, "web": web, "inbox": inbox}
+    return _YAML.format(domain=DOMAIN, zone=_zone(), database=database, key=key, **places)
+
+
+def _zone() -> str:
+    """This machine's time zone, since people here write and read the times; UTC where it can't be told."""
+    name = os.environ.get("TZ") or str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
+    try:
+        return read_zone(name)
+    except BadOption:
+        return "UTC"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
