@@ -65,9 +65,12 @@ class Accept:
         messages: list[NewMessage] = []
         refused: list[tuple[Submission, Msisdn, Problem]] = []
         for submission in submissions:
-            self._judge(submission, messages, refused)
+            try:
+                self._judge(submission, messages, refused)
+            except Refusal as refusal:  # the whole of this one; the others may go
+                refusals = [*refusals, refusal]
         if not messages:
-            raise merge([*refusals, Refusal(*_distinct(problem for _, _, problem in refused))])
+            raise merge([*refusals, *(Refusal(problem) for _, _, problem in refused)])
         first = submissions[0]
         notices = _partly_refused(first, refused) if refused else ()
         if refusals:

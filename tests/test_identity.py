@@ -92,17 +92,24 @@ def test_patterns(pattern: str, address: str, expected: bool) -> None:
         ("192.0.2.1", "marie@acme.example", "paul@acme.example", "sender.unknown"),
         ("192.0.2.1", "marie@acme.example", "marie@other.example", "sender.unknown"),
         ("10.1.0.20", "marie@acme.example", "marie@acme.example", Proof.LOGIN),
-        ("10.1.0.20", "marie@acme.example", "paul@acme.example", Proof.NETWORK),
+        ("10.1.0.20", "marie@acme.example", "paul@acme.example", "sender.unknown"),
+        ("127.0.0.1", None, "paul@partner.example", Proof.NETWORK),
         ("127.0.0.1", "paul@partner.example", "paul@partner.example", Proof.LOGIN),
         ("192.0.2.1", "paul@partner.example", "paul@partner.example", "sender.unknown"),
+        ("127.0.0.2", None, "paul@both.example", Proof.NETWORK),
+        ("127.0.0.2", "paul@both.example", "paul@both.example", Proof.LOGIN),
+        ("127.0.0.2", "paul@both.example", "marie@both.example", "sender.unknown"),
+        ("192.0.2.1", "paul@both.example", "paul@both.example", Proof.LOGIN),
+        ("192.0.2.1", None, "paul@both.example", "sender.login_required"),
     ],
 )
 def test_proofs(ip: str, login: str | None, address: str, expected: Proof | str) -> None:
-    """A network proves any address of its rule; a login only its own; without a proof nobody writes."""
+    """A network proves any address of its rule; who has logged in proves his own by that, and nothing else."""
     known = _identity(
         _rule("*@acme.example", login=True),
         _rule("*@acme.example", networks=["10.1.0.0/24", "2001:db8:1::/48"]),
         _rule("*@partner.example", networks="127.0.0.1"),
+        _rule("*@both.example", networks="127.0.0.2", login=True),
     )
     assert _ask(known, ip, login, address) == expected
 
@@ -119,10 +126,11 @@ def test_nothing_is_accepted_without_a_rule() -> None:
         ((), "a@acme.example", "sender.from_missing"),
         (("a@acme.example", "b@acme.example"), "a@acme.example", "sender.from_missing"),
         (("a@acme.example",), "", "sender.null"),
+        (("",), "a@acme.example", "sender.from_missing"),
     ],
 )
 def test_exactly_one_from(from_addresses: tuple[str, ...], mail_from: str, reason: str) -> None:
-    """No From, two of them, or no envelope sender: nobody writes."""
+    """No From, two of them, one that can't be read for certain, or no envelope sender: nobody writes."""
     known = _identity(_rule("*", networks="192.0.2.1"))
     with pytest.raises(Refusal) as caught:
         known.writer(Client(ip="192.0.2.1"), from_addresses, mail_from)
@@ -158,6 +166,26 @@ def test_known_networks() -> None:
     )
     ips = ["10.1.0.1", "::ffff:10.1.0.1", "2001:db8:1::1", "10.1.1.1", "::1", "", "fe80::1%eth0"]
     assert [known.is_known_network(ip) for ip in ips] == [True, True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("ip", "login", "expected"),
+    [
+        ("10.1.0.20", None, True),
+        ("10.1.1.20", None, False),
+        ("", None, False),
+        ("10.1.1.20", "marie@acme.example", True),
+        ("10.1.1.20", "Marie@ACME.example", True),
+        ("10.1.1.20", "marie@other.example", False),
+        ("10.1.0.20", "marie@other.example", True),
+    ],
+)
+def test_who_may_prove_anything(ip: str, login: str | None, expected: bool) -> None:
+    """A network of a rule, or a login that a rule asks for: nothing else need be read."""
+    known = _identity(_rule("*@acme.example", login=True), _rule("*", networks="10.1.0.0/24"))
+    assert known.may_prove(Client(ip=ip, login=login)) == expected
+    assert known.has_logins
+    assert not _identity(_rule("*", networks="10.1.0.0/24")).has_logins
 
 
 def test_a_writer_costs_little() -> None:

@@ -17,13 +17,14 @@ import pytest
 import uvloop
 
 from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
-from mail2sms.intake.limits import Budget, Limits, neighbourhood
+from mail2sms.intake.limits import Attempt, Budget, Limits, Lockout, neighbourhood
 from mail2sms.intake.listener import Listener, listen
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused, Lines, read_mail_parameters, read_path
 from mail2sms.options import Endpoint
 
 HOST = "sms.acme.example"
 GREETING = f"220 {HOST} ESMTP mail2sms"
+STRANGER = "127.0.0.9"
 BEGIN = b"MAIL FROM:<marie@acme.example>\r\nRCPT TO:<33639981234@sms.acme.example>\r\n"
 MAIL = b"From: marie@acme.example\r\nSubject: x\r\n\r\nBonjour\r\n"
 
@@ -40,6 +41,12 @@ class Desk:
         self.replies: list[str | Exception] = []
         self.gate: asyncio.Event | None = None
         self.waiting = asyncio.Semaphore(0)
+        self.begun: list[tuple[Client, bool]] = []
+        self.stranger = "550 5.7.1 not here"
+
+    def begin(self, client: Client, *, offers_login: bool) -> str | None:
+        self.begun.append((client, offers_login))
+        return self.stranger if client.ip == STRANGER and client.login is None else None
 
     def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:
         self.asked.append(address)
@@ -365,7 +372,7 @@ async def test_a_dot_with_a_blank_is_text() -> None:
 
 
 def _collected(*chunks: bytes, limits: Limits | None = None) -> tuple[bytes, bytes]:
-    collector = Collector(Budget(limits or Limits()))
+    collector = Collector(Budget(limits or Limits()), is_trusted=True)
     *first, last = chunks
     assert not any(collector.feed(chunk) for chunk in first)
     assert collector.feed(last)
@@ -385,7 +392,7 @@ def test_a_mail_cut_anywhere_is_the_same_mail() -> None:
 def test_what_is_kept_is_reserved() -> None:
     """Reserved as it grows, and given back once; a refused mail gives back at once and is read to its end."""
     budget = Budget(Limits(size_bytes=100, bytes_in_flight=150))
-    first, second, third = Collector(budget), Collector(budget), Collector(budget)
+    first, second, third = (Collector(budget, is_trusted=True) for _ in range(3))
     assert not first.feed(b"x" * 90)
     assert budget.bytes_in_flight == 92
     assert not second.feed(b"x" * 90)
@@ -562,6 +569,89 @@ async def test_strangers_have_few_errors_and_mails() -> None:
         assert [reply[:9] for reply in got] == ["500 5.5.1"] * 3 + ["421 4.7.0"]
 
 
+@pytest.mark.parametrize(
+    ("tls", "login", "offers_login"),
+    [("off", "no", False), ("offered", "no", False), ("offered", "optional", True)],
+)
+async def test_who_can_prove_nothing_ends_at_mail(
+    tls: str, login: str, offers_login: bool, context: ssl.SSLContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No recipient is looked at, no mail is read; the handler knows whether a login is offered; one line in the log."""
+    async with running(tls=tls, login=login, context=None if tls == "off" else context) as place:
+        caller = await place.call(STRANGER)
+        got = await caller.replies(b"EHLO me\r\n" + BEGIN * 4 + b"DATA\r\n" + MAIL + b".\r\nQUIT\r\n")
+        assert [reply[:9] for reply in got[1:]] == ["550 5.7.1", "503 5.5.1"] * 4 + ["554 5.5.0"]
+        assert (place.desk.asked, place.desk.mails) == ([], [])
+        assert {offered for _, offered in place.desk.begun} == {offers_login}
+    assert capsys.readouterr().out.count("mail_refused") == 1
+
+
+async def test_a_stranger_who_logs_in_is_none(
+    context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """On the same connection; his place among the strangers is free for another."""
+    limits = Limits(connections=4, per_ip=1)
+    async with running(limits, tls="offered", login="optional", context=context) as place:
+        place.desk.stranger = "530 5.7.0 log in first"
+        caller, *_ = [await place.call(ip) for ip in (STRANGER, "127.0.0.2", "127.0.0.3")]
+        await place.call("127.0.0.4", greeting="421 4.7.0 too many connections; try again later")
+        await caller.start_tls(client_context)
+        await caller.say("EHLO me")
+        assert await caller.say("MAIL FROM:<marie@acme.example>") == "530 5.7.0 log in first"
+        assert (await caller.say("AUTH PLAIN " + _b64("\0marie@acme.example\0tr0mpette")))[:3] == "235"
+        assert await caller.say("MAIL FROM:<marie@acme.example>") == "250 2.1.0 OK"
+        await place.call("127.0.0.4")
+
+
+async def test_a_quarter_of_the_connections_is_kept_for_exempt_networks() -> None:
+    """Strangers can't take the last ones; the exempt can take all."""
+    limits = Limits(connections=8, per_ip=8)
+    refusal = "421 4.7.0 too many connections; try again later"
+    async with running(limits, exempt=lambda ip: ip == "127.0.0.1") as place:
+        strangers = [await place.call("127.0.0.2") for _ in range(6)]
+        await place.call("127.0.0.3", greeting=refusal)
+        for _ in range(2):
+            await place.call()
+        await place.call(greeting=refusal)
+        for stranger in strangers:
+            assert await stranger.replies(b"QUIT\r\n") == ["221 2.0.0 bye"]
+        for _ in range(6):
+            await place.call()
+        await place.call("127.0.0.2", greeting=refusal)
+
+
+@pytest.mark.parametrize("command", ["NOOP", "RSET", "VRFY x", "HELP", "EHLO me", "HELO me"])
+async def test_idle_commands_of_strangers_become_errors(command: str) -> None:
+    """Twenty for each mail are none; whom we know may say them as often as he likes."""
+    async with running(Limits(errors=2), exempt=lambda ip: ip == "127.0.0.1") as place:
+        line = command.encode() + b"\r\n"
+        caller = await place.call("127.0.0.2")
+        await caller.start_mail()
+        assert (await caller.say(b".\r\n")).startswith("250 ")
+        got = await caller.replies(line * 30)
+        assert [reply[0] for reply in got] == ["2"] * 23 + ["4"]
+        assert got[-1] == "421 4.7.0 too many errors"
+        got = await (await place.call()).replies(line * 30 + b"QUIT\r\n")
+        assert [reply[0] for reply in got] == ["2"] * 31
+
+
+async def test_recipients_take_more_of_a_turn() -> None:
+    """A recipient is looked up: after five of them others have their turn."""
+    async with running(exempt=lambda ip: True) as place:
+        caller, other = await place.call(), await place.call()
+        for each in (caller, other):
+            await each.say("EHLO me")
+            await each.say("MAIL FROM:<marie@acme.example>")
+        for each, name in ((caller, "a"), (other, "b")):
+            each.writer.write(
+                b"".join(b"RCPT TO:<%s%d@b.example>\r\n" % (name.encode(), i) for i in range(20))
+            )
+        for each in (caller, other):
+            assert [await each.reply() for _ in range(20)] == ["250 2.1.5 OK"] * 20
+        order = "".join(address[0] for address in place.desk.asked)
+        assert max(map(len, order.replace("ab", "a b").replace("ba", "b a").split())) <= 10
+
+
 async def test_limit_of_recipients() -> None:
     """Those before stay; the next transaction starts anew."""
     async with running(Limits(recipients=2)) as place:
@@ -577,7 +667,7 @@ async def test_limit_of_recipients() -> None:
 
 async def test_limit_of_bytes_in_flight() -> None:
     """Mails that are being judged count; who finds no room is told so, at MAIL or after DATA."""
-    async with running(Limits(bytes_in_flight=1000)) as place:
+    async with running(Limits(bytes_in_flight=1000), exempt=lambda ip: True) as place:
         place.desk.gate = asyncio.Event()
         first, second = await place.call(), await place.call()
         await first.start_mail()
@@ -588,6 +678,21 @@ async def test_limit_of_bytes_in_flight() -> None:
         place.desk.gate.set()
         assert (await first.reply()).startswith("250 ")
         assert (await second.say("MAIL FROM:<a@b.example> SIZE=200")).startswith("250 ")
+
+
+def test_a_quarter_of_the_bytes_is_kept_for_trusted_clients() -> None:
+    """Strangers have three quarters at most; trusted clients whatever is left, and what they take is not theirs."""
+    budget = Budget(Limits(bytes_in_flight=1000))
+    assert budget.reserve(500, is_trusted=True)
+    assert budget.room(is_trusted=False) == 500
+    budget.release(500, is_trusted=True)
+    assert not budget.reserve(751, is_trusted=False)
+    assert budget.reserve(750, is_trusted=False)
+    assert budget.room(is_trusted=False) == 0
+    assert not budget.reserve(251, is_trusted=True)
+    assert budget.reserve(250, is_trusted=True)
+    budget.release(750, is_trusted=False)
+    assert (budget.room(is_trusted=False), budget.room(is_trusted=True)) == (750, 750)
 
 
 async def test_too_large_a_mail_is_read_and_thrown_away() -> None:
@@ -640,6 +745,24 @@ async def test_the_verdict_may_take_longer_than_a_command() -> None:
         assert await silent.reply() == "421 4.4.2 timeout"
         place.desk.gate.set()
         assert await caller.reply() == "250 2.0.0 m-1"
+
+
+async def test_the_handler_can_know_that_nobody_waits() -> None:
+    """A closed half is enough: then what has not begun need not be."""
+    async with running() as place:
+        place.desk.gate = asyncio.Event()
+        half, staying = await place.call(), await place.call()
+        for caller in (half, staying):
+            await caller.start_mail()
+            caller.writer.write(b".\r\n")
+            await place.desk.waiting.acquire()
+        half.writer.write_eof()
+        for _ in range(10):
+            await asyncio.sleep(0)  # turns for the listener to notice
+        place.desk.gate.set()
+        for caller in (half, staying):
+            assert (await caller.reply()).startswith("250 ")
+        assert [mail.has_left() for mail in place.desk.mails] == [True, False]
 
 
 async def test_who_left_early_gets_the_verdict_anyway() -> None:
@@ -832,8 +955,8 @@ async def test_logins(context: ssl.SSLContext, client_context: ssl.SSLContext) -
 
 
 async def test_wrong_passwords_lock_out(context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
-    """Three end a connection, ten lock the address, though it were exempt from other limits."""
-    async with running(tls="offered", login="optional", context=context, exempt=lambda ip: True) as place:
+    """Three end a connection, ten lock the address; nobody tries the passwords that follow."""
+    async with running(tls="offered", login="optional", context=context) as place:
         wrong, right = "AUTH PLAIN " + _b64("\0x\0y"), "AUTH PLAIN " + _b64("\0marie@acme.example\0tr0mpette")
         replies = []
         for _ in range(4):
@@ -855,17 +978,71 @@ async def test_wrong_passwords_lock_out(context: ssl.SSLContext, client_context:
         assert (await other.say(right)).startswith("235 ")
 
 
-def test_lockout_ends_and_is_bounded() -> None:
-    """Ten minutes after the first failure it is over; only so many addresses are remembered."""
-    budget = Budget(Limits())
+async def test_a_network_of_many_is_locked_name_by_name(
+    context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """What one device of the office gets wrong keeps nobody else out."""
+    async with running(tls="offered", login="optional", context=context, exempt=lambda ip: True) as place:
+
+        async def attempt(*words: str) -> list[str]:
+            caller = await place.call()
+            await caller.start_tls(client_context)
+            await caller.say("EHLO me")
+            return [(await caller.say("AUTH PLAIN " + _b64("\0" + word)))[:3] for word in words]
+
+        wrong = "paul@acme.example\0x"
+        assert [await attempt(*[wrong] * 3) for _ in range(3)] == [["535", "535", "421"]] * 3
+        assert await attempt("PAUL@acme.example\0x", wrong) == ["535", "421"]
+        assert await attempt("paul@acme.example\0clé") == ["421"]
+        assert await attempt("marie@acme.example\0tr0mpette") == ["235"]
+
+
+def _attempt(ip: str, name: str = "marie@acme.example", *, is_shared: bool = False) -> Attempt:
+    return Attempt(ip=ip, name=name, is_shared=is_shared)
+
+
+def test_lockout_of_a_place_ends_and_is_bounded() -> None:
+    """Ten failures within ten minutes lock it for ten minutes; only so many places are remembered."""
+    lockout, here = Lockout(), _attempt("192.0.2.1")
     for second in range(10):
-        assert not budget.is_locked("192.0.2.1", second)
-        budget.login_failed("192.0.2.1", second)
-    assert budget.is_locked("192.0.2.1", 599)
-    assert not budget.is_locked("192.0.2.1", 600)
+        assert not lockout.why(here, second)
+        lockout.failed(here, second)
+    assert lockout.why(here, 608) == "logins_of_place"
+    assert lockout.why(_attempt("192.0.2.1", "paul@acme.example"), 608) == "logins_of_place"
+    assert not lockout.why(here, 609)
+    for second in range(9):
+        lockout.failed(here, 609 + second * 60)
+    lockout.failed(here, 609 + 600)
+    assert not lockout.why(here, 609 + 600)
+    for _ in range(10):
+        lockout.failed(here, 2000)
+    assert lockout.why(here, 2001)
     for i in range(10_000):
-        budget.login_failed(f"{i:x}::1", 10)
-    assert not budget.is_locked("192.0.2.1", 11)
+        lockout.failed(_attempt(f"{i:x}::1", str(i)), 2000)
+    assert not lockout.why(here, 2001)
+
+
+def test_a_name_that_is_guessed_from_everywhere_is_locked_for_a_minute() -> None:
+    """After twenty failures, and never for who was right there before; then it takes twenty more."""
+    lockout = Lockout()
+    home, cafe = _attempt("192.0.2.1"), _attempt("192.0.2.2")
+    lockout.succeeded(_attempt("192.0.2.1", "Marie@acme.example"))
+    for round_s in (0, 60):
+        for i in range(20):
+            assert not lockout.why(cafe, round_s)
+            lockout.failed(_attempt(f"198.51.100.{i}", "MARIE@acme.example"), round_s)
+        assert lockout.why(cafe, round_s + 59) == "logins_of_name"
+        assert not lockout.why(home, round_s + 59)
+        assert not lockout.why(_attempt("192.0.2.2", "paul@acme.example"), round_s + 59)
+    assert not lockout.why(cafe, 120)
+
+
+def test_failures_that_are_far_apart_lock_nothing() -> None:
+    """Somebody who mistypes now and then."""
+    lockout, here = Lockout(), _attempt("192.0.2.1")
+    for n in range(100):
+        lockout.failed(here, n * 90.0)
+        assert not lockout.why(here, n * 90.0)
 
 
 def _send(port: int, context: ssl.SSLContext, mechanism: str) -> None:

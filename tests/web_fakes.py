@@ -134,6 +134,18 @@ def _context(store: Store, sim: Simulated) -> Context:
     )
 
 
+async def ask(endpoint: Endpoint, request: bytes) -> bytes:
+    """Send bytes and return all that comes back until the other side closes."""
+    reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        writer.write(request)
+        while more := await reader.read(1000):
+            answer += more
+    writer.close()
+    return answer
+
+
 async def until(look: Callable[[], Awaitable[Found | None]]) -> Found:
     """Return what `look` finds, once it finds something."""
     async with asyncio.timeout(10):
@@ -147,6 +159,9 @@ class _Sink:
 
     def __init__(self, inbox: DemoInbox) -> None:
         self._inbox = inbox
+
+    def begin(self, client: Client, *, offers_login: bool) -> None:
+        """Take mail from everybody."""
 
     def rcpt(self, client: Client, address: str) -> None:
         """Take mail for everybody."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -20,17 +20,27 @@ class Client:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """One whole mail as it came. `mail_from` is empty for `<>`; quoted local parts keep their quotes."""
+    """One whole mail as it came. `mail_from` is empty for `<>`; quoted local parts keep their quotes.
+
+    `has_left` is asked before a mail that had to wait costs anything: nobody may be there any more to hear the reply.
+    """
 
     client: Client
     mail_from: str
     rcpts: tuple[str, ...]
     content: bytes = field(repr=False)
     is_smtputf8: bool = False
+    has_left: Callable[[], bool] = field(default=lambda: False, compare=False, repr=False)
 
 
 class Handler(Protocol):
     """Who decides. Replies are whole SMTP replies of one line: `550 5.1.1 no such address`."""
+
+    def begin(self, client: Client, *, offers_login: bool) -> str | None:
+        """Return a refusal for who can prove nothing, or None. Asked at MAIL, before anything of theirs is read.
+
+        `offers_login`: the client could still log in where it is.
+        """
 
     def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:
         """Return a refusal, or None to accept. To be awaited only where the store must be asked: a task costs more."""
@@ -50,6 +60,11 @@ class ListenerOptions:
     tls: Literal["off", "offered", "required"] = "off"
     login: Literal["no", "optional", "required"] = "no"
     context: ssl.SSLContext | None = None
+
+    @property
+    def offers_login(self) -> bool:
+        """Whether AUTH is there to be used, once TLS is on."""
+        return self.login != "no" and self.offers_tls
 
     @property
     def offers_tls(self) -> bool:

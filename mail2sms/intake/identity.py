@@ -49,7 +49,10 @@ class Peer(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SenderRule:
-    """One line of `senders`: who may write from where. `*` stands for anything without `@`; alone, for anybody."""
+    """One line of `senders`: who may write, by which proof. `*` stands for anything without `@`; alone, for anybody.
+
+    Networks and proofs are alternatives. Who has logged in writes only as themselves, whichever of the two they have.
+    """
 
     pattern: str
     networks: tuple[Network, ...] = ()
@@ -58,6 +61,13 @@ class SenderRule:
     def matches(self, address: str) -> bool:
         """Whether the rule is about this address, in lower case."""
         return self.pattern == "*" or _expression(self.pattern).fullmatch(address) is not None
+
+    def proof(self, peer: Peer) -> Proof | None:
+        """Return what this client can prove by the rule."""
+        is_inside = _is_in(peer.ip, self.networks)
+        if peer.login is not None:
+            return Proof.LOGIN if is_inside or Proof.LOGIN in self.proofs else None
+        return Proof.NETWORK if is_inside else None
 
 
 class Identity:
@@ -90,6 +100,7 @@ class Identity:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="password")
         self._waiting = 0
         networks = [network for rule in rules for network in rule.networks]
+        self.has_logins = any(Proof.LOGIN in rule.proofs for rule in rules)
         self._rules_for = lru_cache(_CACHED)(self._find_rules)
         self.is_known_network: Callable[[str], bool] = lru_cache(_CACHED)(lambda ip: _is_in(ip, networks))
 
@@ -123,6 +134,12 @@ class Identity:
         self._recent[name] = (digest, self._clock() + _RECENT_S)
         return True
 
+    def may_prove(self, peer: Peer) -> bool:
+        """Whether some mail of this client could be proven: if not, none is worth to be read."""
+        if peer.login is not None:
+            return any(rule.proof(peer) for rule in self._rules_for(peer.login.lower()))
+        return self.is_known_network(peer.ip)
+
     def writer(self, peer: Peer, from_addresses: tuple[str, ...], mail_from: str) -> Writer:
         """Return who writes: the first rule for the one From address whose proof holds. Raises Refusal.
 
@@ -131,14 +148,14 @@ class Identity:
         """
         if not mail_from:
             raise Refusal(Problem(reason="sender.null"))
-        if len(from_addresses) != 1:
+        if len(from_addresses) != 1 or not from_addresses[0]:
             raise Refusal(Problem(reason="sender.from_missing"))
         address = from_addresses[0].lower()
         rules = self._rules_for(address)
-        is_logged_in = peer.login is not None and peer.login.lower() == address
-        for rule in rules:
-            if (is_logged_in and Proof.LOGIN in rule.proofs) or _is_in(peer.ip, rule.networks):
-                return self._write_as(address, Proof.LOGIN if is_logged_in else Proof.NETWORK)
+        is_other = peer.login is not None and peer.login.lower() != address
+        for rule in () if is_other else rules:
+            if proof := rule.proof(peer):
+                return self._write_as(address, proof)
         wants_login = peer.login is None and any(Proof.LOGIN in rule.proofs for rule in rules)
         raise Refusal(Problem(reason="sender.login_required" if wants_login else "sender.unknown"))
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 
 from mail2sms.intake.envelope import Handler, ListenerOptions
-from mail2sms.intake.limits import Budget
+from mail2sms.intake.limits import Budget, neighbourhood
 from mail2sms.intake.smtp import Session
 from mail2sms.log import log
 from mail2sms.options import Endpoint
@@ -18,7 +18,8 @@ from mail2sms.sockets import bind
 
 _BACKLOG = 512
 _SWEEP_S = 1.0
-_REPORT_S = 60  # a limit that is hit again and again is logged once a minute
+_REPORT_S = 60  # what one client causes again and again is logged once a minute
+_REPORTED = 1000
 _GOODBYE_S = 1.0
 
 
@@ -58,7 +59,7 @@ class Listener:
             return "421 4.3.2 shutting down"
         limit = self.budget.connect(session.client.ip, is_exempt=session.is_exempt)
         if limit:
-            self._report(limit, session.client.ip)
+            self.report(limit, session.client.ip)
             return "421 4.7.0 too many connections; try again later"
         self._sessions.add(session)
         return ""
@@ -66,7 +67,7 @@ class Listener:
     def forget(self, session: Session) -> None:
         """The session is over, and so is its last mail."""
         self._sessions.discard(session)
-        self.budget.disconnect(session.client.ip)
+        self.budget.disconnect(session.client.ip, is_trusted=session.is_trusted)
         if self.is_stopping and not self._sessions and not self._all_gone.done():
             self._all_gone.set_result(None)
 
@@ -94,11 +95,15 @@ class Listener:
             session.expire(now_s)
         self._sweeper = self.loop.call_later(self._sweep_s, self._sweep)
 
-    def _report(self, limit: str, ip: str) -> None:
-        now_s = self.loop.time()
-        if now_s - self._reported_s.get(limit, -_REPORT_S) >= _REPORT_S:
-            self._reported_s[limit] = now_s
-            log.warning("limit_reached", kind=limit, peer=ip)
+    def report(self, kind: str, ip: str, event: str = "limit_reached") -> None:
+        """Log that a limit was hit, or another event, once a minute for each client."""
+        now_s, key = self.loop.time(), f"{kind} {neighbourhood(ip)}"
+        if now_s - self._reported_s.get(key, -_REPORT_S) < _REPORT_S:
+            return
+        if len(self._reported_s) >= _REPORTED:
+            self._reported_s.clear()
+        self._reported_s[key] = now_s
+        log.warning(event, kind=kind, peer=ip)
 
 
 async def listen(

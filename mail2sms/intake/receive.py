@@ -72,7 +72,6 @@ class Receiver:
             return None
         could_log_in = offers_login and client.login is None and self._identity.has_logins
         problem = Problem(reason="sender.login_required" if could_log_in else "sender.unknown")
-        log.info("mail_refused", reason=problem.reason, peer=client.ip)
         return smtp_reply(problem)
 
     def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:

@@ -24,28 +24,32 @@ from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import mime
 from mail2sms.intake.headers import too_complex
 from mail2sms.intake.mime import Attachment, Letter
+from mail2sms.intake.turns import TurnLost, Turns
 
 _WALL_S = 5.0
 _CPU_S = 2
 _MEMORY_BYTES = 512 * 1024 * 1024
-_WAITING = 50
+_WAITING, _WAITING_PER_WRITER = 50, 20
 _IDLE_S = 60.0
 _NICE = 5
 _LENGTH = struct.Struct(">I")
 _PACKAGE = str(Path(__file__).resolve().parents[2])
 
 
-async def read_letter(raw: bytes, sandbox: Sandbox) -> Letter:
-    """Return the letter: a simple mail is read here, anything else in the sandbox. Raises Refusal."""
+async def read_letter(raw: bytes, sandbox: Sandbox, writer: str, has_left: Callable[[], bool]) -> Letter:
+    """Return the letter: a simple mail is read here, anything else in the sandbox. Raises Refusal.
+
+    `writer` and `has_left` as in `Sandbox.read`.
+    """
     cost = mime.bounds(raw)
     if cost.needs_sandbox:
-        return await sandbox.read(raw)
+        return await sandbox.read(raw, writer, has_left)
     try:
         return mime.read(raw, html=None)
     except Refusal as e:
         if not (cost.has_html and e.problems[0].reason == "mail.no_text"):
             raise
-    return await sandbox.read(raw)  # its plain part is empty: the text is in the HTML
+    return await sandbox.read(raw, writer, has_left)  # its plain part is empty: the text is in the HTML
 
 
 class Sandbox:
@@ -53,23 +57,22 @@ class Sandbox:
 
     def __init__(self, *, idle_s: float = _IDLE_S) -> None:
         self._lock = asyncio.Lock()
-        self._waiting = 0
+        self._turns = Turns(per_key=_WAITING_PER_WRITER, total=_WAITING)
         self._worker: Process | None = None
         self._idle_s = idle_s
         self._idle: asyncio.TimerHandle | None = None
 
-    async def read(self, raw: bytes) -> Letter:
-        """Return the letter. Raises Refusal: what `mime.read` raises, mail.too_complex when the worker had to be
-        killed, system.busy when too many wait, system.error when no worker can be started.
+    async def read(self, raw: bytes, writer: str, has_left: Callable[[], bool]) -> Letter:
+        """Return the letter. Writers share its time; who has left while waiting loses the turn.
+
+        Raises Refusal: what `mime.read` raises, mail.too_complex when the worker had to be killed, system.busy when
+        too many wait, in all or of this writer, system.error when no worker can be started.
         """
-        if self._waiting >= _WAITING:
-            raise Refusal(Problem(reason="system.busy"))
-        self._waiting += 1
         try:
-            async with self._lock:
+            async with self._turns.turn(writer, has_left), self._lock:
                 answer = await self._ask(raw)
-        finally:
-            self._waiting -= 1
+        except TurnLost as e:
+            raise Refusal(Problem(reason="system.busy")) from e
         return _letter(answer)
 
     async def close(self) -> None:
@@ -83,23 +86,24 @@ class Sandbox:
         if self._idle is not None:
             self._idle.cancel()
         worker = await self._started()
-        is_answered = False
+        trouble = "CancelledError"
         try:
             async with asyncio.timeout(_WALL_S):
                 answer = await _exchange(worker, raw)
-            is_answered = True
+            trouble = ""
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as e:
+            trouble = type(e).__name__
             raise too_complex("reading it takes too much time or memory") from e
         finally:
-            if is_answered:
+            if not trouble:
                 self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._let_go)
             else:  # also when the caller was cancelled: an unread answer would go to the next mail
                 self._worker = None
-                await _killed(worker)
+                await _killed(worker, trouble)
         return answer
 
     async def _started(self) -> Process:
-        if self._worker is None or self._worker.returncode is not None:
+        if self._worker is None or _is_gone(self._worker):
             try:
                 self._worker = await _start()
             except OSError as e:
@@ -131,6 +135,11 @@ async def _start() -> Process:
     )
 
 
+def _is_gone(worker: Process) -> bool:
+    # The end of its output is seen at once, its exit by a thread some time later.
+    return worker.returncode is not None or worker.stdout is None or worker.stdout.at_eof()
+
+
 async def _exchange(worker: Process, raw: bytes) -> dict[str, Any]:
     if worker.stdin is None or worker.stdout is None:
         raise ConnectionError("the worker has no pipes")
@@ -142,7 +151,10 @@ async def _exchange(worker: Process, raw: bytes) -> dict[str, Any]:
     return answer
 
 
-async def _killed(worker: Process) -> None:
+async def _killed(worker: Process, trouble: str) -> None:
+    from mail2sms.log import log  # the worker imports this file, and does without structlog
+
+    log.warning("sandbox_killed", error=trouble)
     if worker.returncode is None:
         try:
             worker.kill()

@@ -19,7 +19,8 @@ from aiosmtpd.smtp import MISSING, SMTP, AuthResult, LoginPassword
 from aiosmtpd.smtp import Envelope as Transaction
 
 from mail2sms.intake.envelope import Client, Envelope
-from mail2sms.intake.smtp_commands import COMMANDS
+from mail2sms.intake.limits import Attempt
+from mail2sms.intake.smtp_commands import COMMANDS, IDLE
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused
 from mail2sms.intake.smtp_wire import NEVER, Wire, peer_ip
 from mail2sms.log import log, where
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _LINE = re.compile(rb"[^\x00-\x1f\x7f]*\r\n")
 _COMMAND_BYTES = 1000
 _COMMANDS_PER_MAIL = 1000
+_IDLE_COMMANDS = 20  # such as NOOP, that bring no mail nearer; more of them are errors
+_COSTLY, _CHEAP = 10, 1  # commands, in shares of a turn
 _FAILED_LOGINS = 3
 _TLS_CLOSING_S = 5
 _TROUBLE = "451 4.3.0 our fault; try again later"
@@ -50,13 +53,13 @@ class Session(Wire, SMTP):
         Wire.__init__(self, listener.loop, listener.budget.limits.command_s)
         self.listener = listener
         self.mails = 0
-        self.is_tls = self.is_exempt = False
+        self.is_tls = self.is_exempt = self.is_trusted = False
         self._limits = listener.budget.limits
         self._handler_coroutine = None
         self._collector: Collector | None = None
         self._data_since_s = 0.0
         self._challenged: asyncio.Future[bytes] | None = None  # waits for the client's answer to a challenge
-        self._errors = self._commands = self._failed_logins = 0
+        self._errors = self._commands = self._idle_commands = self._failed_logins = 0
         self._is_admitted = self._is_judging = self._has_left = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -64,7 +67,7 @@ class Session(Wire, SMTP):
         self.link = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
         ip = peer_ip(self.link)
         self._restart(ip)
-        self.is_exempt = self.listener.is_exempt(ip)
+        self.is_exempt = self.is_trusted = self.listener.is_exempt(ip)
         refusal = self.listener.admit(self)
         if refusal:
             self.expel(refusal)
@@ -123,22 +126,23 @@ class Session(Wire, SMTP):
 
     # Commands and replies
 
-    def take_next(self) -> bool:
-        """Take one command, or all there is of a mail; return whether to go on."""
+    def take_next(self) -> int:
+        """Take one command, or all there is of a mail; return how much of a turn that was, 0 to stop here."""
         if self._handler_coroutine is not None and self._challenged is None:
-            return False
+            return 0
         if self._collector is not None:
             self._collect(self._collector)
-            return True
+            return _CHEAP
         line = self.unread.take_line()
-        if line and self._challenged is not None:
-            self._challenged.set_result(line)
-            self._challenged = None
-        elif line:
-            self._obey(line)
-        return bool(line)
+        if not line:
+            return 0
+        if self._challenged is None:
+            return self._obey(line)
+        self._challenged.set_result(line)
+        self._challenged = None
+        return _CHEAP
 
-    def _obey(self, line: bytes) -> None:
+    def _obey(self, line: bytes) -> int:
         self.renew()
         self._commands += 1
         verb, _, argument = line[:-2].partition(b" ")
@@ -154,6 +158,11 @@ class Session(Wire, SMTP):
             self.expel("421 4.7.0 too many commands")
         else:
             self._call(command, argument)
+            if verb in IDLE and not self.is_trusted:
+                self._idle_commands += 1
+                self._errors += self._idle_commands > _IDLE_COMMANDS
+                self._check_errors()
+        return _COSTLY if verb == b"RCPT" else _CHEAP
 
     def _call(self, command: Callable[[Session, str], str], argument: bytes) -> None:
         try:
@@ -177,8 +186,11 @@ class Session(Wire, SMTP):
             self.close()
         elif reply.startswith("5"):
             self._errors += 1
-            if self._errors > self._limits.errors and not self.is_exempt and self.client.login is None:
-                self.expel("421 4.7.0 too many errors")
+            self._check_errors()
+
+    def _check_errors(self) -> None:
+        if self._errors > self._limits.errors and not self.is_trusted and not self.is_closing:
+            self.expel("421 4.7.0 too many errors")
 
     # A mail
 
@@ -199,7 +211,7 @@ class Session(Wire, SMTP):
 
     def collect(self) -> None:
         """From now on the client sends a mail."""
-        self._collector = Collector(self.listener.budget)
+        self._collector = Collector(self.listener.budget, is_trusted=self.is_trusted)
         self._data_since_s = self.loop.time()
 
     def _collect(self, collector: Collector) -> None:
@@ -229,6 +241,7 @@ class Session(Wire, SMTP):
             rcpts=tuple(transaction.rcpt_tos),
             content=content,
             is_smtputf8=transaction.smtp_utf8,
+            has_left=lambda: self._has_left or self.is_lost,
         )
         self._is_judging = True
         self._start(self._judge(mail, collector))
@@ -240,7 +253,7 @@ class Session(Wire, SMTP):
             collector.release()
         self.mails += 1
         if reply.startswith("2"):
-            self._errors = self._commands = 0
+            self._errors = self._commands = self._idle_commands = 0
         return reply
 
     # What runs as a task
@@ -314,16 +327,28 @@ class Session(Wire, SMTP):
             return ""  # aiosmtpd has answered
         self.deadline_s = NEVER
         name, password = (each.decode("utf-8", "replace") for each in found.auth_data)
-        ip = self.client.ip
+        ip, lockout = self.client.ip, self.listener.budget.lockout
+        attempt = Attempt(ip=ip, name=name, is_shared=self.is_exempt)
+        locked = lockout.why(attempt, self.loop.time())
+        if locked:
+            self.listener.report(locked, ip)
+            return "421 4.7.0 too many wrong passwords; try again later"
         if await self.listener.handler.login(self.client, name, password):
+            lockout.succeeded(attempt)
             self.client = Client(ip=ip, helo=self.client.helo, is_tls=self.is_tls, login=name)
+            self._trust()
             return "235 2.7.0 logged in"
         self._failed_logins += 1
-        self.listener.budget.login_failed(ip, self.loop.time())
+        lockout.failed(attempt, self.loop.time())
         log.warning("login_failed", peer=ip)
         if self._failed_logins >= _FAILED_LOGINS:
             return "421 4.7.0 too many wrong passwords"
         return "535 5.7.8 wrong name or password"
+
+    def _trust(self) -> None:
+        if not (self.is_trusted or self.is_lost):
+            self.is_trusted = True
+            self.listener.budget.trust()
 
     # What aiosmtpd's AUTH mechanisms call
 

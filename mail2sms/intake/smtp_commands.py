@@ -59,7 +59,7 @@ def _starttls(session: Session, argument: str) -> str:
 
 def _auth(session: Session, argument: str) -> str:
     options, client = session.listener.options, session.client
-    if options.login == "no" or not options.offers_tls:
+    if not options.offers_login:
         return "502 5.5.1 there is no login here"
     if not session.is_tls:
         return _TLS_FIRST if options.tls == "required" else "538 5.7.11 a login needs TLS; STARTTLS first"
@@ -71,8 +71,6 @@ def _auth(session: Session, argument: str) -> str:
     mechanism = words[0].upper()
     if mechanism not in _MECHANISMS:
         return "504 5.5.4 PLAIN or LOGIN"
-    if session.listener.budget.is_locked(client.ip, session.loop.time()):
-        return "421 4.7.0 too many wrong passwords; try again later"
     session.log_in(mechanism, words)
     return ""
 
@@ -89,7 +87,10 @@ def _why_no_mail(session: Session) -> str:
         return "503 5.5.1 one mail at a time"
     if session.mails >= session.listener.budget.limits.mails_per_connection and not session.is_exempt:
         return "421 4.7.0 too many mails on one connection; connect again"
-    return ""
+    refusal = session.listener.handler.begin(client, offers_login=options.offers_login) or ""
+    if refusal:
+        session.listener.report("stranger", client.ip, "mail_refused")
+    return refusal
 
 
 def _mail(session: Session, argument: str) -> str:
@@ -103,7 +104,7 @@ def _mail(session: Session, argument: str) -> str:
         return _NOT_ASCII
     if parameters.size_bytes > budget.limits.size_bytes:
         return f"552 5.3.4 the mail is larger than {budget.limits.size_bytes} bytes"
-    if parameters.size_bytes > budget.limits.bytes_in_flight - budget.bytes_in_flight:
+    if parameters.size_bytes > budget.room(is_trusted=session.is_trusted):
         return "452 4.3.1 too much mail at once; try again later"
     session.envelope.mail_from = address
     session.envelope.smtp_utf8 = parameters.is_smtputf8
@@ -181,3 +182,5 @@ COMMANDS: Mapping[bytes, Callable[[Session, str], str]] = {
     b"DATA": _data, b"RSET": _rset, b"NOOP": _noop, b"QUIT": _quit, b"VRFY": _vrfy, b"EXPN": _expn,
     b"HELP": _help, b"GET": _web, b"POST": _web, b"HEAD": _web, b"PUT": _web, b"CONNECT": _web, b"OPTIONS": _web,
 }  # fmt: skip
+IDLE = frozenset({b"NOOP", b"RSET", b"VRFY", b"HELP", b"EHLO", b"HELO"})
+"""What brings no mail nearer."""

@@ -128,8 +128,9 @@ class Collector:
     finds no room is read to its end and thrown away.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, *, is_trusted: bool) -> None:
         self._budget = budget
+        self._is_trusted = is_trusted
         self._limit_bytes = budget.limits.size_bytes
         self._data = bytearray(b"\r\n")  # the line break of the DATA command: a lone dot may come first
         self._reserved_bytes = 0
@@ -169,14 +170,14 @@ class Collector:
 
     def release(self) -> None:
         """Give back what was taken of the budget; more than once does no harm."""
-        self._budget.release(self._reserved_bytes)
+        self._budget.release(self._reserved_bytes, is_trusted=self._is_trusted)
         self._reserved_bytes = 0
 
     def _make_room(self, slack: int) -> None:
         wanted = len(self._data) - self._reserved_bytes
         if not self._refusal and len(self._data) - len(b"\r\n") > self._limit_bytes + slack:
             self._refusal = f"552 5.3.4 the mail is larger than {self._limit_bytes} bytes"
-        elif not self._refusal and not self._budget.reserve(wanted):
+        elif not self._refusal and not self._budget.reserve(wanted, is_trusted=self._is_trusted):
             self._refusal = "452 4.3.1 too much mail at once; try again later"
         elif not self._refusal:
             self._reserved_bytes += wanted

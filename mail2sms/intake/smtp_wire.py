@@ -13,7 +13,7 @@ from mail2sms.intake.smtp_syntax import Lines
 
 LINE_BYTES = 12_288  # RFC 4954 section 4; other commands are shorter
 NEVER = math.inf
-_COMMANDS_PER_TURN = 50  # then other sessions have their turn
+_TURN = 50  # so much is done for one session, then others have their turn
 _PAUSE_BYTES = 65_536
 _CLOSING_S = 5
 
@@ -33,8 +33,8 @@ class Wire(asyncio.Protocol):
         self._is_greeted = self._is_choked = self._is_paused = False
 
     @abstractmethod
-    def take_next(self) -> bool:
-        """Take one command, or all there is of a mail; return whether to go on."""
+    def take_next(self) -> int:
+        """Take one command, or all there is of a mail; return how much of a turn that was, 0 to stop here."""
 
     def greet_soon(self, greeting: bytes) -> None:
         """Greet two turns later: what the client sent before our greeting has then arrived."""
@@ -69,10 +69,12 @@ class Wire(asyncio.Protocol):
 
     def advance(self) -> None:
         """Read on, as far as may be now."""
-        for _ in range(_COMMANDS_PER_TURN):
+        left = _TURN
+        while left > 0:
             idle = not self.unread or self.is_closing or self._is_choked or not self._is_greeted
-            if idle or not self.take_next():
+            if idle or not (taken := self.take_next()):
                 break
+            left -= taken
         else:
             self.loop.call_soon(self.advance)
         self.flush()

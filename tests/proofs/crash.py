@@ -95,7 +95,8 @@ def observe(point: str, database: str = "") -> State:
         daemon.heal()
         if not is_answered:
             assert _send(daemon), "refused when sent again"
-        assert wait_until(lambda: _status(daemon) in ("delivered", "unknown"), 15), _status(daemon)
+        # On PostgreSQL the dead node's lease runs out first.
+        assert wait_until(lambda: _status(daemon) in ("delivered", "unknown"), 40), _status(daemon)
         wait_until(lambda: _status(daemon) == "delivered", 2)
         if point not in OF_THE_REPLY or not _knows_the_answer(daemon, sink):
             _answer(daemon)

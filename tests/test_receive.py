@@ -1,0 +1,220 @@
+"""What SMTP answers to one mail, and what is then on disk: a store, the door in and the shipped templates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mail2sms.accept import Accept
+from mail2sms.clock import now_ms
+from mail2sms.intake.envelope import Client, Envelope
+from mail2sms.intake.identity import Identity, SenderRule
+from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.sandbox import Sandbox
+from mail2sms.intake.template import Template, compile_template
+from mail2sms.model import Msisdn, Proof, User, conversation_of, reply_key
+from mail2sms.options import read_networks
+from mail2sms.render import own_folder
+from mail2sms.routing import Route
+from mail2sms.rules._base import Policy
+from mail2sms.store import NoticeClaim, Store, views
+from tests.fakes import ACCOUNT, OURS, PHONE
+
+MARIE = User(address="marie@acme.example", number=Msisdn(OURS), language="fr")
+RELAY = Client(ip="192.0.2.1")
+PROGRAM = Client(ip="198.51.100.7", login="marie@acme.example", is_tls=True)
+NUMBER, TEMPLATE = f"{PHONE[1:]}@{ACCOUNT}", f"sms@{ACCOUNT}"
+BAD_FIELD = "To: 06 39 98 56 78\nColour: red\n\nBonjour\n##\n"
+TOO_LONG = "Colour: red\n\n" + "a" * 700
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty store."""
+    opened = await Store.open(f"sqlite:///{tmp_path}/x.db")
+    yield opened
+    await opened.close()
+
+
+def _template(name: str) -> Template:
+    return compile_template((own_folder() / "intake" / f"{name}.txt").read_text(encoding="utf-8"), name)
+
+
+def _identity() -> Identity:
+    rules = (
+        SenderRule(pattern="*@acme.example", networks=read_networks("192.0.2.0/24")),
+        SenderRule(pattern="*@acme.example", proofs=frozenset({Proof.LOGIN})),
+    )
+    return Identity(rules, {MARIE.address: MARIE}, {}, account=ACCOUNT)
+
+
+@pytest.fixture
+async def receiver(store: Store) -> AsyncIterator[Receiver]:
+    """The reading side of a bridge for France."""
+    policy = Policy(countries=frozenset({"FR"}), sender_ids={"default": "ACME"})
+    desk = Desk(
+        account=ACCOUNT,
+        domain=ACCOUNT,
+        country="FR",
+        template_mailbox="sms",
+        template=_template("strict"),
+        simple=_template("simple"),
+        teams={},
+    )
+    sandbox = Sandbox()
+    yield Receiver(
+        desk,
+        _identity(),
+        Accept(store, policy, (Route(to=("any",), via=("sim",)),), 3_600_000),
+        store,
+        sandbox,
+    )
+    await sandbox.close()
+
+
+def _mail(
+    text: str, *rcpts: str, client: Client = RELAY, sender: str = "marie@acme.example", **headers: str
+) -> Envelope:
+    fields = {"From": sender, "Subject": "x", **headers}
+    head = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in fields.items())
+    content = f"{head}\n{text}".replace("\n", "\r\n").encode()
+    return Envelope(client=client, mail_from=sender, rcpts=rcpts, content=content)
+
+
+async def _notices(store: Store) -> list[dict[str, Any]]:
+    """What the emails that are owed will say."""
+    claim = NoticeClaim(channel="email", owner="n", now=now_ms() + 1, lease_ms=1000, limit=50)
+    return [json.loads(notice.payload or b"{}") for notice in await store.claim_notices(claim)]
+
+
+def _reasons(notice: dict[str, Any]) -> list[str]:
+    return [problem["reason"] for problem in notice["problems"]]
+
+
+async def _texts(store: Store) -> list[str]:
+    return [message.text for message in await store.read(views.find, ACCOUNT, views.Search())]
+
+
+@pytest.mark.parametrize(
+    ("client", "offers_login", "expected"),
+    [
+        (RELAY, False, None),
+        (RELAY, True, None),
+        (PROGRAM, True, None),
+        (Client(ip="198.51.100.7"), True, "530 5.7.0 log in first"),
+        (Client(ip="198.51.100.7"), False, "550 5.7.1 this sender may not send SMS here"),
+        (Client(ip=""), False, "550 5.7.1 this sender may not send SMS here"),
+        (
+            Client(ip="198.51.100.7", login="paul@other.example"),
+            True,
+            "550 5.7.1 this sender may not send SMS here",
+        ),
+    ],
+)
+async def test_who_can_prove_nothing_is_refused_before_the_mail(
+    receiver: Receiver, client: Client, offers_login: bool, expected: str | None
+) -> None:
+    """By network or login; where a login would help, the reply says so."""
+    assert receiver.begin(client, offers_login=offers_login) == expected
+
+
+@pytest.mark.parametrize(
+    ("client", "sender"),
+    [
+        (RELAY, "marie@other.example"),
+        (PROGRAM, "paul@acme.example"),
+        (RELAY, "a@acme.example, b@acme.example"),
+    ],
+)
+async def test_the_proof_comes_before_what_costs(
+    receiver: Receiver, store: Store, client: Client, sender: str
+) -> None:
+    """An HTML mail of somebody who may not write starts no process to read it; no email is owed for it."""
+    mail = _mail("<p>Bonjour", NUMBER, client=client, sender=sender, Content_Type="text/html")
+    before = psutil.Process().children()
+    assert (await receiver.mail(mail)).startswith("550 5.7.1 ")
+    assert psutil.Process().children() == before
+    assert await _notices(store) == []
+
+
+async def test_html_of_a_proven_writer_is_read(receiver: Receiver, store: Store) -> None:
+    """By its own process."""
+    assert (await receiver.mail(_mail("<p>Bonjour", NUMBER, Content_Type="text/html"))).startswith("250 ")
+    assert await _texts(store) == ["Bonjour"]
+
+
+@pytest.mark.parametrize("client", [RELAY, PROGRAM])
+async def test_what_of_a_mail_can_go_goes_and_one_email_tells_the_rest(
+    receiver: Receiver, store: Store, client: Client
+) -> None:
+    """To a number and by a template that was not followed; SMTP has one answer for both: 250."""
+    mail = _mail(BAD_FIELD, NUMBER, TEMPLATE, client=client, Message_ID="<1@acme.example>")
+    reply = await receiver.mail(mail)
+    assert reply.startswith("250 2.0.0 m-")
+    (notice,) = await _notices(store)
+    assert _reasons(notice) == ["template.unknown_field"]
+    assert notice["origin"]["message_id"] == "<1@acme.example>"
+    assert await receiver.mail(mail) == reply
+    assert len(await _texts(store)) == 1
+
+
+async def test_when_nothing_can_go_one_email_tells_all(receiver: Receiver, store: Store) -> None:
+    """A writer behind a relay is told by email: 250, and no SMS; the same mail again tells nothing more."""
+    mail = _mail(TOO_LONG, NUMBER, TEMPLATE, Message_ID="<1@acme.example>")
+    reply = await receiver.mail(mail)
+    assert reply.startswith("250 2.0.0 n-")
+    assert reply.endswith(" not sent, an email says why")
+    (notice,) = await _notices(store)
+    assert {"template.unknown_field", "text.too_long"} <= set(_reasons(notice))
+    assert notice["source"][0] == "Colour: red"
+    assert await receiver.mail(mail) == reply
+    assert await _notices(store) == []
+    assert await _texts(store) == []
+
+
+async def test_when_nothing_can_go_a_mail_program_is_told_at_once(receiver: Receiver, store: Store) -> None:
+    """Who has logged in reads the reply; no email follows."""
+    reply = await receiver.mail(_mail(TOO_LONG, NUMBER, TEMPLATE, client=PROGRAM))
+    assert reply.startswith("550 5.6.0 ")
+    assert await _notices(store) == []
+    assert await _texts(store) == []
+
+
+async def test_after_so_many_emails_an_hour_the_reply_itself_says_no(
+    receiver: Receiver, store: Store
+) -> None:
+    """A machine that repeats its mistake doesn't fill a mailbox; another writer still hears of his."""
+    for number in range(20):
+        mail = _mail(BAD_FIELD, TEMPLATE, Message_ID=f"<{number}@acme.example>")
+        assert (await receiver.mail(mail)).startswith("250 2.0.0 n-")
+    assert (await receiver.mail(_mail(BAD_FIELD, TEMPLATE))).startswith("550 5.6.0 ")
+    other = _mail(BAD_FIELD, TEMPLATE, sender="paul@acme.example")
+    assert (await receiver.mail(other)).startswith("250 2.0.0 n-")
+    assert len(await _notices(store)) == 21
+
+
+@pytest.mark.parametrize("rcpts", [(NUMBER,), (TEMPLATE,), (NUMBER, TEMPLATE)])
+async def test_without_a_database_the_client_keeps_the_mail(
+    receiver: Receiver, store: Store, rcpts: tuple[str, ...]
+) -> None:
+    """451, whether the mail or its refusal could not be stored."""
+    await store.close()
+    assert await receiver.mail(_mail(BAD_FIELD, *rcpts)) == "451 4.3.0 try again later"
+
+
+async def test_a_reply_address_is_for_who_wrote_there(receiver: Receiver, store: Store) -> None:
+    """Whoever got hold of it may not speak as its number, but is told why."""
+    assert (await receiver.mail(_mail("Bonjour", NUMBER))).startswith("250 2.0.0 m-")
+    key = reply_key(store.reply_secret, conversation_of(ACCOUNT, OURS, PHONE))
+    address = f"{PHONE[1:]}+r{key}@{ACCOUNT}"
+    assert (await receiver.mail(_mail("Encore", address))).startswith("250 2.0.0 m-")
+    reply = await receiver.mail(_mail("Moi aussi", address, sender="ups@acme.example"))
+    assert reply.startswith("250 2.0.0 n-")
+    (notice,) = await _notices(store)
+    assert _reasons(notice) == ["sender_id.not_yours"]
+    assert sorted(await _texts(store)) == ["Bonjour", "Encore"]
