@@ -7,7 +7,7 @@ are simple, the whole text is the SMS. Judging and storing is `accept`'s.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from mail2sms.intake.identity import Identity
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
 from mail2sms.intake.template import Context, Order, Template
+from mail2sms.intake.template import source as shown_source
 from mail2sms.log import log
 from mail2sms.model import Conversation, LeftOut, Msisdn, Origin, Submission, Writer
 from mail2sms.reasons import smtp_reply
@@ -115,20 +116,20 @@ class Receiver:
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic:
             raise Refusal(Problem(reason="sender.automatic"))
-        submissions: list[Submission] = []
-        refusals: list[Refusal] = []
-        for reading in await self._readings(envelope):
-            try:
-                submissions.append(self._submission(reading, letter, writer))
-            except Refusal as refusal:
-                refusals.append(refusal)
+        readings = await self._readings(envelope)
+        orders, refusals = self._orders(readings, letter, writer)
+        submissions = [
+            _submission(reading, orders[reading.is_template], letter, writer)
+            for reading in readings
+            if reading.is_template in orders
+        ]
         origin = _origin(letter)
         repeat = letter.message_id or new_id("x", now_ms())
         if submissions:
             try:
                 receipt = await self._accept.accept(submissions, refusals)
             except Refusal as refusal:
-                source = refusal.source or tuple(letter.text.split("\n"))
+                source = refusal.source or shown_source(letter.text.split("\n"))
                 refusals = [Refusal(*refusal.problems, corrected=refusal.corrected, source=source)]
             else:
                 return f"250 2.0.0 {receipt.id}"
@@ -195,28 +196,21 @@ class Receiver:
             raise Refusal(Problem(reason="address.bad_reply_key"))
         return found
 
-    def _submission(self, reading: _Reading, letter: Letter, writer: Writer) -> Submission:
-        now = now_ms()
-        template = self._desk.template if reading.is_template else self._desk.simple
+    def _orders(
+        self, readings: Sequence[_Reading], letter: Letter, writer: Writer
+    ) -> tuple[dict[bool, Order], list[Refusal]]:
+        """Read the text once for each way it is to be read (by the template or not), however many addresses ask."""
+        desk, orders, refusals = self._desk, dict[bool, Order](), list[Refusal]()
         context = Context(
-            country=self._desk.country, zone=writer.zone, now_ms=now, teams=self._desk.teams, strip=_strip
+            country=desk.country, zone=writer.zone, now_ms=now_ms(), teams=desk.teams, strip=_strip
         )
-        order = template.read(letter.text, context, letter.subject)
-        conversation = reading.conversation
-        return Submission(
-            id=new_id("m", now),
-            writer=writer,
-            text=order.text,
-            recipients=reading.phones or order.to,
-            origin=_origin(letter),
-            created_at=now,
-            sender_id=order.sender_id,
-            send_at=order.send_at,
-            validity_ms=order.validity_ms,
-            reference=order.reference,
-            left_out=_left_out(order, letter),
-            conversation=conversation,
-        )
+        for is_template in dict.fromkeys(reading.is_template for reading in readings):
+            template = desk.template if is_template else desk.simple
+            try:
+                orders[is_template] = template.read(letter.text, context, letter.subject)
+            except Refusal as refusal:
+                refusals.append(refusal)
+        return orders, refusals
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -232,6 +226,24 @@ def _authors(content: bytes) -> tuple[str, ...]:
     """Return who says to write, read before anything that costs; nobody for more than one From field."""
     fields = headers.split(content, 0, len(content))[0].all("from")
     return headers.authors(fields)[0] if len(fields) == 1 else ()
+
+
+def _submission(reading: _Reading, order: Order, letter: Letter, writer: Writer) -> Submission:
+    now = now_ms()
+    return Submission(
+        id=new_id("m", now),
+        writer=writer,
+        text=order.text,
+        recipients=reading.phones or order.to,
+        origin=_origin(letter),
+        created_at=now,
+        sender_id=order.sender_id,
+        send_at=order.send_at,
+        validity_ms=order.validity_ms,
+        reference=order.reference,
+        left_out=_left_out(order, letter),
+        conversation=reading.conversation,
+    )
 
 
 def _strip(text: str) -> tuple[str, tuple[LeftOut, ...]]:
