@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from mail2sms.web.app import build
-from tests.web_fakes import World, until, world
+from tests.web_fakes import World, ask, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PHONE = "/sim/phones/+33639981234"
@@ -72,7 +73,13 @@ async def test_what_no_phone_can_write(here: World, path: str, body: dict[str, s
         ({"Origin": "https://somewhere.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"X-Forwarded-For": "127.0.0.1"}, 403),
+        ({"X-Forwarded-Host": "sms.acme.example"}, 403),
+        ({"X-Real-IP": "127.0.0.1"}, 403),
         ({"Forwarded": "for=127.0.0.1"}, 403),
+        ({"Via": "1.1 proxy"}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Host": "localhost:x"}, 200),
+        ({"Origin": "http://[x"}, 403),
     ],
 )
 async def test_only_this_machine(here: World, headers: dict[str, str], status: int) -> None:
@@ -81,6 +88,15 @@ async def test_only_this_machine(here: World, headers: dict[str, str], status: i
         assert answer.status == status
     async with here.control.get(PHONE) as answer:
         assert answer.status == 200
+
+
+async def test_a_stranger_is_refused_before_the_body(here: World) -> None:
+    """The rest of the request is not waited for."""
+    request = (
+        f"POST {PHONE} HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\nContent-Length: 9\r\n\r\n"
+    )
+    async with asyncio.timeout(10):
+        assert (await ask(here.web, request.encode())).startswith(b"HTTP/1.1 403")
 
 
 async def test_a_real_bridge_has_no_simulated_phones(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 
 from mail2sms import __version__
 from mail2sms.web import api, demo, metrics, problems, sim, webhooks
-from mail2sms.web.auth import KeyRing
+from mail2sms.web.auth import OPENAPI, KeyRing, admit
 from mail2sms.web.context import ApiKey, Context
 from mail2sms.web.gate import Gate
 
@@ -32,7 +32,7 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app = FastAPI(
         title="mail2sms",
         version=__version__,
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=OPENAPI,
         docs_url=None,  # FastAPI's pages load their scripts from elsewhere
         redoc_url=None,
         telemetry=_QUIET,  # type: ignore[arg-type]  # its logs would hold bodies that are refused
@@ -41,7 +41,7 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app.state.is_control = is_control
     app.state.key_ring = KeyRing(context.keys)
     app.state.metrics = metrics.Metrics()
-    app.add_middleware(Gate, metrics=app.state.metrics)
+    app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
     for router in (api.router, webhooks.router, metrics.router):
         app.include_router(router)

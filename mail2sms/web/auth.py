@@ -17,7 +17,8 @@ from mail2sms.web.context import ApiKey
 from mail2sms.web.problems import HttpProblem
 
 READ, SEND = "read", "send"
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+OPENAPI = "/api/v1/openapi.json"
+_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _bearer = HTTPBearer(auto_error=False, description="A key of `api.keys` in mail2sms.yaml.")
 
 
@@ -63,15 +64,31 @@ def needs(right: str) -> Callable[..., Awaitable[Caller]]:
     async def admitted(
         request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
     ) -> Caller:
-        state = request.app.state
-        caller = OPERATOR if state.is_control else state.key_ring.find(given.credentials if given else "")
-        if caller is None:
-            raise HttpProblem(401, "send Authorization: Bearer KEY with a key of the configuration")
+        caller = _caller(request, given)
         if right not in caller.may:
             raise HttpProblem(403, f"this key may not {right}")
         return caller
 
     return admitted
+
+
+def _caller(request: Request, given: HTTPAuthorizationCredentials | None) -> Caller:
+    state = request.app.state
+    caller: Caller | None = OPERATOR
+    if not state.is_control:
+        caller = state.key_ring.find(given.credentials if given else "")
+    if caller is None:
+        raise HttpProblem(401, "send Authorization: Bearer KEY with a key of the configuration")
+    return caller
+
+
+async def admit(request: Request) -> None:
+    """Refuse a stranger before the body is read; the routes then ask for what they need. Raises HttpProblem."""
+    path = request.scope["path"]
+    if path.startswith("/api/") and path != OPENAPI:
+        _caller(request, await _bearer(request))
+    elif path.startswith(("/sim/", "/demo")):
+        await from_here(request)
 
 
 Reader = Annotated[Caller, Depends(needs(READ))]
@@ -81,17 +98,27 @@ Sender = Annotated[Caller, Depends(needs(SEND))]
 async def from_here(request: Request) -> None:
     """Let only programs and browsers on this machine in, and no page that they load from elsewhere.
 
-    A proxy on this machine would make everybody local, so what it forwards is refused; a Host that is not this
-    machine is DNS rebinding, another Origin a page of somebody else's.
+    A proxy on this machine would make everybody local, so what it forwards is refused. One that adds no header to
+    tell of it (nginx with a bare `proxy_pass`, which also sets Host to our own address) can't be told from a
+    program here: before such a proxy only `mode: live` is safe. A Host that is not this machine is DNS rebinding,
+    another Origin a page of somebody else's.
     """
     headers, client = request.headers, request.client
     if client is None:  # a unix socket
         return
     host = headers.get("host", "")
     is_local = _is_loopback(client.host) and not any(name in headers for name in _FORWARDED)
-    is_same_page = urlsplit(headers.get("origin", f"//{host}")).netloc == host
-    if not (is_local and is_same_page and _is_loopback(urlsplit(f"//{host}").hostname or "")):
+    is_same_page = headers.get("origin", f"http://{host}") in {f"http://{host}", f"https://{host}"}
+    if not (is_local and is_same_page and _is_loopback(_hostname(host))):
         raise HttpProblem(403, "this is only for programs on the same machine")
+
+
+def _hostname(host: str) -> str:
+    """Return a Host header's name without its port; nothing if it can't be read."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mail2sms.errors import Problem, Refusal, StoreUnavailable
 from mail2sms.log import log, where
@@ -33,6 +34,7 @@ _HTTP = {
     405: ("request.method", "this method is not for this address"),
     408: ("request.too_slow", "the request did not arrive in time"),
     409: ("request.too_late", "it is too late for this"),
+    411: ("request.no_length", "the request must say how long it is"),
     413: ("request.too_large", "the request is too large"),
     415: ("request.invalid", "the request cannot be read"),
     500: ("system.error", "something failed on our side; try again later"),
@@ -128,10 +130,19 @@ async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     return _answer(503, [_told(503)])
 
 
-async def _http_problem(_: Request, problem: Exception) -> JSONResponse:
-    problem = cast(HttpProblem, problem)
+def answer(problem: HttpProblem) -> JSONResponse:
+    """Return the answer that tells of a problem."""
     headers = {"www-authenticate": "Bearer"} if problem.status == 401 else {}
     return _answer(problem.status, [problem.told], headers)
+
+
+async def _http_problem(_: Request, problem: Exception) -> JSONResponse:
+    return answer(cast(HttpProblem, problem))
+
+
+async def _left(_: Request, error: Exception) -> JSONResponse:
+    """The client left before its body was complete: nobody reads this, and nothing of ours failed."""
+    return _answer(400, [_told(400)])
 
 
 async def _http_exception(_: Request, error: Exception) -> JSONResponse:
@@ -189,5 +200,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StoreUnavailable, _unavailable)
     app.add_exception_handler(HttpProblem, _http_problem)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)

@@ -1,4 +1,4 @@
-"""One listening address of the application: uvicorn inside the daemon's loop. Its only importer.
+"""One listening address of the application: uvicorn inside the daemon's loop.
 
 uvicorn's own log stays silent: its tracebacks would hold what people wrote. Nothing logs a query string.
 """
@@ -15,40 +15,16 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mail2sms.options import Endpoint
 from mail2sms.sockets import bind
+from mail2sms.web.connection import Connection, Sliced
 
-_CONNECTIONS = 500
-_HEAD_S = 15.0  # for the first byte of a request to its last header
 _KEEP_ALIVE_S = 15
+_UNSENT_BYTES = 65_536  # held by the kernel for a connection; its megabytes would hide who does not read
 _GRACE_S = 10
 _BACKLOG = 512
-
-
-class _Connection(H11Protocol):
-    """One connection; uvicorn alone would wait for a request's head for ever."""
-
-    since_s = 0.0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let the client in, if there is room."""
-        super().connection_made(transport)
-        self.since_s = self.loop.time()
-        if len(self.connections) > _CONNECTIONS:
-            transport.abort()
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        self.since_s = self.loop.time()
-        super().on_response_complete()
-
-    def expire(self, now_s: float) -> None:
-        """Close if the head of a request is overdue."""
-        is_waiting = self.cycle is None or self.cycle.response_complete
-        if is_waiting and now_s - self.since_s > _HEAD_S:
-            self.transport.abort()
+_PATH_BYTES = 107  # of a unix socket: sun_path, unix(7)
 
 
 class _Embedded(uvicorn.Server):
@@ -74,7 +50,7 @@ class _Embedded(uvicorn.Server):
             ticks += 10  # uvicorn counts tenths of a second
             now_s = asyncio.get_running_loop().time()
             for connection in list(self.server_state.connections):
-                if isinstance(connection, _Connection):
+                if isinstance(connection, Connection):
                     connection.expire(now_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1.0)
@@ -103,11 +79,14 @@ class WebServer:
             sockets = [_bind_path(self._path)]
         else:
             assert self._endpoint is not None
+            await asyncio.to_thread(self._app.openapi)  # 60 ms, that a stranger would cost the loop
             sockets = await bind(self._endpoint)
+            for each in sockets:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT_BYTES)
             self.addresses = tuple(Endpoint(*each.getsockname()[:2]) for each in sockets)
         config = uvicorn.Config(
             self._app,
-            http=_Connection,
+            http=Sliced,  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             lifespan="off",
             log_config=None,
@@ -144,9 +123,11 @@ def _bind_path(path: Path) -> socket.socket:
     before = os.umask(0o177)  # no moment in which others could connect
     try:
         bound.bind(str(path))
-    except OSError:
+    except OSError as e:
         bound.close()
-        raise
+        is_long = len(os.fsencode(path)) > _PATH_BYTES
+        way_out = "; set RUNTIME_DIRECTORY to a shorter folder" if is_long else ""
+        raise OSError(e.errno, f"cannot listen on {path}: {e.strerror or e}{way_out}") from e
     finally:
         os.umask(before)
     return bound

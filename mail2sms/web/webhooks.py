@@ -9,8 +9,6 @@ from fastapi import APIRouter, Request, Response
 from mail2sms.web.context import Here
 from mail2sms.web.problems import HttpProblem
 
-_BODY_BYTES = 64_000
-
 router = APIRouter()
 
 
@@ -21,8 +19,6 @@ async def receive(carrier: str, request: Request, context: Here) -> Response:
     if found is None:
         raise HttpProblem(404)
     body = await request.body()
-    if len(body) > _BODY_BYTES:
-        raise HttpProblem(413)
     headers = {name.lower(): value for name, value in request.headers.items()}
     try:
         events = found.events(headers, body, request.url.query)
