@@ -38,7 +38,9 @@ def test_a_steady_stream_arrives_whole(seconds: int) -> None:
         assert latency.run(daemon, seconds)["mails"] == latency.RATE * seconds
 
 
-@pytest.mark.parametrize("point", ["after-commit", "after-intent", "before-answer", "after-mo", "after-email"])
+@pytest.mark.parametrize(
+    "point", ["after-commit", "after-intent", "before-answer", "after-mo", "after-email"]
+)
 def test_after_a_crash_at_a_named_point_all_is_as_it_must_be(point: str) -> None:
     """Those where something has just been promised, sent or heard; the proof has them all."""
     assert crash.observe(point) == crash.POINTS[point]

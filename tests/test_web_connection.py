@@ -81,7 +81,7 @@ def test_no_turn_of_the_loop_is_long(
     """Neither chunks nor headers of one byte hold up the others, and soon nobody reads on."""
 
     async def attack() -> tuple[float, float]:
-        async with world(tmp_path) as here:
+        async with world(tmp_path) as here, asyncio.timeout(20):
             await ask(here.web, LAST)
             before_s = time.thread_time()
             longest_s = await longest_turn_s(ask(here.web, request_))

@@ -75,6 +75,7 @@ class Store:
         self._bells: dict[str, list[asyncio.Event]] = {}
         self._writer: Writer | None = None
         self._bell: bell.Bell | None = None
+        self._anchor: Connection | None = None
         self.reply_secret = b""
 
     @classmethod
@@ -98,8 +99,15 @@ class Store:
 
     def _prepare(self) -> None:
         migrate.upgrade(self._write_engine)
-        if not engine.is_sqlite(self.url):
-            with self._read_engine.connect() as connection:
+        connection = self._read_engine.connect()
+        if engine.is_sqlite(self.url):
+            # Stays open, so that a writer given up after a failed sync is never SQLite's last connection: the last
+            # one copies the log into the database, with what the kernel says was written and the disk never got.
+            with connection.begin():
+                migrate.version(connection)
+            self._anchor = connection
+        else:
+            with connection:
                 engine.refuse_if_not_durable(connection)
 
     @property
@@ -114,6 +122,8 @@ class Store:
         if self._writer is not None:
             await self._writer.close()
         self._readers.shutdown(wait=True)
+        if self._anchor is not None:
+            self._anchor.close()
         self._read_engine.dispose()  # before the writer: SQLite's last connection checkpoints
         self._write_engine.dispose()
         if self._lock is not None:

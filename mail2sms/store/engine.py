@@ -62,7 +62,7 @@ def reader_engine(url: str) -> Engine:
 def _sqlite(url: str, *, readonly: bool) -> Engine:
     options: dict[str, Any] = {"poolclass": NullPool}
     if readonly:
-        options = {"poolclass": QueuePool, "pool_size": READERS}
+        options = {"poolclass": QueuePool, "pool_size": READERS + 1}
     engine = create_engine(url, connect_args={"check_same_thread": False, "timeout": 10}, **options)
 
     @event.listens_for(engine, "connect")

@@ -1,7 +1,7 @@
 """Named crash points: at each the daemon dies once and starts again; what then is must be exactly what is said here.
 
-Usage: crash [sqlite|postgresql]. A client without its 250 sends again under the same Message-ID, as mail servers do; then
-the phone answers, as often as its carrier needs to be heard.
+Usage: crash [sqlite|postgresql]. A client without its 250 sends again under the same Message-ID, as mail servers do;
+then the phone answers, as often as its carrier needs to be heard.
 """
 
 from __future__ import annotations
