@@ -122,7 +122,7 @@ HOSTILE: dict[str, bytes] = {
     "utf-7": _text(b"+AAA-" * 12_000, parameters=b"; charset=utf-7"),
     "attributions": _text(b"On 12:30 a@b wrote\r\nLe 1:\r\n" * 2500),
     "labels": _text(b"From: a@b\r\nTo: c\r\n" * 3000),
-    # Found by a red team: what is asked again at each level, and what no single part has too much of.
+    # What is asked again at each level, and what no single part has too much of.
     "alternatives of flowed": _deep(18, _mixed([_part(b" \r\n" * 5000, b"; format=flowed")] * 19)),
     "few alternatives of flowed": _deep(4, _mixed([_part(b" \r\n" * 2000, b"; format=flowed")] * 19)),
     "alternatives of blanks": _deep(18, _mixed([_part(b" " * 15_000)] * 19)),
