@@ -10,6 +10,7 @@ import signal
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -74,8 +75,11 @@ class Daemon(Server):
         extra: str = "",
         env: dict[str, str] | None = None,
         smtp_port: int = 0,
+        wrap: Sequence[str | Path] = (),
     ) -> None:
+        """`wrap`: a command that starts the daemon's and ends up as the same process, as `env` and `strace -D` do."""
         super().__init__()
+        self.wrap = wrap
         self.smtp_port, self.web_port = smtp_port or free_port(), free_port()
         self.config = self.folder / "mail2sms.yaml"
         self.config.write_text(
@@ -133,7 +137,7 @@ class Daemon(Server):
         return sum(process.memory_info().rss for process in [main, *main.children(recursive=True)]) / 1e6
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "mail2sms", "serve", "--config", str(self.config)]
+        command = [*self.wrap, sys.executable, "-m", "mail2sms", "serve", "--config", str(self.config)]
         self._spawn(command, env={**self._env, "PYTHONPATH": str(_CHECKOUT)})
 
     def _is_ready(self) -> bool:
