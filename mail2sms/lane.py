@@ -57,7 +57,8 @@ class Lane(Generic[Work]):
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             elif len(taken) < free and not self._is_stopping:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._bell.wait(), _POLL_S)
+                    async with asyncio.timeout(_POLL_S):
+                        await self._bell.wait()
         if self._under_way:
             await asyncio.wait(self._under_way)
 

@@ -74,7 +74,8 @@ async def dispatching(
         return await look()
     finally:
         dispatch.stop()
-        await asyncio.wait_for(running, 10)
+        async with asyncio.timeout(10):
+            await running
         for carrier in carriers:
             await carrier.stop()
 

@@ -94,7 +94,8 @@ class Writer:
             (self._bulk if bulk else self._urgent).append(waiting)
             self._ready.notify()
         try:
-            return cast(Result, await asyncio.wait_for(waiting.future, _PATIENCE_S))
+            async with asyncio.timeout(_PATIENCE_S):
+                return cast(Result, await waiting.future)
         except TimeoutError as e:
             raise StoreUnavailable("the database does not answer") from e
 

@@ -53,7 +53,8 @@ class _Embedded(uvicorn.Server):
                 if isinstance(connection, Connection):
                     connection.expire(now_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._stopping.wait()
 
     def stop(self) -> None:
         """End the main loop."""
