@@ -2,24 +2,39 @@
 
 Usage: kill [CYCLES] [sqlite|postgresql]. Six clients send without pause, and send again what was not answered, with the
 same Message-ID, as mail servers do. The phones' file is the oracle: it is written by the carrier, not by the daemon.
+Meanwhile reports come back, and a phone writes: what it was told is taken (202) arrives as an email, and more than once
+only under one Message-ID. Every 50 cycles and at the end the database is examined.
 """
 
 from __future__ import annotations
 
+import contextlib
+import email
 import json
 import random
 import smtplib
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from email import policy
+from pathlib import Path
 from typing import Any
+
+from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import text as sql
 
 from tests.servers.daemon import Daemon
 from tests.servers.postgresql import PostgreSQL
+from tests.servers.sink import MailSink
 
 CLIENTS = 6
+START_S = 5.0
+_EXAMINED_EVERY = 50
+_WRITING_PHONE, _OURS = "+33639981990", "+33639980101"
 _PHONES = [f"3363998{n:04d}" for n in range(1000, 1040)]
 _QUIET_S = 30.0
 
@@ -35,14 +50,23 @@ class Figures:
     unknown: int = 0
     lost: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    replies: int = 0
+    repeated_replies: int = 0
+    broken: list[str] = field(default_factory=list)
     slowest_start_s: float = 0.0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the promise was."""
+        return not (self.lost or self.twice or self.broken) and self.acknowledged > 0
 
     def __str__(self) -> str:
         return (
             f"{self.cycles} kills, {self.acknowledged} acknowledged: {self.on_phone} on the phone, "
             f"{self.pending} pending, {self.unknown} unknown, "
             f"{len(self.lost)} lost, {len(self.twice)} twice outside unknown; "
-            f"slowest start to ready {self.slowest_start_s:.1f} s"
+            f"{self.replies} replies taken, all emailed, {self.repeated_replies} again under the same Message-ID; "
+            f"{len(self.broken)} faults in the database; slowest start to ready {self.slowest_start_s:.1f} s"
         )
 
 
@@ -89,21 +113,46 @@ class Client(threading.Thread):
         return False
 
 
+class Writing(threading.Thread):
+    """A phone that writes all the time. `taken` are the texts that were answered by 202."""
+
+    def __init__(self, daemon: Daemon, stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self.taken: set[str] = set()
+        self._daemon, self._stop_writing = daemon, stop
+
+    def run(self) -> None:
+        """Write until told to stop; a text that was not taken is not written again."""
+        count = 0
+        while not self._stop_writing.is_set():
+            count += 1
+            with contextlib.suppress(OSError, AssertionError):
+                self._daemon.phone_says(_WRITING_PHONE, f"reply {count}", _OURS)
+                self.taken.add(f"reply {count}")
+            time.sleep(0.05)
+
+
 def hash_of(text: str) -> int:
     """Return a number that is the same in every process."""
     return sum(ord(c) * (i + 1) for i, c in enumerate(text))
 
 
-def run(daemon: Daemon, cycles: int, seed: int = 1) -> Figures:
-    """Kill the running daemon `cycles` times under load, let it finish, and compare promises with phones."""
+def run(daemon: Daemon, cycles: int, seed: int = 1, sink: MailSink | None = None) -> Figures:
+    """Kill the running daemon `cycles` times under load, let it finish, and compare promises with phones.
+
+    With `sink`, the daemon's smarthost, a phone writes meanwhile.
+    """
     figures, chance, stop = Figures(), random.Random(seed), threading.Event()
     clients = [Client(number, daemon.smtp_port, stop) for number in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    for _ in range(cycles):
+    phone = Writing(daemon, stop)
+    for thread in [*clients, *([phone] if sink else [])]:
+        thread.start()
+    for cycle in range(1, cycles + 1):
         time.sleep(chance.uniform(0.05, 0.6))
         daemon.kill9()
         figures.cycles += 1
+        if cycle % _EXAMINED_EVERY == 0:
+            figures.broken += examine(daemon)
         began = time.monotonic()
         daemon.start()
         figures.slowest_start_s = max(figures.slowest_start_s, time.monotonic() - began)
@@ -116,7 +165,85 @@ def run(daemon: Daemon, cycles: int, seed: int = 1) -> Figures:
     acknowledged = {text: id_ for client in clients for text, id_ in client.acknowledged.items()}
     _wait_until_quiet(daemon)
     compare(daemon, acknowledged, figures)
+    if sink:
+        phone.join(30)
+        compare_replies(sink, phone.taken, figures)
+    daemon.stop()
+    figures.broken += examine(daemon)
+    daemon.start()
     return figures
+
+
+def compare_replies(sink: MailSink, taken: set[str], figures: Figures, patience_s: float = _QUIET_S) -> None:
+    """Hold the texts that were taken from the phone against the emails that came."""
+    deadline = time.monotonic() + patience_s
+    while taken - _emailed(sink).keys() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    emailed = _emailed(sink)
+    figures.replies = len(taken)
+    figures.lost += sorted(taken - emailed.keys())
+    figures.twice += [said for said, ids in emailed.items() if len(set(ids)) > 1]
+    figures.repeated_replies = sum(len(ids) - 1 for ids in emailed.values())
+
+
+def _emailed(sink: MailSink) -> dict[str, list[str]]:
+    """Return the phone's texts that came, with the Message-ID of each coming."""
+    found: dict[str, list[str]] = {}
+    for raw in sink.messages:
+        mail = email.message_from_bytes(raw, policy=policy.default)
+        body = mail.get_body(("plain",))
+        assert body is not None
+        said = body.get_content().splitlines()[0].strip()
+        if said.startswith("reply "):
+            found.setdefault(said, []).append(str(mail["Message-ID"]))
+    return found
+
+
+_FAULTS = {
+    "a status that is not its last event's": """
+        SELECT count(*) FROM message m WHERE m.status <> (
+            SELECT e.status FROM event e WHERE e.message = m.id ORDER BY e.id DESC LIMIT 1)""",
+    "a message without its text": """
+        SELECT count(*) FROM message m WHERE NOT EXISTS (SELECT 1 FROM content c WHERE c.id = m.content)""",
+    "sending or beyond without an intent": """
+        SELECT count(*) FROM message m WHERE m.status IN ('sending', 'enroute', 'delivered', 'undeliverable')
+            AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.message = m.id)""",
+    "two messages for one mail": """
+        SELECT count(*) FROM (SELECT s.message_id FROM message m JOIN submission s ON s.id = m.submission
+            GROUP BY s.message_id HAVING count(*) > 1) AS repeated""",
+    "an MO without its notice": """
+        SELECT count(*) FROM mo WHERE NOT EXISTS (SELECT 1 FROM notice n WHERE n.mo = mo.id)""",
+}
+
+
+def examine(daemon: Daemon) -> list[str]:
+    """Return what is wrong in the database of a daemon that does not run; an SQLite file is examined as a copy."""
+    with _database(daemon) as connection:
+        found = [name for name, query in _FAULTS.items() if connection.scalar(sql(query))]
+        if connection.dialect.name == "sqlite":
+            answer = connection.scalar(sql("PRAGMA integrity_check"))
+            found += [] if answer == "ok" else [f"integrity_check: {answer}"]
+            found += ["a foreign key"] * bool(connection.execute(sql("PRAGMA foreign_key_check")).first())
+    return found
+
+
+@contextlib.contextmanager
+def _database(daemon: Daemon) -> Iterator[Connection]:
+    url = make_url(daemon.database)
+    with tempfile.TemporaryDirectory() as folder:
+        if url.drivername == "sqlite":
+            copy = Path(folder) / "copy.db"
+            for end in ("", "-wal"):
+                source = Path(f"{url.database}{end}")
+                if source.exists():
+                    Path(f"{copy}{end}").write_bytes(source.read_bytes())
+            url = url.set(database=str(copy))
+        else:
+            url = url.set(drivername="postgresql+psycopg")
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            yield connection
+        engine.dispose()
 
 
 def _wait_until_quiet(daemon: Daemon) -> None:
@@ -172,20 +299,18 @@ def _statuses(daemon: Daemon, id_: str) -> set[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Run the proof on the databases asked for; 0 when nothing was lost or sent twice."""
-    cycles = int(argv[0]) if argv else 20
-    kinds = argv[1:] or ["sqlite", "postgresql"]
-    bad = 0
-    for kind in kinds:
-        if kind == "postgresql":
-            with PostgreSQL() as server, Daemon(database=server.create_database()) as daemon:
-                figures = run(daemon, cycles)
-        else:
-            with Daemon() as daemon:
-                figures = run(daemon, cycles)
+    """Run the proof on the databases asked for; 0 when nothing was lost or sent twice, and all starts were quick."""
+    cycles = int(argv[0]) if argv else 500
+    is_good = True
+    for kind in argv[1:] or ["sqlite", "postgresql"]:
+        with PostgreSQL() if kind == "postgresql" else contextlib.nullcontext() as server, MailSink() as sink:
+            database = server.create_database() if server else ""
+            with Daemon(database=database, smarthost_port=sink.port) as daemon:
+                figures = run(daemon, cycles, sink=sink)
         print(f"{kind}: {figures}", flush=True)
-        bad += len(figures.lost) + len(figures.twice)
-    return 1 if bad else 0
+        print(*figures.lost[:5], *figures.twice[:5], *figures.broken[:5], sep="\n", end="", flush=True)
+        is_good &= figures.is_kept and figures.slowest_start_s <= START_S
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":

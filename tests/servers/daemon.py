@@ -81,10 +81,11 @@ class Daemon(Server):
         super().__init__()
         self.wrap = wrap
         self.smtp_port, self.web_port = smtp_port or free_port(), free_port()
+        self.database = database or f"sqlite:///{self.folder}/mail2sms.db"
         self.config = self.folder / "mail2sms.yaml"
         self.config.write_text(
             minimal_config(
-                database=database or f"sqlite:///{self.folder}/mail2sms.db",
+                database=self.database,
                 smtp_port=self.smtp_port,
                 web_port=self.web_port,
                 smarthost_port=smarthost_port,
