@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from mail2sms import numbers, routing, segments
@@ -85,7 +85,7 @@ class Accept:
             notices=notices,
         )
         stored = await self._store.put(bundle)
-        mts = tuple(replace(new.mt, id=stored.repeated.get(new.mt.id, new.mt.id)) for new in messages)
+        mts = tuple(_first(new.mt, stored.repeated) for new in messages)
         is_repeat = len(stored.repeated) == len(messages)
         event = "mail_repeated" if is_repeat else "mail_accepted"
         log.info(event, submission=mts[0].id, recipients=len(mts), proof=first.writer.proof.value)
@@ -150,8 +150,9 @@ class Accept:
                 problems.extend(refusal.problems)
             refused.extend((submission, msisdn, problem) for problem in problems)
             if not problems:
-                mt = self._message(submission, msisdn, region, route, sender_id, len(messages))
-                mt = replace(mt, segments=size, encoding=coding.value, text=text)
+                number = len(messages)
+                id_ = submission.id if number == 0 else f"{submission.id}-{number + 1}"
+                mt = self._message(submission, id_, candidate, coding.value, sender_id, route)
                 messages.append(self._new(mt, submission))
 
     def _sender_id(self, submission: Submission, region: str) -> SenderId:
@@ -166,26 +167,27 @@ class Accept:
     def _message(
         self,
         submission: Submission,
-        msisdn: Msisdn,
-        region: str,
-        route: tuple[str, ...],
+        id_: str,
+        candidate: Candidate,
+        encoding: str,
         sender_id: SenderId,
-        number: int,
+        route: tuple[str, ...],
     ) -> MtMessage:
         account, at = submission.writer.account, submission.created_at
         due_at = submission.send_at or at
         return MtMessage(
-            id=submission.id if number == 0 else f"{submission.id}-{number + 1}",
+            id=id_,
             account=account,
             submission=submission.id,
-            conversation=conversation_of(account, sender_id, msisdn),
-            msisdn=msisdn,
-            region=region,
+            conversation=conversation_of(account, sender_id, candidate.msisdn),
+            msisdn=candidate.msisdn,
+            region=candidate.region,
             sender_id=sender_id,
             status=Status.QUEUED,
             reason="schedule" if due_at > at else "",
-            encoding="",
-            segments=0,
+            encoding=encoding,
+            segments=candidate.segments,
+            text=candidate.text,
             route=route,
             created_at=at,
             due_at=due_at,
@@ -201,6 +203,11 @@ class Accept:
         return NewMessage(
             mt=mt, reply_key=reply_key(self._store.reply_secret, mt.conversation), repeat_key=key
         )
+
+
+def _first(mt: MtMessage, repeated: Mapping[str, str]) -> MtMessage:
+    """Return the message as it was stored the first time it was asked for."""
+    return replace(mt, id=repeated[mt.id]) if mt.id in repeated else mt
 
 
 def _repeat_key(writer: Writer, *what: str) -> str:

@@ -56,11 +56,14 @@ class Lane(Generic[Work]):
             if not free:
                 await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             elif len(taken) < free and not self._is_stopping:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLL_S):
-                        await self._bell.wait()
+                await self._rest()
         if self._under_way:
             await asyncio.wait(self._under_way)
+
+    async def _rest(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_S):
+                await self._bell.wait()
 
     async def _take(self, free: int) -> Sequence[Work]:
         try:

@@ -7,6 +7,7 @@ field is a decision made here.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -46,10 +47,13 @@ def _only_known(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMappi
     return {key: value for key, value in line.items() if key in FIELDS}
 
 
-def _json(logger: Any, name: str, line: MutableMapping[str, Any]) -> str:
-    rendered = structlog.processors.JSONRenderer(ensure_ascii=False)(logger, name, line)
-    text = rendered if isinstance(rendered, str) else rendered.decode()
-    return _PRIORITY.get(str(line.get("level")), "<6>") + text
+_encode = json.JSONEncoder(
+    ensure_ascii=False, default=repr
+).encode  # json.dumps would build one for every line
+
+
+def _json(_: Any, __: str, line: MutableMapping[str, Any]) -> str:
+    return _PRIORITY.get(str(line.get("level")), "<6>") + _encode(line)
 
 
 def configure(level: str = "info") -> None:

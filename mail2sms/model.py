@@ -242,6 +242,7 @@ class MoMessage:
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I L O U
+_PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
 _EPOCH_MS = 1_735_689_600_000  # 2025-01-01; 40 bits of milliseconds last until 2059
 
 
@@ -251,7 +252,7 @@ def make_id(prefix: str, now_ms: int, chance: int) -> str:
     Made before the insert, so that a commit in doubt can be repeated without storing twice.
     """
     number = ((max(0, now_ms - _EPOCH_MS) & (1 << 40) - 1) << 40) | (chance & (1 << 40) - 1)
-    return f"{prefix}-" + "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -5, -5))
+    return f"{prefix}-" + "".join(_PAIRS[number >> shift & 1023] for shift in range(70, -10, -10))
 
 
 def derive_id(prefix: str, *parts: str) -> str:
@@ -271,4 +272,5 @@ def reply_key(secret: bytes, conversation: str) -> str:
 
 def base32(digest: bytes, length: int) -> str:
     """Return the first `length` lower-case base32 characters of `digest`, for addresses people may type."""
-    return base64.b32encode(digest).decode("ascii").lower()[:length]
+    needed = -(-length // 8) * 5  # bytes: eight characters are five
+    return base64.b32encode(digest[:needed]).decode("ascii").lower()[:length]

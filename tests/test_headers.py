@@ -142,24 +142,6 @@ def test_parameters(value: str, main: str, found: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "at"),
-    [
-        ("Tue, 12 May 2026 09:14:01 +0200", 1_778_570_041_000),
-        ("12 May 2026 07:14 GMT", 1_778_570_040_000),
-        ("Tue, 12 May 26 02:14:01 -0500", 1_778_570_041_000),
-        ("Thu, 01 Jan 1970 00:00:00 +0000", 0),
-        ("Tue, 31 Feb 2026 09:14:01 +0200", None),
-        ("Tue, 12 Foo 2026 09:14:01 +0200", None),
-        ("yesterday", None),
-        ("", None),
-    ],
-)
-def test_date_at(value: str, at: int | None) -> None:
-    """A date that is none is no date."""
-    assert headers.date_at(value) == at
-
-
-@pytest.mark.parametrize(
     ("value", "found"),
     [
         ("<a@b>", "<a@b>"),

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from mail2sms.errors import Refusal
+from mail2sms.intake import headers
 from mail2sms.intake import sandbox as module
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox
@@ -27,7 +28,8 @@ async def read_letter(
     raw: bytes, sandbox: Sandbox, writer: str = "a@acme.example", *, has_left: bool = False
 ) -> Letter:
     """Return the letter of a writer who waits for it."""
-    return await module.read_letter(raw, sandbox, writer, lambda: has_left)
+    head = headers.split(raw, 0, len(raw))
+    return await module.read_letter(raw, head, sandbox, writer, lambda: has_left)
 
 
 def _workers() -> list[psutil.Process]:

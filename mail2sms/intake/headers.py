@@ -10,7 +10,6 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
@@ -30,20 +29,17 @@ _READ = frozenset(
         "content-disposition",
         "content-transfer-encoding",
         "content-type",
-        "date",
-        "disposition-notification-to",
         "from",
         "in-reply-to",
         "message-id",
         "precedence",
         "return-path",
-        "return-receipt-to",
         "subject",
         "thread-index",
-        "thread-topic",
     }
 )
-_NAME = re.compile(r"[!-9;-~]+[ \t]*\Z")
+_FIELD = re.compile(r"([!-9;-~]++)([ \t]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
+_MBOX_LINE = re.compile(r">?From [^\n]*\n?")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BLANK = " \t"  # what may be stripped: the last byte of a UTF-8 "à" or "Å" is blank to str.strip
@@ -59,12 +55,8 @@ class Fields:
 
     __slots__ = ("_values",)
 
-    def __init__(self) -> None:
-        self._values: dict[str, list[str]] = {}
-
-    def add(self, name: str, value: str) -> None:
-        """Add one more field of this name."""
-        self._values.setdefault(name, []).append(value)
+    def __init__(self, values: dict[str, list[str]]) -> None:
+        self._values = values
 
     def first(self, name: str) -> str:
         """Return the first value of `name`, empty when there is none."""
@@ -82,51 +74,43 @@ class Fields:
         return iter(self._values)
 
 
-def split(raw: bytes, start: int, end: int, most_lines: int = LINES) -> tuple[Fields, int]:
+Head = tuple[Fields, int]
+"""The fields of a header, and where its body begins."""
+
+
+def split(raw: bytes, start: int, end: int, most_lines: int = LINES) -> Head:
     """Return the header fields of raw[start:end] and where its body begins.
 
     A line that is no field ends the header, as it does for other readers. `most_lines` are left to the mail.
     """
     stop, body = _block(raw, start, end)
-    fields = Fields()
-    name, pieces, size, count, at = "", [""], 0, 0, start
-    lines = raw[start:stop].decode("latin-1").split("\n", most_lines) if stop > start else []
-    for number, line in enumerate(lines):
-        if number == most_lines:
-            raise too_complex(f"more than {LINES} header lines")
-        value = line.removesuffix("\r")
-        if value[:1] in {" ", "\t"} and name:
-            size += len(value)
-            pieces.append(value)
-        elif found := _field(value):
-            if name:
-                fields.add(name, "".join(pieces).strip(_BLANK))
-            count += 1
-            name, pieces, size = found[0], [found[1]], len(found[1])
-        elif at > start or not value.startswith(("From ", ">From ")):  # else an mbox line
-            body = at
-            break
-        if size > FIELD_BYTES and (size > LONG_FIELD_BYTES or name in _READ):
-            raise too_complex(f"a header field is longer than {size - 1} bytes")
-        at += len(line) + 1
-    if name:
-        fields.add(name, "".join(pieces).strip(_BLANK))
+    text = raw[start:stop].decode("latin-1")
+    mbox = None if _FIELD.match(text) else _MBOX_LINE.match(text)
+    values: dict[str, list[str]] = {}
+    count, at = 0, mbox.end() if mbox else 0
+    while found := _FIELD.match(text, at):
+        at = found.end()
+        count += 1
+        name, value = found[1].lower(), found[3]
+        if "\n" in value:
+            value = value.replace("\r\n", "").replace("\n", "")
+        value = value.removesuffix("\r")
+        if len(value) > FIELD_BYTES and (len(value) > LONG_FIELD_BYTES or name in _READ):
+            raise too_complex(f"a header field is longer than {len(value) - 1} bytes")
+        if found[2] and name == "from":
+            value = "\x00" + value  # "From : x" is a field to some readers only: `authors` refuses it
+        values.setdefault(name, []).append(value.strip(_BLANK))
+    _check(values, count, text.count("\n", 0, at) + (at == len(text) > 0), most_lines)
+    return Fields(values), (body if at == len(text) else start + at)
+
+
+def _check(values: dict[str, list[str]], count: int, lines: int, most_lines: int) -> None:
+    if lines > most_lines:
+        raise too_complex(f"more than {LINES} header lines")
     if count > FIELDS:
         raise too_complex(f"more than {FIELDS} header fields")
-    if len(fields.all("received")) > RECEIVED:
+    if len(values.get("received", ())) > RECEIVED:
         raise too_complex(f"more than {RECEIVED} Received fields: a loop")
-    return fields, body
-
-
-def _field(line: str) -> tuple[str, str] | None:
-    """Return name and value of the first line of a field, None if it is none."""
-    before, colon, after = line.partition(":")
-    if not (colon and _NAME.match(before)):
-        return None
-    name = before.rstrip(" \t").lower()
-    if name == "from" and len(name) < len(before):
-        return name, "\x00" + after  # "From : x" is a field to some readers only: `authors` refuses it
-    return name, after
 
 
 def _block(raw: bytes, start: int, end: int) -> tuple[int, int]:
@@ -340,13 +324,9 @@ def _mailbox(phrase: str, comment: str, angles: list[str], *, is_odd: bool) -> t
     return _address(angles[0]), name.strip()
 
 
-# Identifiers and times
+# Identifiers
 
 _ID = re.compile(r"<[!-;=?-~]{1,248}>")
-_DATE = re.compile(
-    r"(\d{1,2})[ -]+([A-Za-z]{3})[a-z]*[ -]+(\d{4}|\d{2}) +(\d{1,2}):(\d{2})(?::(\d{2}))?(?: +([+-]\d{4})\b)?"
-)
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec"
 _THREAD_INDEX = re.compile(r"[A-Za-z0-9+/]{1,1000}={0,2}\Z")
 _KEPT_REFERENCES = 20
 
@@ -359,24 +339,6 @@ def message_ids(value: str) -> tuple[str, ...]:
 def message_id(value: str) -> str | None:
     """Return the id if the field is one and nothing else."""
     return value if _ID.fullmatch(value) else None
-
-
-def date_at(value: str) -> int | None:
-    """Return a Date field as epoch milliseconds; without an offset (or with a named zone) it is taken as UTC."""
-    found = _DATE.search(value[:100])
-    if not found:
-        return None
-    month = _MONTHS.find(found[2].lower()) // 4 + 1  # 0 when there is none: datetime refuses it
-    year = int(found[3])
-    if year < 100:
-        year += 2000 if year < 50 else 1900  # RFC 5322 section 4.3
-    offset = found[7] or "+0000"
-    minutes = int(offset[:1] + "1") * (int(offset[1:3]) * 60 + int(offset[3:]))
-    try:
-        moment = datetime(year, month, int(found[1]), int(found[4]), int(found[5]), tzinfo=UTC)
-    except ValueError:
-        return None
-    return (int(moment.timestamp()) + min(int(found[6] or 0), 59) - minutes * 60) * 1000
 
 
 def thread_index(value: str) -> str | None:

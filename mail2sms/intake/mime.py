@@ -10,11 +10,11 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import charsets, headers
-from mail2sms.intake.headers import Fields
+from mail2sms.intake.headers import Fields, Head
 from mail2sms.intake.parts import Part, Reader
 
 _TEXT = 64 * 1024  # bytes that are read of a part, characters of them all
@@ -49,11 +49,8 @@ class Letter:
     message_id: str | None
     in_reply_to: tuple[str, ...]
     references: tuple[str, ...]
-    date_at: int | None
     thread_index: str | None
-    thread_topic: str | None
     is_automatic: bool
-    wants_receipt: bool
     text: str
     text_source: str  # plain, html
     attachments: tuple[Attachment, ...]
@@ -61,19 +58,24 @@ class Letter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """What a mail will cost: whether the event loop may read it, and whether it holds HTML at all."""
+    """What a mail will cost: whether the event loop may read it, and whether it holds HTML at all.
+
+    `top` are its parts, as far as they were looked at.
+    """
 
     needs_sandbox: bool
     has_html: bool
     parts: int
+    top: Part = field(repr=False)
 
 
-def bounds(raw: bytes) -> Bounds:
-    """Return what reading will cost. Raises Refusal (mail.too_complex) for a mail that nobody should read.
+def bounds(raw: bytes, head: Head | None = None) -> Bounds:
+    """Return what reading will cost; `head` is the mail's own, if it was split before.
 
-    It stops looking where it is sure that the mail needs the sandbox.
+    It stops looking where it is sure that the mail needs the sandbox. Raises Refusal (mail.too_complex) for a mail
+    that nobody should read.
     """
-    reader = Reader(raw, is_brief=True)
+    reader = Reader(raw, head, is_brief=True)
     top = reader.whole()
     leaves = list(top.leaves())
     bodies = [leaf for leaf in leaves if not leaf.is_attachment]
@@ -87,6 +89,7 @@ def bounds(raw: bytes) -> Bounds:
         or any(_is_overlong(part.fields) for part in (top, *leaves)),
         has_html=has_html,
         parts=len(leaves),
+        top=top,
     )
 
 
@@ -98,12 +101,12 @@ def _is_overlong(fields: Fields) -> bool:
     )
 
 
-def read(raw: bytes, *, html: Callable[[str], str] | None) -> Letter:
-    """Return the letter. Without `html` a mail that has its text only as HTML raises Refusal (mail.no_text).
+def read(raw: bytes, *, html: Callable[[str], str] | None, top: Part | None = None) -> Letter:
+    """Return the letter; `top` are all its parts, if they are known. Without `html` no HTML is read.
 
     Raises Refusal: mail.too_complex (as `bounds`), mail.unreadable, mail.no_text.
     """
-    top = Reader(raw).whole()
+    top = top or Reader(raw).whole()
     fields = top.fields
     from_addresses, from_name = headers.authors(fields.all("from"))
     text, source = _text(_Texts(raw), top, html)
@@ -114,11 +117,8 @@ def read(raw: bytes, *, html: Callable[[str], str] | None) -> Letter:
         message_id=headers.message_id(fields.first("message-id")),
         in_reply_to=headers.message_ids(fields.first("in-reply-to")),
         references=headers.message_ids(fields.first("references")),
-        date_at=headers.date_at(fields.first("date")),
         thread_index=headers.thread_index(fields.first("thread-index")),
-        thread_topic=headers.words(fields.first("thread-topic")) or None,
         is_automatic=_is_automatic(top),
-        wants_receipt=bool(fields.first("disposition-notification-to") or fields.first("return-receipt-to")),
         text=text,
         text_source=source,
         attachments=tuple(_attachment(raw, leaf) for leaf in top.leaves() if leaf.is_attachment),

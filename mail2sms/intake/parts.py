@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import headers
-from mail2sms.intake.headers import Fields, too_complex
+from mail2sms.intake.headers import Fields, Head, too_complex
 
 _DEPTH = 20
 _PARTS = 100
@@ -49,8 +49,9 @@ class Part:
 class Reader:
     """Finds the parts of one mail, and counts what that costs. A brief one opens no part that costs much."""
 
-    def __init__(self, raw: bytes, *, is_brief: bool = False) -> None:
+    def __init__(self, raw: bytes, head: Head | None = None, *, is_brief: bool = False) -> None:
         self._raw = raw
+        self._head = head
         self._is_brief = is_brief
         self.has_stopped = False
         self._parts = self._lines = self._separators = self._searched = self._misses = 0
@@ -64,7 +65,8 @@ class Reader:
         self._parts += 1
         if self._parts > _PARTS:
             raise too_complex(f"more than {_PARTS} parts")
-        fields, start = headers.split(self._raw, first, end, max(headers.LINES - self._lines, 0))
+        most_lines = max(headers.LINES - self._lines, 0)
+        fields, start = (depth == 0 and self._head) or headers.split(self._raw, first, end, most_lines)
         self._lines += self._raw.count(b"\n", first, start)
         declared, parameters = self._parameters(fields.first("content-type"))
         found = _MEDIA_TYPE.match(declared)

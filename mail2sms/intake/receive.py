@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from mail2sms import numbers
@@ -30,6 +31,7 @@ from mail2sms.rules._base import Candidate
 from mail2sms.store import Store
 from mail2sms.store.views import conversation_by_key
 
+_TARGETS = 4096
 _REPLY = re.compile(r"(?P<digits>[0-9]{6,15})\+r(?P<key>[a-z2-7]{10})", re.IGNORECASE)
 
 
@@ -66,6 +68,7 @@ class Receiver:
         self._accept = accept
         self._store = store
         self._sandbox = sandbox
+        self._target = lru_cache(maxsize=_TARGETS)(self._find_target)  # asked at RCPT, and again for the mail
 
     def begin(self, client: Client, *, offers_login: bool) -> str | None:
         """Refuse whose mail could prove nothing, whatever stood in it."""
@@ -109,9 +112,10 @@ class Receiver:
     async def _take(self, envelope: Envelope) -> str:
         if not envelope.mail_from:
             raise Refusal(Problem(reason="sender.null"))
-        authors = _authors(envelope.content)
+        head = headers.split(envelope.content, 0, len(envelope.content))
+        authors = _authors(head[0].all("from"))
         writer = self._identity.writer(envelope.client, authors, envelope.mail_from)
-        letter = await read_letter(envelope.content, self._sandbox, writer.address, envelope.has_left)
+        letter = await read_letter(envelope.content, head, self._sandbox, writer.address, envelope.has_left)
         if letter.from_addresses != authors:  # two readings of one mail: the proof would be for another text
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic:
@@ -151,7 +155,7 @@ class Receiver:
             readings.append(_Reading(phones=target.phones, conversation=await self._conversation(target)))
         return readings
 
-    def _target(self, address: str) -> Target:
+    def _find_target(self, address: str) -> Target:
         """Return where an address leads. Raises Refusal."""
         desk = self._desk
         local, _, domain = address.rpartition("@")
@@ -222,9 +226,8 @@ class _Reading:
     conversation: Conversation | None = None
 
 
-def _authors(content: bytes) -> tuple[str, ...]:
+def _authors(fields: list[str]) -> tuple[str, ...]:
     """Return who says to write, read before anything that costs; nobody for more than one From field."""
-    fields = headers.split(content, 0, len(content))[0].all("from")
     return headers.authors(fields)[0] if len(fields) == 1 else ()
 
 

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import mime
-from mail2sms.intake.headers import too_complex
+from mail2sms.intake.headers import Head, too_complex
 from mail2sms.intake.mime import Attachment, Letter
 from mail2sms.intake.turns import TurnLost, Turns
 
@@ -36,16 +36,18 @@ _LENGTH = struct.Struct(">I")
 _PACKAGE = str(Path(__file__).resolve().parents[2])
 
 
-async def read_letter(raw: bytes, sandbox: Sandbox, writer: str, has_left: Callable[[], bool]) -> Letter:
+async def read_letter(
+    raw: bytes, head: Head, sandbox: Sandbox, writer: str, has_left: Callable[[], bool]
+) -> Letter:
     """Return the letter: a simple mail is read here, anything else in the sandbox. Raises Refusal.
 
-    `writer` and `has_left` as in `Sandbox.read`.
+    `head` is the mail's own; `writer` and `has_left` as in `Sandbox.read`.
     """
-    cost = mime.bounds(raw)
+    cost = mime.bounds(raw, head)
     if cost.needs_sandbox:
         return await sandbox.read(raw, writer, has_left)
     try:
-        return mime.read(raw, html=None)
+        return mime.read(raw, html=None, top=cost.top)
     except Refusal as e:
         if not (cost.has_html and e.problems[0].reason == "mail.no_text"):
             raise

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mail2sms.model import MoMessage, derive_id
 from mail2sms.store import schema
+from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import EMAIL, VALID_MS, hook_channels
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import NewNotice, content_row, insert_new
+from mail2sms.store.rows import NewNotice, content_row
 from mail2sms.store.writer import Verb
 
 mo = schema.mo
@@ -59,21 +59,20 @@ def _record_one(connection: Connection, new: NewMo) -> RecordedMo:
         "reply_key": new.reply_key,
         "created_at": new.now,
     }
-    insert_new(connection, schema.conversation, [row])
+    insert_rows(connection, schema.conversation, [row])
     if not _insert(connection, id_, new):
         return RecordedMo(id=id_, is_repeat=True, address="")
     texts = [content_row(f"{id_}-0", new.account, id_, new.mo.text.encode(), new.now)]
     for number, photo in enumerate(new.mo.photos, start=1):
         about = {"name": photo.name, "media_type": photo.media_type}
         texts.append(content_row(f"{id_}-{number}", new.account, id_, photo.content, new.now, **about))
-    insert_new(connection, schema.content, texts)
+    insert_rows(connection, schema.content, texts)
     address = _address(_last_writer(connection, new.conversation), new)
     insert_notices(connection, _notices(connection, id_, new, address))
     return RecordedMo(id=id_, is_repeat=False, address=address)
 
 
 def _insert(connection: Connection, id_: str, new: NewMo) -> bool:
-    build: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     row = {
         "id": id_,
         "account": new.account,
@@ -85,8 +84,7 @@ def _insert(connection: Connection, id_: str, new: NewMo) -> bool:
         "at": new.mo.at,
         "created_at": new.now,
     }
-    statement = build(mo).values(**row).on_conflict_do_nothing().returning(mo.c.id)
-    return connection.execute(statement).first() is not None
+    return bool(insert_rows(connection, mo, [row], anew_with_ids))
 
 
 def _last_writer(connection: Connection, conversation: str) -> Row[Any, Any] | None:

@@ -6,18 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, case, delete, literal_column, select, update
 
 from mail2sms.model import Submission
 from mail2sms.store import schema
+from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
     NewMessage,
     NewNotice,
     Reservation,
     content_row,
     event_row,
-    insert_new,
     message_row,
     notice_row,
     submission_row,
@@ -101,22 +100,20 @@ def _claim_keys(connection: Connection, bundles: Sequence[Bundle]) -> dict[str, 
             wanted.setdefault(key, (id_, bundle.at))
     if not wanted:
         return {}
-    build: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    statement = build(schema.repeat)
+    # Sorted: two nodes that claim the same keys must lock them in the same order.
+    rows = [{"key": key, "id": wanted[key][0], "at": wanted[key][1]} for key in sorted(wanted)]
+    return {row.key: row.id for row in insert_rows(connection, schema.repeat, rows, _claimed)}
+
+
+def _claimed(statement: Any) -> Any:
+    """Give a key to the newcomer when there is no holder, or one that is too old; return who holds it then."""
+    held, new = schema.repeat.c, statement.excluded
+    is_over = held.at < new.at - literal_column(str(REPEAT_MS))
     statement = statement.on_conflict_do_update(
         index_elements=["key"],
-        set_={"id": statement.excluded.id, "at": statement.excluded.at},
-        where=schema.repeat.c.at < statement.excluded.at - REPEAT_MS,
+        set_={"id": case((is_over, new.id), else_=held.id), "at": case((is_over, new.at), else_=held.at)},
     )
-    # Sorted: two nodes that claim the same keys must lock them in the same order.
-    keys = sorted(wanted)
-    connection.execute(statement, [{"key": k, "id": wanted[k][0], "at": wanted[k][1]} for k in keys])
-    held: dict[str, str] = {}
-    for start in range(0, len(keys), _CHUNK):
-        chunk = schema.repeat.c.key.in_(keys[start : start + _CHUNK])
-        rows = connection.execute(select(schema.repeat.c.key, schema.repeat.c.id).where(chunk))
-        held |= {row.key: row.id for row in rows}
-    return held
+    return statement.returning(held.key, held.id)
 
 
 def _free_keys(connection: Connection, bundle: Bundle, repeated: dict[str, str]) -> list[str]:
@@ -132,7 +129,7 @@ def _reserve(connection: Connection, reservations: Iterable[Reservation]) -> Res
     applied: list[Reservation] = []
     counter = schema.counter
     for wish in sorted(reservations, key=lambda r: r.key):
-        insert_new(connection, counter, [{"key": wish.key, "amount": 0, "until": wish.until}])
+        insert_rows(connection, counter, [{"key": wish.key, "amount": 0, "until": wish.until}])
         done = connection.execute(
             update(counter)
             .where(counter.c.key == wish.key, counter.c.amount + wish.amount <= wish.limit)
@@ -172,29 +169,12 @@ def _insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]
             events.append(event_row(new.mt, new.mt.status, new.mt.created_at, reason=new.mt.reason))
             conversations[new.mt.conversation] = _conversation_row(new)
         notices.extend(bundle.notices)
-    insert_new(connection, schema.submission, submissions)
-    insert_new(connection, schema.conversation, [conversations[id_] for id_ in sorted(conversations)])
-    insert_new(connection, schema.content, contents)
-    _insert_messages(connection, messages, events)
+    insert_rows(connection, schema.submission, submissions)
+    insert_rows(connection, schema.conversation, [conversations[id_] for id_ in sorted(conversations)])
+    insert_rows(connection, schema.content, contents)
+    stored = {row.id for row in insert_rows(connection, schema.message, messages, anew_with_ids)}
+    insert_rows(connection, schema.event, [event for event in events if event["message"] in stored])
     insert_notices(connection, notices)
-
-
-def _insert_messages(
-    connection: Connection, messages: list[dict[str, Any]], events: list[dict[str, Any]]
-) -> None:
-    """Insert messages with their first events; on a second run of a batch in doubt, neither twice."""
-    if not messages:
-        return
-    table = schema.message
-    there: set[str] = set()
-    if connection.dialect.name != "sqlite":  # only there can a COMMIT be in doubt
-        for start in range(0, len(messages), _CHUNK):
-            ids = [m["id"] for m in messages[start : start + _CHUNK]]
-            there |= set(connection.scalars(select(table.c.id).where(table.c.id.in_(ids))))
-    messages = [m for m in messages if m["id"] not in there]
-    if messages:
-        connection.execute(insert(table), messages)
-        connection.execute(insert(schema.event), [e for e in events if e["message"] not in there])
 
 
 def _conversation_row(new: NewMessage) -> dict[str, Any]:
@@ -216,8 +196,8 @@ def insert_notices(connection: Connection, notices: Sequence[NewNotice]) -> None
         for n in notices
         if n.payload is not None
     ]
-    insert_new(connection, schema.content, contents)
-    insert_new(connection, schema.notice, [notice_row(n) for n in notices])
+    insert_rows(connection, schema.content, contents)
+    insert_rows(connection, schema.notice, [notice_row(n) for n in notices])
 
 
 def _woken(bundle: Bundle, stored: Stored) -> tuple[str, ...]:

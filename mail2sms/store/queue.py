@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, tuple_, update
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Part, Status
 from mail2sms.store import notices, reports, schema
+from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import Lease, event_row, lease_due, read_message
 from mail2sms.store.writer import Verb
 
@@ -100,9 +101,9 @@ def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     new = [intent for intent in intents if intent.mt.id in agreed]
     if new:
         rows = [_attempt_row(intent, part) for intent in new for part in intent.parts]
-        connection.execute(insert(attempt), rows)
+        insert_rows(connection, attempt, rows)
         events = [event_row(intent.mt, Status.SENDING, intent.now) for intent in new]
-        connection.execute(insert(schema.event), events)
+        insert_rows(connection, schema.event, events)
     if connection.dialect.name != "sqlite":
         agreed |= _intended_before(connection, intents)
     return [intent.mt.id in agreed for intent in intents]
@@ -224,7 +225,7 @@ def _settle_enroute(connection: Connection, settlements: Sequence[Settlement]) -
         .returning(message.c.id, message.c.account, message.c.carrier)
     ).all()
     if rows:
-        connection.execute(insert(schema.event), [event_row(row, Status.ENROUTE, now) for row in rows])
+        insert_rows(connection, schema.event, [event_row(row, Status.ENROUTE, now) for row in rows])
     return {row.id for row in rows}
 
 
@@ -266,7 +267,7 @@ def changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:
 def write_event(connection: Connection, row: Row[Any], change: Change, now: int) -> None:
     """Write the event of a status change that was just made."""
     event = event_row(row, change.status, now, reason=change.reason, detail=change.detail)
-    connection.execute(insert(schema.event), [event])
+    insert_rows(connection, schema.event, [event])
 
 
 CLAIM: Verb[Claim, list[Claimed]] = Verb(_claim)

@@ -15,7 +15,6 @@ from sqlalchemy import (
     cast,
     delete,
     func,
-    insert,
     or_,
     select,
     tuple_,
@@ -25,7 +24,8 @@ from sqlalchemy import (
 from mail2sms import lifecycle
 from mail2sms.model import DeliveryReport, Status
 from mail2sms.store import notices, schema
-from mail2sms.store.rows import event_row, insert_new
+from mail2sms.store.inserts import insert_rows
+from mail2sms.store.rows import event_row
 from mail2sms.store.writer import Verb
 
 message, attempt, stray = schema.message, schema.attempt, schema.stray_report
@@ -82,7 +82,7 @@ def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[M
     lock(connection, [(r.carrier, r.carrier_message_id) for r in reports])
     found = [(report, _find(connection, report)) for report in reports]
     strays = [report for report, row in found if row is None]
-    insert_new(connection, stray, [_stray_row(report) for report in strays])
+    insert_rows(connection, stray, [_stray_row(report) for report in strays])
     known = [(report, row) for report, row in found if row is not None]
     if not known:
         return [None] * len(reports)
@@ -193,7 +193,7 @@ def _move(connection: Connection, ids: Sequence[str], status: Status, code: str,
         statement = statement.values(reason="retry", due_at=at)
     rows = connection.execute(statement).all()
     events = [event_row(row, status, at, reason=reason, detail=code) for row in rows]
-    connection.execute(insert(schema.event), events)
+    insert_rows(connection, schema.event, events)
     for row in rows:
         notices.about_failure(connection, row, at)
 

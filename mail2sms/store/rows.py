@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Table, cast, func, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
 
@@ -49,13 +47,6 @@ class NewMessage:
     mt: MtMessage
     reply_key: str
     repeat_key: str | None = None
-
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert the rows that are not there yet (by any unique key): a batch in doubt is run again."""
-    if rows:
-        build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        connection.execute(build(table).on_conflict_do_nothing(), list(rows))
 
 
 def clock_ms(connection: Connection) -> ColumnElement[int]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, select
 
 from mail2sms.store import schema
-from mail2sms.store.rows import insert_new
+from mail2sms.store.inserts import insert_rows
 from mail2sms.store.writer import Verb
 
 
 def _remember(connection: Connection, items: Sequence[tuple[str, str]]) -> list[str]:
     """Keep a value under its key unless there is one; returns the one that is kept."""
-    insert_new(connection, schema.setting, [{"key": key, "value": value} for key, value in items])
+    insert_rows(connection, schema.setting, [{"key": key, "value": value} for key, value in items])
     table = schema.setting
     query = select(table.c.key, table.c.value).where(table.c.key.in_([key for key, _ in items]))
     kept = {row.key: row.value for row in connection.execute(query)}
