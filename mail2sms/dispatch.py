@@ -146,7 +146,9 @@ class Dispatch:
         await self._store.recover(Recovery(now=now_ms(), on_unknown=self._on_unknown))
 
     async def _sweep(self) -> None:
-        """Give up what is too late, help what waits for a carrier that is gone, forget old keys."""
+        """Give up what is too late, help what waits for a time or a carrier that is gone, forget old keys."""
+        while await self._store.bring_forward(now_ms()):
+            pass
         now = now_ms()
         await self._store.expire(now)
         await self._store.reroute(Rerouting(carriers=self._names, now=now))

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 Msisdn = NewType("Msisdn", str)
@@ -243,6 +244,7 @@ class MoMessage:
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I L O U
 _PAIRS = tuple(a + b for a in _ALPHABET for b in _ALPHABET)
+_CONVERSATIONS = 4096  # of which the ids are remembered
 _EPOCH_MS = 1_735_689_600_000  # 2025-01-01; 40 bits of milliseconds last until 2059
 
 
@@ -260,11 +262,13 @@ def derive_id(prefix: str, *parts: str) -> str:
     return f"{prefix}-" + base32(hashlib.sha256("\0".join(parts).encode()).digest(), 24)
 
 
+@lru_cache(maxsize=_CONVERSATIONS)
 def conversation_of(account: str, our_address: str, msisdn: Msisdn) -> str:
     """Return the id of the conversation between one of our addresses and a phone."""
     return derive_id("c", account, our_address, msisdn)
 
 
+@lru_cache(maxsize=_CONVERSATIONS)
 def reply_key(secret: bytes, conversation: str) -> str:
     """Return the key of a conversation's reply address: 50 bits of an HMAC, in base32."""
     return base32(hmac.digest(secret, conversation.encode(), "sha256"), 10)

@@ -42,6 +42,7 @@ _FIELD = re.compile(r"([!-9;-~]++)([ \t]*+):([^\n]*+(?:\n[ \t][^\n]*+)*+)\n?")
 _MBOX_LINE = re.compile(r">?From [^\n]*\n?")
 _QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_SHORT = 200  # characters of a value whose reading is remembered
 _BLANK = " \t"  # what may be stripped: the last byte of a UTF-8 "à" or "Å" is blank to str.strip
 
 
@@ -191,7 +192,7 @@ def _short_parameters(value: str) -> tuple[str, dict[str, str]]:
 
 def parameters(value: str) -> tuple[str, dict[str, str]]:
     """Return the lower-case main value and the parameters of a field such as Content-Type; the first of each wins."""
-    return _short_parameters(value) if len(value) < 200 else _read_parameters(value)
+    return _short_parameters(value) if len(value) < _SHORT else _read_parameters(value)
 
 
 def _read_parameters(value: str) -> tuple[str, dict[str, str]]:
@@ -260,18 +261,25 @@ def authors(values: list[str]) -> tuple[tuple[str, ...], str]:
     addresses: list[str] = []
     names: list[str] = []
     for value in values:
-        text = charsets.decode_word(value.encode("latin-1"), None).replace("\t", " ")
-        plain = _PLAIN_MAILBOX.match(text)
-        if _CONTROL.search(text):
-            addresses.append("")
-        elif plain:
-            addresses.append(_address(plain[3]))
-            names.append(plain[1] or plain[2] or "")
-        else:
-            for address, name in _mailboxes(text):
-                addresses.append(address)
-                names.append(name)
-    return tuple(addresses), words(names[0].encode("utf-8").decode("latin-1"), 100) if names else ""
+        for address, name in _short_authors(value) if len(value) < _SHORT else _authors(value):
+            addresses.append(address)
+            names.append(name)
+    return tuple(addresses), names[0] if names else ""
+
+
+def _authors(value: str) -> tuple[tuple[str, str], ...]:
+    """Return address and display name of each author of one field."""
+    text = charsets.decode_word(value.encode("latin-1"), None).replace("\t", " ")
+    plain = _PLAIN_MAILBOX.match(text)
+    if _CONTROL.search(text):
+        return (("", ""),)
+    found = [(_address(plain[3]), plain[1] or plain[2] or "")] if plain else _mailboxes(text)
+    return tuple((address, words(name.encode("utf-8").decode("latin-1"), 100)) for address, name in found)
+
+
+@lru_cache(maxsize=1024)
+def _short_authors(value: str) -> tuple[tuple[str, str], ...]:
+    return _authors(value)
 
 
 def _address(text: str) -> str:

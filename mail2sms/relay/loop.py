@@ -24,7 +24,7 @@ from mail2sms.relay.letters import Letters
 from mail2sms.store import Notice, NoticeClaim, NoticeOutcome, Renewal, Store
 from mail2sms.store.notices import EMAIL, next_attempt_at
 
-_LEASE_MS = 60_000
+_LEASE_MS = 15_000
 _WINDOW = 8
 
 

@@ -179,8 +179,12 @@ class Store:
         """Give up messages that waited too long; returns how many."""
         return await self._write.run(rescue.EXPIRE, now, bulk=True)
 
+    async def bring_forward(self, now: int) -> bool:
+        """Where the clock was set back, let waits be as long as they were meant to; returns whether to go on."""
+        return await self._write.run(rescue.BRING_FORWARD, now, bulk=True)
+
     async def forget(self, now: int) -> int:
-        """Drop repeat keys and counters past their time."""
+        """Drop repeat keys and counters long past their time."""
         return await self._write.run(put.FORGET, now, bulk=True)
 
     async def cancel(self, account: str, id_: str, now: int) -> Status | None:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from mail2sms.errors import StoreUnavailable
 
 READERS = 4
+STILL_MS = 5_000  # a node that stands still in the middle of a write holds up the others for so long
 
 
 def is_sqlite(url: str) -> bool:
@@ -100,8 +101,9 @@ def _postgresql(url: str, size: int) -> Engine:
             "keepalives_count": 3,
             "tcp_user_timeout": 10_000,
             "application_name": "mail2sms",
-            # Over any default of role or database, which would make a 250 a lie.
-            "options": "-c synchronous_commit=on -c statement_timeout=15000",
+            # The first over any default of role or database, which would make a 250 a lie.
+            "options": "-c synchronous_commit=on -c statement_timeout=15000"
+            f" -c idle_in_transaction_session_timeout={STILL_MS}",
         },
     )
 

@@ -95,7 +95,7 @@ def _claim(connection: Connection, claims: Sequence[NoticeClaim]) -> list[list[N
 
 
 def _claim_one(connection: Connection, claim: NoticeClaim) -> list[Notice]:
-    more = {"attempts": notice.c.attempts + 1}
+    more = {"attempts": notice.c.attempts + 1, "updated_at": claim.now}
     ids = lease_due(connection, notice, notice.c.channel == claim.channel, claim, **more)
     if not ids:
         return []

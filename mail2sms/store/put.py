@@ -26,6 +26,7 @@ from mail2sms.store.writer import Verb
 _CHUNK = 1000  # values in one IN: databases have ceilings
 _STRAY_MS = 7 * 86_400_000
 REPEAT_MS = 86_400_000  # a re-sent email is recognised for this long
+_SPARE_MS = 3 * 86_400_000  # beyond its end: a clock that is a day ahead for a while must not make us forget
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,10 +213,13 @@ PUT: Verb[Bundle, Stored] = Verb(_put, wakes=_woken)
 def _forget(connection: Connection, times: Sequence[int]) -> list[int]:
     """Drop what is only remembered for a while: repeat keys, counters, reports that belong to nothing."""
     now = max(times)
-    dropped = connection.execute(delete(schema.repeat).where(schema.repeat.c.at < now - REPEAT_MS)).rowcount
-    stray = schema.stray_report
-    dropped += connection.execute(delete(stray).where(stray.c.at < now - _STRAY_MS)).rowcount
-    dropped += connection.execute(delete(schema.counter).where(schema.counter.c.until < now)).rowcount
+    repeat, stray, counter = schema.repeat, schema.stray_report, schema.counter
+    too_old = (
+        delete(repeat).where(repeat.c.at < now - REPEAT_MS - _SPARE_MS),
+        delete(stray).where(stray.c.at < now - _STRAY_MS),
+        delete(counter).where(counter.c.until < now - _SPARE_MS),
+    )
+    dropped = sum(connection.execute(statement).rowcount for statement in too_old)
     return [dropped] * len(times)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, TextClause, and_, exists, func, select, update
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
@@ -121,6 +121,32 @@ def _expire(connection: Connection, times: Sequence[int]) -> list[int]:
 
 
 EXPIRE: Verb[int, int] = Verb(_expire, wakes=lambda _, count: ("notice",) * bool(count))
+
+
+def _bring_forward(connection: Connection, times: Sequence[int]) -> list[bool]:
+    """Let what was to wait for so long from a time that is still to come (the clock was set back) wait from now.
+
+    Returns whether there may be more.
+    """
+    now = max(times)
+    more = _count_anew(connection, message, schema.COUNTED, now)
+    more |= _count_anew(connection, schema.notice, schema.WAITING, now)
+    return [more] * len(times)
+
+
+def _count_anew(connection: Connection, table: Table, is_counted: TextClause, now: int) -> bool:
+    is_ahead = and_(is_counted, table.c.updated_at > now)
+    latest = connection.scalar(select(func.max(table.c.updated_at)).where(is_ahead))
+    if latest is None:
+        return False
+    # All by as much, the earliest first: they stay in their order.
+    columns = {name: table.c[name] - (latest - now) for name in ("due_at", "updated_at")}
+    ahead = select(table.c.id).where(is_ahead).order_by(table.c.updated_at).limit(_CHUNK)
+    ahead = ahead.with_for_update(skip_locked=True)
+    return connection.execute(update(table).where(table.c.id.in_(ahead)).values(columns)).rowcount == _CHUNK
+
+
+BRING_FORWARD: Verb[int, bool] = Verb(_bring_forward)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

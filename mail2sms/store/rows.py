@@ -184,6 +184,7 @@ def notice_row(notice: NewNotice) -> dict[str, Any]:
         "due_at": notice.due_at,
         "expires_at": notice.expires_at,
         "created_at": notice.created_at,
+        "updated_at": notice.created_at,
     }
 
 

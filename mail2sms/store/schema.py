@@ -121,17 +121,20 @@ message = Table(
     Index(None, "account", "msisdn", "created_at"),
     Index(None, "account", "created_at"),
 )
-_WAITING = text("status = 'queued' AND lease_owner IS NULL")
+WAITING = text("status = 'queued' AND lease_owner IS NULL")
 _QUEUED = text("status = 'queued'")
 _UNKNOWN = text("status = 'unknown'")
 _LEASED = text("lease_owner IS NOT NULL")
+COUNTED = text("status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')")
+"""Messages that wait for so long, counted from `updated_at`; others wait for a time that a person or a rule chose."""
 Index(
     "ix_message_waiting",
     message.c.carrier,
     message.c.due_at,
-    sqlite_where=_WAITING,
-    postgresql_where=_WAITING,
+    sqlite_where=WAITING,
+    postgresql_where=WAITING,
 )
+Index("ix_message_counted", message.c.updated_at, sqlite_where=COUNTED, postgresql_where=COUNTED)
 Index("ix_message_expiring", message.c.expires_at, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
 Index("ix_message_unknown", message.c.created_at, sqlite_where=_UNKNOWN, postgresql_where=_UNKNOWN)
 Index("ix_message_leased", message.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
@@ -217,6 +220,7 @@ notice = Table(
     _time("due_at"),
     _time("expires_at"),
     _time("created_at"),
+    _time("updated_at"),
     Index(None, "message"),
     Index(None, "mo"),
 )
@@ -224,9 +228,10 @@ Index(
     "ix_notice_waiting",
     notice.c.channel,
     notice.c.due_at,
-    sqlite_where=_WAITING,
-    postgresql_where=_WAITING,
+    sqlite_where=WAITING,
+    postgresql_where=WAITING,
 )
+Index("ix_notice_counted", notice.c.updated_at, sqlite_where=WAITING, postgresql_where=WAITING)
 Index("ix_notice_leased", notice.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
 
 repeat = Table(

@@ -87,7 +87,16 @@ def upgrade() -> None:
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+    )
+    op.create_index(
+        "ix_notice_counted",
+        "notice",
+        ["updated_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
+        postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
     op.create_index(
         "ix_notice_leased",
@@ -186,6 +195,18 @@ def upgrade() -> None:
     )
     op.create_index(
         op.f("ix_message_conversation_created_at"), "message", ["conversation", "created_at"], unique=False
+    )
+    op.create_index(
+        "ix_message_counted",
+        "message",
+        ["updated_at"],
+        unique=False,
+        sqlite_where=sa.text(
+            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')"
+        ),
+        postgresql_where=sa.text(
+            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')"
+        ),
     )
     op.create_index(
         "ix_message_expiring",
