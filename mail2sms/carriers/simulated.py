@@ -17,6 +17,7 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,7 @@ def _now() -> int:
     return time.time_ns() // 1_000_000
 
 
+@cache
 def _picture() -> bytes:
     """Return a small PNG, a sunset of 64 by 48 pixels (RFC 2083)."""
     rows = b"".join(b"\0" + bytes((255, 240 - 3 * y, 90 + 2 * y)) * 64 for y in range(48))
