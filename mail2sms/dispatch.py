@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mail2sms import lifecycle, segments
@@ -35,6 +35,7 @@ LEASE_MS = 15_000
 _SWEEP_S = 5.0
 _RENEW_S = LEASE_MS / 3000
 _PATIENCE_S = 20.0  # at the end: how long an outcome may take to be written
+_NOT_INTENDED = Unavailable("intent", "the database did not answer", retry_after_s=1.0, same_carrier=True)
 _KINDS = {Taken: "taken", Unavailable: "unavailable", Refused: "refused", Uncertain: "uncertain"}
 _EVENTS = {
     Status.ENROUTE: "mt_enroute",
@@ -106,10 +107,15 @@ class Dispatch:
     async def _attempt(self, carrier: Carrier, claimed: Claimed) -> None:
         mt = claimed.mt
         parts = [part for part in _parts(mt, carrier) if part.index not in claimed.taken]
-        if not await self._store.intend(Intent(mt=mt, parts=tuple(parts), now=now_ms())):
-            log.info("mt_stale", mt=mt.id)
-            return
-        outcomes = await asyncio.gather(*(_send_part(carrier, part) for part in parts))
+        outcomes: Sequence[Outcome]
+        try:
+            if not await self._store.intend(Intent(mt=mt, parts=tuple(parts), now=now_ms())):
+                log.info("mt_stale", mt=mt.id)
+                return
+        except StoreUnavailable:  # the intent may stand all the same: that nothing left must be known
+            outcomes = [_NOT_INTENDED] * len(parts)
+        else:
+            outcomes = await asyncio.gather(*(_send_part(carrier, part) for part in parts))
         earlier: list[Outcome] = [Taken(carrier_message_id="")] * len(claimed.taken)
         tried = replace(mt, attempts=mt.attempts + 1)
         chance = random.random()  # noqa: S311  # spreads retries

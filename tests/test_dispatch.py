@@ -12,10 +12,10 @@ from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
 from mail2sms.dispatch import Dispatch
-from mail2sms.errors import Refused, Unavailable, Uncertain
+from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
 from mail2sms.model import Part, Taken
-from mail2sms.store import MessageView, Store, views
+from mail2sms.store import Intent, MessageView, Store, views
 from tests.fakes import ACCOUNT, bundle
 
 HOUR = 3_600_000
@@ -137,6 +137,25 @@ async def test_the_three_kinds_of_failure(
     carriers: list[Carrier] = [Scripted("sim-a", answer), Scripted("sim-b")]
     view = await dispatching(store, carriers, lambda: until(store, status))
     assert view.attempts == attempts
+
+
+async def test_an_intent_whose_answer_was_lost_is_no_doubt(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been committed, but nothing was sent: it is tried again, and nobody has to look into it."""
+    intend, lost = store.intend, [True]
+
+    async def losing(intent: Intent) -> bool:
+        agreed = await intend(intent)
+        if lost:
+            lost.clear()
+            raise StoreUnavailable("the answer was lost")
+        return agreed
+
+    monkeypatch.setattr(store, "intend", losing)
+    carrier = Scripted("sim-a")
+    view = await dispatching(store, [carrier], lambda: until(store, "enroute", "unknown"))
+    assert (view.status, view.attempts, len(carrier.parts)) == ("enroute", 2, 1)
 
 
 async def test_a_segmenting_carrier_gets_parts_and_only_the_missing_ones_again(store: Store) -> None:

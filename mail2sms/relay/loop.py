@@ -100,8 +100,8 @@ class Relay:
             is_told = await (self._email(notice) if notice.channel == EMAIL else self._post(notice))
         except DeliveryFailed as failure:
             return _after_failure(notice, failure)
-        except StoreUnavailable:
-            raise
+        except StoreUnavailable:  # read before anything leaves
+            return _after_failure(notice, DeliveryFailed("the database did not answer"))
         except Exception as e:  # one notice must not stop the others
             log.error("relay_failed", notice=notice.id, error=where(e))
             return _after_failure(notice, DeliveryFailed("it could not be composed"))

@@ -16,7 +16,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 from mail2sms.errors import StoreUnavailable
 
 READERS = 4
-STILL_MS = 5_000  # a node that stands still in the middle of a write holds up the others for so long
+_CACHE_KB = 16_384
+STILL_MS = 5_000  # a node that stands still in the middle of a write keeps others waiting for so long
 
 
 def is_sqlite(url: str) -> bool:
@@ -52,7 +53,7 @@ def writer_engine(url: str) -> Engine:
         if not path.exists():
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         return _sqlite(url, readonly=False)
-    return _postgresql(url, 2)
+    return _postgresql(url, 2, f"-c idle_in_transaction_session_timeout={STILL_MS}")
 
 
 def reader_engine(url: str) -> Engine:
@@ -79,6 +80,8 @@ def _sqlite(url: str, *, readonly: bool) -> Engine:
         else:
             run("PRAGMA synchronous=FULL")
             run("PRAGMA secure_delete=ON")
+            run("PRAGMA temp_store=MEMORY")  # else every insert of many rows writes them to /var/tmp first
+            run(f"PRAGMA cache_size=-{_CACHE_KB}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -87,7 +90,7 @@ def _sqlite(url: str, *, readonly: bool) -> Engine:
     return engine
 
 
-def _postgresql(url: str, size: int) -> Engine:
+def _postgresql(url: str, size: int, more: str = "") -> Engine:
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=size,
@@ -102,8 +105,7 @@ def _postgresql(url: str, size: int) -> Engine:
             "tcp_user_timeout": 10_000,
             "application_name": "mail2sms",
             # The first over any default of role or database, which would make a 250 a lie.
-            "options": "-c synchronous_commit=on -c statement_timeout=15000"
-            f" -c idle_in_transaction_session_timeout={STILL_MS}",
+            "options": f"-c synchronous_commit=on -c statement_timeout=15000 {more}",
         },
     )
 

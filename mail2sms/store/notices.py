@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
 
 from mail2sms import lifecycle
 from mail2sms.model import Status, derive_id
 from mail2sms.store import schema
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import Lease, NewNotice, clock_ms, lease_due
+from mail2sms.store.rows import Lease, NewNotice, clock_ms, leasing
 from mail2sms.store.writer import Verb
 
 notice = schema.notice
@@ -94,9 +94,11 @@ def _claim(connection: Connection, claims: Sequence[NoticeClaim]) -> list[list[N
     return [_claim_one(connection, claim) for claim in claims]
 
 
+_LEASING = leasing(notice, "channel", attempts=notice.c.attempts + 1, updated_at=bindparam("now"))
+
+
 def _claim_one(connection: Connection, claim: NoticeClaim) -> list[Notice]:
-    more = {"attempts": notice.c.attempts + 1, "updated_at": claim.now}
-    ids = lease_due(connection, notice, notice.c.channel == claim.channel, claim, **more)
+    ids = _LEASING.lease(connection, claim.channel, claim)
     if not ids:
         return []
     content = schema.content

@@ -64,6 +64,7 @@ class Stored:
 
 def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
     earlier = _claim_keys(connection, bundles)
+    _lock_counters(connection, bundles)
     there = _there_already(connection, bundles)
     results: list[Stored] = []
     fresh: list[tuple[Bundle, dict[str, str]]] = []
@@ -72,7 +73,7 @@ def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
             earlier |= _claim_keys(connection, [bundle])
         repeated = {id_: earlier[key] for key, id_ in bundle.repeat_keys.items() if earlier[key] != id_}
         is_whole_repeat = bool(repeated) and len(repeated) == len(bundle.messages) + bool(bundle.repeat_key)
-        is_counted = is_whole_repeat or bundle.id in there
+        is_counted = is_whole_repeat or not there.isdisjoint(_ids(bundle))
         exceeded = None if is_counted else _reserve(connection, bundle.reservations)
         results.append(Stored(repeated=repeated, exceeded=exceeded))
         if exceeded is not None:
@@ -85,12 +86,16 @@ def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
 
 
 def _there_already(connection: Connection, bundles: Sequence[Bundle]) -> set[str]:
-    """Bundles that a first run of this batch, whose COMMIT was in doubt, did store: nothing is reserved twice."""
-    ids = [bundle.id for bundle in bundles if bundle.reservations]
+    """Ids that a first run of this batch, whose COMMIT was in doubt, did store: nothing is reserved twice."""
+    ids = [id_ for bundle in bundles if bundle.reservations for id_ in _ids(bundle)]
     if connection.dialect.name == "sqlite" or not ids:
         return set()
     tables = (schema.message, schema.notice)
     return {id_ for t in tables for id_ in connection.scalars(select(t.c.id).where(t.c.id.in_(ids)))}
+
+
+def _ids(bundle: Bundle) -> list[str]:
+    return [*(new.mt.id for new in bundle.messages), *(notice.id for notice in bundle.notices)]
 
 
 def _claim_keys(connection: Connection, bundles: Sequence[Bundle]) -> dict[str, str]:
@@ -125,12 +130,22 @@ def _free_keys(connection: Connection, bundle: Bundle, repeated: dict[str, str])
     return ours
 
 
+def _lock_counters(connection: Connection, bundles: Sequence[Bundle]) -> None:
+    """Make the counters that are missing, and lock all in one order on all nodes."""
+    counter = schema.counter
+    untils = {wish.key: wish.until for bundle in bundles for wish in bundle.reservations}
+    keys = sorted(untils)
+    insert_rows(connection, counter, [{"key": key, "amount": 0, "until": untils[key]} for key in keys])
+    if keys and connection.dialect.name != "sqlite":
+        locked = select(counter.c.key).where(counter.c.key.in_(keys)).order_by(counter.c.key)
+        connection.execute(locked.with_for_update())
+
+
 def _reserve(connection: Connection, reservations: Iterable[Reservation]) -> Reservation | None:
     """Apply all reservations, or none and return the one over its limit."""
     applied: list[Reservation] = []
     counter = schema.counter
     for wish in sorted(reservations, key=lambda r: r.key):
-        insert_rows(connection, counter, [{"key": wish.key, "amount": 0, "until": wish.until}])
         done = connection.execute(
             update(counter)
             .where(counter.c.key == wish.key, counter.c.amount + wish.amount <= wish.limit)

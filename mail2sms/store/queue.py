@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, tuple_, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, and_, bindparam, select, update
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Part, Status
 from mail2sms.store import notices, reports, schema
 from mail2sms.store.inserts import insert_rows
-from mail2sms.store.rows import Lease, event_row, lease_due, read_message
+from mail2sms.store.rows import Lease, event_row, held, held_by, leasing, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
@@ -42,26 +42,32 @@ def _claim(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed
     return [_claim_one(connection, claim) for claim in claims]
 
 
+_LEASING = leasing(message, "carrier")
+
+
 def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
-    ids = lease_due(connection, message, message.c.carrier == claim.carrier, claim)
+    ids = _LEASING.lease(connection, claim.carrier, claim)
     return _load(connection, ids) if ids else []
 
 
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_MESSAGES = (
+    select(message, schema.content.c.data)
+    .join(schema.content, schema.content.c.id == message.c.content, isouter=True)
+    .where(message.c.id.in_(_IDS))
+    .order_by(message.c.due_at, message.c.id)
+)
+_TAKEN = select(attempt.c.message, attempt.c.part).where(
+    attempt.c.message.in_(_IDS), attempt.c.outcome == "taken"
+)
+
+
 def _load(connection: Connection, ids: Sequence[str]) -> list[Claimed]:
-    query = (
-        select(message, schema.content.c.data)
-        .join(schema.content, schema.content.c.id == message.c.content, isouter=True)
-        .where(message.c.id.in_(ids))
-        .order_by(message.c.due_at, message.c.id)
-    )
-    rows = connection.execute(query).all()
+    rows = connection.execute(_MESSAGES, {"ids": ids}).all()
     tried = [row.id for row in rows if row.attempts]
     taken: dict[str, set[int]] = {}
     if tried:
-        parts = select(attempt.c.message, attempt.c.part).where(
-            attempt.c.message.in_(tried), attempt.c.outcome == "taken"
-        )
-        for row in connection.execute(parts):
+        for row in connection.execute(_TAKEN, {"ids": tried}):
             taken.setdefault(row.message, set()).add(row.part)
     return [
         Claimed(
@@ -80,23 +86,24 @@ class Intent:
     now: int
 
 
+_FIT = (
+    update(message)
+    .where(
+        held(message),
+        message.c.status == "queued",
+        message.c.lease_owner.is_not(None),
+        message.c.expires_at > bindparam("now"),
+    )
+    .values(status="sending", attempts=message.c.attempts + 1, updated_at=bindparam("now"))
+    .returning(message.c.id)
+)
+
+
 def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     """Commit that the parts are about to leave. False: the message is no longer ours to send."""
     out = _out_already(connection, intents)
-    ours = [(i.mt.id, i.mt.fence) for i in intents if i.parts and i.mt.id not in out]
-    now = max(i.now for i in intents)
-    fit = (
-        update(message)
-        .where(
-            tuple_(message.c.id, message.c.fence).in_(ours),
-            message.c.status == "queued",
-            message.c.lease_owner.is_not(None),
-            message.c.expires_at > now,
-        )
-        .values(status="sending", attempts=message.c.attempts + 1, updated_at=now)
-        .returning(message.c.id)
-    )
-    agreed = set(connection.scalars(fit))
+    ours = held_by(i.mt for i in intents if i.parts and i.mt.id not in out)
+    agreed = set(connection.scalars(_FIT, {**ours, "now": max(i.now for i in intents)}))
     _let_go(connection, [i for i in intents if i.mt.id not in agreed])
     new = [intent for intent in intents if intent.mt.id in agreed]
     if new:
@@ -114,20 +121,16 @@ def _out_already(connection: Connection, intents: Sequence[Intent]) -> set[str]:
     doubtful = [i.mt.id for i in intents if i.mt.reason == lifecycle.RESEND]
     if not doubtful:
         return set()
-    taken = select(attempt.c.message, attempt.c.part).where(
-        attempt.c.message.in_(doubtful), attempt.c.outcome == "taken"
-    )
-    pairs = {(row.message, row.part) for row in connection.execute(taken)}
+    pairs = {(row.message, row.part) for row in connection.execute(_TAKEN, {"ids": doubtful})}
     return {i.mt.id for i in intents if any((i.mt.id, part.index) in pairs for part in i.parts)}
 
 
 def _let_go(connection: Connection, refused: Sequence[Intent]) -> None:
     """What may not be sent is not held either: expiry must be able to find it."""
     if refused:
-        ours = tuple_(message.c.id, message.c.fence).in_([(i.mt.id, i.mt.fence) for i in refused])
-        is_waiting = message.c.status == "queued"
-        free = {"lease_owner": None, "lease_until": None}
-        connection.execute(update(message).where(ours, is_waiting).values(**free))
+        is_ours = and_(held(message), message.c.status == "queued")
+        free = update(message).where(is_ours).values(lease_owner=None, lease_until=None)
+        connection.execute(free, held_by(i.mt for i in refused))
 
 
 def _intended_before(connection: Connection, intents: Sequence[Intent]) -> set[str]:
@@ -178,12 +181,24 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[S
     carrier_ids = [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
     reports.lock(connection, carrier_ids, [s.mt.id for s in settlements])
     _write_outcomes(connection, settlements)
-    done = _settle_enroute(connection, [s for s in settlements if s.change.status is Status.ENROUTE])
+    done = _settle_taken(connection, [s for s in settlements if s.change == _TAKEN_WHOLE])
     for settlement in settlements:
         if settlement.mt.id not in done:
             _settle_one(connection, settlement)
     reports.apply_strays(connection, carrier_ids)
     return [settlement.change.status for settlement in settlements]
+
+
+_OUTCOME = (
+    update(attempt)
+    .where(attempt.c.id == bindparam("attempt_id"), attempt.c.outcome.is_distinct_from("taken"))
+    .values(
+        outcome=bindparam("ended"),
+        ended_at=bindparam("at"),
+        carrier_message_id=bindparam("cid"),
+        code=bindparam("said"),
+    )
+)
 
 
 def _write_outcomes(connection: Connection, settlements: Sequence[Settlement]) -> None:
@@ -198,32 +213,32 @@ def _write_outcomes(connection: Connection, settlements: Sequence[Settlement]) -
         for settlement in settlements
         for outcome in settlement.outcomes
     ]
-    statement = (
-        update(attempt)
-        .where(attempt.c.id == bindparam("attempt_id"), attempt.c.outcome.is_distinct_from("taken"))
-        .values(
-            outcome=bindparam("ended"),
-            ended_at=bindparam("at"),
-            carrier_message_id=bindparam("cid"),
-            code=bindparam("said"),
-        )
-    )
     if rows:
-        connection.execute(statement, rows)
+        connection.execute(_OUTCOME, rows)
 
 
-def _settle_enroute(connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
+_TAKEN_WHOLE = Change(status=Status.ENROUTE)
+_SETTLED = (
+    update(message)
+    .where(held(message), message.c.status == "sending")
+    .values(
+        status="enroute",
+        reason="",
+        detail="",
+        updated_at=bindparam("now"),
+        lease_owner=None,
+        lease_until=None,
+    )
+    .returning(message.c.id, message.c.account, message.c.carrier)
+)
+
+
+def _settle_taken(connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
     """Settle in one statement what went well and is still ours: nearly everything. Returns those messages."""
     if not settlements:
         return set()
-    ours = [(s.mt.id, s.mt.fence) for s in settlements]
-    change, now = settlements[0].change, max(s.now for s in settlements)
-    rows = connection.execute(
-        update(message)
-        .where(tuple_(message.c.id, message.c.fence).in_(ours), message.c.status == "sending")
-        .values(**changed(change, settlements[0].mt, now))
-        .returning(message.c.id, message.c.account, message.c.carrier)
-    ).all()
+    now = max(s.now for s in settlements)
+    rows = connection.execute(_SETTLED, {**held_by(s.mt for s in settlements), "now": now}).all()
     if rows:
         insert_rows(connection, schema.event, [event_row(row, Status.ENROUTE, now) for row in rows])
     return {row.id for row in rows}

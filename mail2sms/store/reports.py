@@ -8,16 +8,17 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BindParameter,
     Connection,
     Row,
     Text,
+    and_,
     bindparam,
     cast,
     delete,
     func,
     or_,
     select,
-    tuple_,
     update,
 )
 
@@ -80,7 +81,7 @@ def lock(connection: Connection, ids: CarrierIds, messages: Iterable[str] = ()) 
 def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Moved | None]:
     """Store reports; returns what moved. Reports with unknown ids are kept as strays."""
     lock(connection, [(r.carrier, r.carrier_message_id) for r in reports])
-    found = [(report, _find(connection, report)) for report in reports]
+    found = list(zip(reports, _find(connection, reports), strict=True))
     strays = [report for report, row in found if row is None]
     insert_rows(connection, stray, [_stray_row(report) for report in strays])
     known = [(report, row) for report, row in found if row is not None]
@@ -107,17 +108,51 @@ def _stray_row(report: DeliveryReport) -> dict[str, Any]:
     }
 
 
-def _find(connection: Connection, report: DeliveryReport) -> Row[Any] | None:
-    by_carrier_id = (attempt.c.carrier == report.carrier) & (
-        attempt.c.carrier_message_id == report.carrier_message_id
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_BY_CARRIER = (
+    select(attempt)
+    .where(attempt.c.carrier == bindparam("which"), attempt.c.carrier_message_id.in_(_IDS))
+    .order_by(attempt.c.intent_at)
+)
+_BY_ATTEMPT = select(attempt).where(attempt.c.id.in_(_IDS))
+
+
+def _find(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Row[Any] | None]:
+    """Return the attempt of each report: by the carrier's id (the latest that has it), else by ours."""
+    found: dict[tuple[str, str], Row[Any]] = {}
+    for carrier, cids in _by_carrier((r.carrier, r.carrier_message_id) for r in reports).items():
+        for row in connection.execute(_BY_CARRIER, {"which": carrier, "ids": cids}):
+            found[carrier, row.carrier_message_id] = row
+    rows = [found.get((r.carrier, r.carrier_message_id)) for r in reports]
+    unknown = [r.attempt_id for r, row in zip(reports, rows, strict=True) if row is None and r.attempt_id]
+    if not unknown:
+        return rows
+    ours = {(row.carrier, row.id): row for row in connection.execute(_BY_ATTEMPT, {"ids": unknown})}
+    return [row or ours.get((r.carrier, r.attempt_id or "")) for r, row in zip(reports, rows, strict=True)]
+
+
+def _by_carrier(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Group carriers' ids. Asked for as pairs, SQLite would look through the whole table."""
+    grouped: dict[str, list[str]] = {}
+    for carrier, cid in ids:
+        grouped.setdefault(carrier, []).append(cid)
+    return grouped
+
+
+_STATUSES = select(message.c.id, message.c.status).where(message.c.id.in_(_IDS))
+_ATTEMPTS = select(attempt).where(attempt.c.message.in_(_IDS)).order_by(attempt.c.number)
+_REPORTED = (
+    update(attempt)
+    # No IN: its parameters expand, which executemany can't.
+    .where(
+        attempt.c.id == bindparam("attempt_id"),
+        or_(attempt.c.report.is_(None), *(attempt.c.report == said for said in _MENDABLE)),
     )
-    row = connection.execute(
-        select(attempt).where(by_carrier_id).order_by(attempt.c.intent_at.desc())
-    ).first()
-    if row is None and report.attempt_id is not None:
-        by_ours = (attempt.c.id == report.attempt_id) & (attempt.c.carrier == report.carrier)
-        row = connection.execute(select(attempt).where(by_ours)).first()
-    return row
+    # Whatever we thought of the attempt: a report proves that it was taken.
+    .values(
+        report=bindparam("said"), outcome="taken", carrier_message_id=bindparam("cid"), code=bindparam("why")
+    )
+)
 
 
 def _write_reports(connection: Connection, known: Sequence[tuple[DeliveryReport, Row[Any]]]) -> None:
@@ -130,30 +165,15 @@ def _write_reports(connection: Connection, known: Sequence[tuple[DeliveryReport,
         }
         for report, row in known
     ]
-    # No IN: its parameters expand, which executemany can't.
-    is_mendable = or_(attempt.c.report.is_(None), *(attempt.c.report == said for said in _MENDABLE))
-    statement = (
-        update(attempt)
-        .where(attempt.c.id == bindparam("attempt_id"), is_mendable)
-        # Whatever we thought of the attempt: a report proves that it was taken.
-        .values(
-            report=bindparam("said"),
-            outcome="taken",
-            carrier_message_id=bindparam("cid"),
-            code=bindparam("why"),
-        )
-    )
-    connection.execute(statement, rows)
+    connection.execute(_REPORTED, rows)
 
 
 def _fold(connection: Connection, reports: Mapping[str, DeliveryReport]) -> dict[str, Status]:
     """Bring messages to where their parts are; returns those that moved."""
     ids = sorted(reports)
-    query = select(message.c.id, message.c.status).where(message.c.id.in_(ids))
-    current = {row.id: row.status for row in connection.execute(query)}
+    current = {row.id: row.status for row in connection.execute(_STATUSES, {"ids": ids})}
     attempts: dict[str, list[Row[Any]]] = {}
-    tried = select(attempt).where(attempt.c.message.in_(ids)).order_by(attempt.c.number)
-    for row in connection.execute(tried):
+    for row in connection.execute(_ATTEMPTS, {"ids": ids}):
         attempts.setdefault(row.message, []).append(row)
     moved: dict[tuple[Status, str, int], list[str]] = {}
     for id_, report in reports.items():
@@ -183,30 +203,46 @@ def _parts(attempts: Sequence[Row[Any]]) -> list[tuple[Status, str]]:
     return list(known.values())
 
 
-def _move(connection: Connection, ids: Sequence[str], status: Status, code: str, at: int) -> None:
-    reason = lifecycle.report_reason(status, code)
-    statement = update(message).where(message.c.id.in_(ids)).returning(message)
-    statement = statement.values(
-        status=status.value, reason=reason, detail=code, updated_at=at, lease_owner=None, lease_until=None
+_MOVED = (
+    update(message)
+    .where(message.c.id.in_(_IDS))
+    .values(
+        status=bindparam("to"),
+        reason=bindparam("why"),
+        detail=bindparam("said"),
+        updated_at=bindparam("now"),
+        lease_owner=None,
+        lease_until=None,
     )
-    if status is Status.QUEUED:  # what is missing of a message whose other parts were taken
-        statement = statement.values(reason="retry", due_at=at)
-    rows = connection.execute(statement).all()
+    .returning(message)
+)
+_MOVED_BACK = _MOVED.values(
+    due_at=bindparam("now")
+)  # what is missing of a message whose other parts were taken
+
+
+def _move(connection: Connection, ids: Sequence[str], status: Status, code: str, at: int) -> None:
+    is_back = status is Status.QUEUED
+    reason = lifecycle.report_reason(status, code)
+    values = {"to": status.value, "why": "retry" if is_back else reason, "said": code, "now": at}
+    rows = connection.execute(_MOVED_BACK if is_back else _MOVED, {"ids": list(ids), **values}).all()
     events = [event_row(row, status, at, reason=reason, detail=code) for row in rows]
     insert_rows(connection, schema.event, events)
     for row in rows:
         notices.about_failure(connection, row, at)
 
 
+_THEIR_STRAYS = and_(stray.c.carrier == bindparam("which"), stray.c.carrier_message_id.in_(_IDS))
+_STRAYS = select(stray).where(_THEIR_STRAYS).order_by(stray.c.at)
+_NO_STRAYS = delete(stray).where(_THEIR_STRAYS)
+
+
 def apply_strays(connection: Connection, ids: Iterable[tuple[str, str | None]]) -> None:
     """Apply the reports that came before the outcome with these carrier ids was written."""
-    known = {(carrier, cid) for carrier, cid in ids if cid}
-    if not known:
-        return
-    wanted = tuple_(stray.c.carrier, stray.c.carrier_message_id).in_(sorted(known))
-    rows = connection.execute(select(stray).where(wanted).order_by(stray.c.at)).all()
-    if rows:
-        connection.execute(delete(stray).where(wanted))
+    for carrier, cids in _by_carrier((carrier, cid) for carrier, cid in ids if cid).items():
+        rows = connection.execute(_STRAYS, {"which": carrier, "ids": cids}).all()
+        if rows:
+            connection.execute(_NO_STRAYS, {"which": carrier, "ids": cids})
         for row in rows:
             _record(connection, [_report(row)])
 

@@ -7,7 +7,7 @@ never called cancelled or expired.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +67,10 @@ def _recover_one(connection: Connection, recovery: Recovery) -> int:
     leased: ColumnElement[bool] = message.c.lease_owner.is_not(None)
     if not recovery.is_first:
         leased = and_(leased, message.c.lease_until < clock_ms(connection))
-    query = select(message).where(leased).order_by(message.c.id).with_for_update(skip_locked=True)
-    rows = connection.execute(query).all()
+    # In the order of ids, but found by the lease: SQLite would go through the whole table for the order.
+    ids = select(message.c.id).where(leased)
+    query = select(message).where(message.c.id.in_(ids), leased).order_by(message.c.id)
+    rows = connection.execute(query.with_for_update(of=message, skip_locked=True)).all()
     free = [row.id for row in rows if row.status == "queued"]
     for start in range(0, len(free), _CHUNK):
         chunk = message.c.id.in_(free[start : start + _CHUNK])
@@ -162,7 +164,10 @@ def _reroute(connection: Connection, reroutings: Sequence[Rerouting]) -> list[in
 
 
 def _reroute_one(connection: Connection, rerouting: Rerouting) -> int:
-    stranded = select(message).where(_FREE, message.c.carrier.not_in(rerouting.carriers)).limit(_CHUNK)
+    gone = [name for name in _waited_for(connection) if name not in rerouting.carriers]
+    if not gone:
+        return 0
+    stranded = select(message).where(_FREE, message.c.carrier.in_(gone)).limit(_CHUNK)
     rows = connection.execute(stranded.with_for_update(skip_locked=True)).all()
     for row in rows:
         route = json.loads(row.route)
@@ -175,6 +180,14 @@ def _reroute_one(connection: Connection, rerouting: Rerouting) -> int:
             change = Change(status=Status.REJECTED, reason="carrier.rejected", detail=detail)
             _change(connection, row, change, rerouting.now)
     return len(rows)
+
+
+def _waited_for(connection: Connection) -> Iterator[str]:
+    """Yield the carriers that messages wait for, each by one look into the index, however many wait."""
+    name = connection.scalar(select(func.min(message.c.carrier)).where(_FREE))
+    while name is not None:
+        yield name
+        name = connection.scalar(select(func.min(message.c.carrier)).where(_FREE, message.c.carrier > name))
 
 
 REROUTE: Verb[Rerouting, int] = Verb(_reroute, wakes=lambda _, count: ("mt", "notice") * bool(count))

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Table, cast, func, literal, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
 
@@ -54,9 +70,34 @@ def clock_ms(connection: Connection) -> ColumnElement[int]:
 
     On SQLite all leases are this process's, and end with it: its steady clock, which nobody can set.
     """
-    if connection.dialect.name == "sqlite":
-        return literal(time.monotonic_ns() // 1_000_000)
-    return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+    return literal(_steady_ms()) if connection.dialect.name == "sqlite" else _DATABASE_CLOCK
+
+
+_DATABASE_CLOCK = cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
+
+
+def _steady_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+# Statements that run for every message are built once: building costs more than running them.
+
+
+def held(table: Table) -> ColumnElement[bool]:
+    """Rows whose fence is still the one their lease came with. Parameters: `held_by`.
+
+    Not as pairs: SQLite would look through the whole table for those.
+    """
+    fenced = table.c.id + ":" + cast(table.c.fence, Text)
+    return and_(
+        table.c.id.in_(bindparam("ids", expanding=True)), fenced.in_(bindparam("fenced", expanding=True))
+    )
+
+
+def held_by(messages: Iterable[MtMessage]) -> dict[str, Any]:
+    """Return the parameters of `held`."""
+    pairs = [(mt.id, mt.fence) for mt in messages]
+    return {"ids": [id_ for id_, _ in pairs], "fenced": [f"{id_}:{fence}" for id_, fence in pairs]}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,22 +110,47 @@ class Lease:
     limit: int
 
 
-def lease_due(
-    connection: Connection, table: Table, which: ColumnElement[bool], lease: Lease, **more: Any
-) -> list[str]:
-    """Lease queued rows that are due, the longest due first; return their ids. Each gets a new fence, and `more`."""
-    due = (
-        select(table.c.id)
-        .where(table.c.status == "queued", table.c.lease_owner.is_(None), which)
-        .where(table.c.due_at <= lease.now, table.c.expires_at > lease.now)
-        .order_by(table.c.due_at)
-        .limit(lease.limit)
-        .with_for_update(skip_locked=True)
-    )
-    until = clock_ms(connection) + lease.lease_ms
-    leased = update(table).where(table.c.id.in_(due)).returning(table.c.id)
-    leased = leased.values(lease_owner=lease.owner, lease_until=until, fence=table.c.fence + 1, **more)
-    return list(connection.scalars(leased))
+def leasing(table: Table, column: str, **more: Any) -> Leasing:
+    """Return how queued rows of a table are leased, of one value of `column`; `more` is set with the lease."""
+
+    def build(clock: ColumnElement[int]) -> ReturningUpdate[tuple[str]]:
+        due = (
+            select(table.c.id)
+            .where(table.c.status == "queued", table.c.lease_owner.is_(None))
+            .where(table.c[column] == bindparam("which"))
+            .where(table.c.due_at <= bindparam("now"), table.c.expires_at > bindparam("now"))
+            .order_by(table.c.due_at)
+            .limit(bindparam("most"))
+            .with_for_update(skip_locked=True)
+        )
+        until = clock + bindparam("lease_ms", type_=BigInteger)
+        leased = update(table).where(table.c.id.in_(due)).returning(table.c.id)
+        return leased.values(
+            lease_owner=bindparam("owner"), lease_until=until, fence=table.c.fence + 1, **more
+        )
+
+    return Leasing(shared=build(_DATABASE_CLOCK), alone=build(bindparam("steady_ms", type_=BigInteger)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leasing:
+    """The statement for a database that nodes share, and for one that is ours alone."""
+
+    shared: ReturningUpdate[tuple[str]]
+    alone: ReturningUpdate[tuple[str]]
+
+    def lease(self, connection: Connection, which: str, lease: Lease) -> list[str]:
+        """Lease what is due, the longest due first; return the ids. Each row gets a new fence."""
+        values = {
+            "which": which,
+            "now": lease.now,
+            "most": lease.limit,
+            "owner": lease.owner,
+            "lease_ms": lease.lease_ms,
+        }
+        if connection.dialect.name == "sqlite":
+            return list(connection.scalars(self.alone, {**values, "steady_ms": _steady_ms()}))
+        return list(connection.scalars(self.shared, values))
 
 
 def submission_row(submission: Submission) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select
 
 from mail2sms.model import Conversation, LeftOut, Msisdn, Photo
 from mail2sms.store import schema
@@ -14,11 +14,11 @@ from mail2sms.store import schema
 message, submission, content = schema.message, schema.submission, schema.content
 
 
-# Each by a partial index, so that looking at what is open costs the same however long the history is.
+_DELIVERED = "delivered"
+# Said literally, so that the index over all others is found: what is open costs the same however long the history is.
+_IS_NOT_DELIVERED = message.c.status != literal_column(f"'{_DELIVERED}'")
 _OPEN = {
-    "queued": message.c.status == "queued",
-    "sending": (message.c.status == "sending") & message.c.lease_owner.is_not(None),
-    "unknown": message.c.status == "unknown",
+    status: and_(message.c.status == status, _IS_NOT_DELIVERED) for status in ("queued", "sending", "unknown")
 }
 
 
@@ -145,16 +145,31 @@ def find(connection: Connection, account: str, search: Search) -> list[MessageVi
         message.c.submission: search.submission,
         submission.c.writer: search.writer,
     }
-    query = _query().where(message.c.account == account)
+    query = _query().where(_of(account, search))
+    if search.status is not None and search.status != _DELIVERED:
+        query = query.where(_IS_NOT_DELIVERED)
     for column, value in wanted.items():
         if value is not None:
             query = query.where(column == value)
     if search.since is not None:
         query = query.where(message.c.created_at >= search.since)
     if search.before is not None:
-        query = query.where(message.c.id < search.before)
+        query = query.where(_is_before(account, search.before))
     query = query.order_by(message.c.created_at.desc(), message.c.id.desc()).limit(search.limit)
     return [_view(row) for row in connection.execute(query)]
+
+
+def _of(account: str, search: Search) -> ColumnElement[bool]:
+    """Nearly every row has the same account: SQLite takes it for rare, and must not look for a few rows by it."""
+    column: ColumnElement[str] = message.c.account
+    return (column if search.submission is None else column.concat("")) == account
+
+
+def _is_before(account: str, id_: str) -> ColumnElement[bool]:
+    """Older than this message, or of its time and with a smaller id."""
+    other = message.alias()
+    at = select(other.c.created_at).where(other.c.id == id_, other.c.account == account).scalar_subquery()
+    return and_(message.c.created_at <= at, or_(message.c.created_at < at, message.c.id < id_))
 
 
 def waiting(connection: Connection, account: str, limit: int) -> list[MessageView]:
@@ -174,8 +189,10 @@ def counts(connection: Connection) -> dict[str, int]:
         status: connection.execute(select(func.count()).select_from(message).where(is_open)).scalar_one()
         for status, is_open in _OPEN.items()
     }
-    owed = select(func.count()).where(schema.notice.c.status == "queued")
-    return {**found, "notices": connection.execute(owed).scalar_one()}
+    notice = schema.notice
+    free = and_(notice.c.status == "queued", notice.c.lease_owner.is_(None))
+    counted = [select(func.count()).where(is_owed) for is_owed in (free, notice.c.lease_owner.is_not(None))]
+    return {**found, "notices": sum(connection.execute(query).scalar_one() for query in counted)}
 
 
 def conversation_by_key(

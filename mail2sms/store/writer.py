@@ -29,8 +29,10 @@ _BATCH = 500
 _TRIES = 6
 _WAIT_S = 0.5
 _PATIENCE_S = 20.0  # then the caller is told "try again", and the write may stand
+_WATCH_S = 1.0
 _CLOSE_S = 15.0
-_ROLLED_BACK = frozenset({"40P01", "40001", "55P03"})  # deadlock, serialization failure, lock not available
+# Deadlock, serialization failure, lock not available; we stood still too long, shutdown, crash of the server.
+_ROLLED_BACK = frozenset({"40P01", "40001", "55P03", "25P03", "57P01", "57P02"})
 
 
 def _nobody(_item: object, _result: object) -> tuple[str, ...]:
@@ -55,6 +57,7 @@ class _Waiting:
     verb: Verb[Any, Any]
     item: Any
     future: asyncio.Future[Any]
+    since_s: float
     result: Any = None
     error: BaseException | None = None
 
@@ -78,7 +81,9 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._urgent: deque[_Waiting] = deque()
         self._bulk: deque[_Waiting] = deque()
+        self._batch: list[_Waiting] = []  # that is being written
         self._ready = threading.Condition()
+        self._watch: asyncio.TimerHandle | None = None
         self._is_closed = False
         self.halved = 0  # how often a batch failed for what one item held
         self._connection: Connection | None = None
@@ -87,17 +92,24 @@ class Writer:
 
     async def run(self, verb: Verb[Item, Result], item: Item, *, bulk: bool = False) -> Result:
         """Write one item; return after the commit is on disk. Raises StoreUnavailable when it is not."""
-        waiting = _Waiting(verb, item, self._loop.create_future())
+        waiting = _Waiting(verb, item, self._loop.create_future(), self._loop.time())
         with self._ready:
             if self._is_closed:
                 raise StoreUnavailable("the store is closed")
             (self._bulk if bulk else self._urgent).append(waiting)
             self._ready.notify()
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                return cast(Result, await waiting.future)
-        except TimeoutError as e:
-            raise StoreUnavailable("the database does not answer") from e
+        if self._watch is None:  # one for all that wait: a timer for each costs more than it is worth
+            self._watch = self._loop.call_later(_WATCH_S, self._give_up)
+        return cast(Result, await waiting.future)
+
+    def _give_up(self) -> None:
+        """Tell those who waited too long."""
+        with self._ready:
+            waiting = [w for w in (*self._batch, *self._urgent, *self._bulk) if not w.future.done()]
+        for late in waiting:
+            if late.since_s < self._loop.time() - _PATIENCE_S:
+                late.future.set_exception(StoreUnavailable("the database does not answer"))
+        self._watch = self._loop.call_later(_WATCH_S, self._give_up) if waiting else None
 
     async def close(self) -> None:
         """Write what waits, then stop."""
@@ -120,7 +132,8 @@ class Writer:
                 self._ready.wait()
             urgent = [self._urgent.popleft() for _ in range(min(_BATCH, len(self._urgent)))]
             # One piece of bulk work rides with every batch: it waits for nobody for ever.
-            return urgent + ([self._bulk.popleft()] if self._bulk else [])
+            self._batch = urgent + ([self._bulk.popleft()] if self._bulk else [])
+            return self._batch
 
     def _tell(self, batch: list[_Waiting], topics: set[str]) -> None:
         for waiting in batch:
@@ -156,7 +169,7 @@ class Writer:
             return
 
     def _may_try_again(self, error: exc.DBAPIError) -> bool:
-        """The server went away, can't be reached yet, or rolled back for the sake of another transaction."""
+        """The server went away, can't be reached yet, or rolled back for a reason that passes."""
         is_gone = error.connection_invalidated or self._connection is None
         return is_gone or getattr(error.orig, "sqlstate", None) in _ROLLED_BACK
 

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.postgresql import insert
 
 from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Status
-from mail2sms.store import Claim, Intent, PartOutcome, Settlement, Store, views
+from mail2sms.store import (
+    Bundle,
+    Claim,
+    Intent,
+    PartOutcome,
+    Reservation,
+    Settlement,
+    Store,
+    engine,
+    schema,
+    views,
+)
+from mail2sms.store.writer import Verb
 from tests.fakes import ACCOUNT, NOW, bundle
-from tests.store.test_store import part
+from tests.servers.postgresql import PostgreSQL
+from tests.store.test_store import DAY, part
 
 pytestmark = pytest.mark.servers
 
@@ -54,3 +72,61 @@ async def test_a_message_is_claimed_by_one_of_two_nodes(postgresql_url: str) -> 
     assert (len(ids), len(set(ids))) == (100, 100)
     for store in stores:
         await store.close()
+
+
+async def test_nodes_that_count_for_the_same_writers_do_not_lock_each_other_out(
+    postgresql: PostgreSQL, postgresql_url: str
+) -> None:
+    """Whatever the order in which their mails came: a deadlock costs everybody a second."""
+    deadlocks = postgresql.log().count("deadlock detected")
+    stores = [await Store.open(postgresql_url), await Store.open(postgresql_url)]
+
+    def counted(node: int, number: int) -> Bundle:
+        wish = Reservation(key=f"k-{number}", amount=1, limit=10, until=NOW + DAY)
+        return replace(bundle(f"m-{node}-{number}"), reservations=(wish,))
+
+    orders = [range(150), range(149, -1, -1)]
+    puts = [stores[node].put(counted(node, n)) for node in (0, 1) for n in orders[node]]
+    assert not any(stored.exceeded for stored in await asyncio.gather(*puts))
+    for store in stores:
+        await store.close()
+    assert postgresql.log().count("deadlock detected") == deadlocks
+
+
+async def test_a_batch_in_doubt_counts_once(postgresql_url: str) -> None:
+    """Also for a mail of which some recipients were written to before, so that not all its ids are stored."""
+    store = await Store.open(postgresql_url)
+    await store.put(bundle("m-1", repeat_key="first"))
+    one, two = (bundle("m-2", repeat_key=key).messages[0] for key in ("first", "second"))
+    both = (one, replace(two, mt=replace(two.mt, id="m-2-2")))
+    wish = Reservation(key="k", amount=2, limit=3, until=NOW + DAY)
+    mail = replace(bundle("m-2"), messages=both, reservations=(wish,))
+    assert [(await store.put(mail)).exceeded for _ in range(2)] == [None, None]
+    await store.close()
+
+
+async def test_a_node_that_stands_still_in_a_write_does_not_stop_the_others(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine may be paused or gone: the database ends its transaction. When it goes on, it writes again."""
+    monkeypatch.setattr(engine, "STILL_MS", 300)
+    still, other = await Store.open(postgresql_url), await Store.open(postgresql_url)
+    began, ended, runs = asyncio.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def stand_still(connection: Connection, items: Sequence[str]) -> Sequence[str]:
+        runs.append(items)
+        new = insert(schema.repeat).values(key="k", id="m-1", at=NOW).on_conflict_do_nothing()
+        connection.execute(new)
+        loop.call_soon_threadsafe(began.set)
+        ended.wait(10)
+        connection.execute(select(schema.repeat))
+        return items
+
+    writing = asyncio.ensure_future(still._write.run(Verb(stand_still), "x"))
+    await began.wait()
+    assert not (await other.put(bundle("m-2", repeat_key="k"))).repeated
+    ended.set()
+    assert (await writing, len(runs)) == ("x", 2)
+    await still.close()
+    await other.close()

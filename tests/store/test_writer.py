@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import create_engine
 
+from mail2sms.errors import StoreUnavailable
+from mail2sms.store import writer
 from mail2sms.store.writer import Verb, Writer
 
 _NOTHING: Verb[int, int] = Verb(lambda _, items: items)
@@ -14,15 +18,39 @@ _NOTHING: Verb[int, int] = Verb(lambda _, items: items)
 
 async def test_who_is_cancelled_while_the_answer_arrives_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a loop that writes all the time never stops: before Python 3.12 asyncio.wait_for swallows this."""
-    writer = Writer(create_engine("sqlite://"), lambda _: None)
-    tell = writer._tell
+    one = Writer(create_engine("sqlite://"), lambda _: None)
+    tell = one._tell
 
     def tell_and_cancel(*told: object) -> None:
         tell(*told)  # type: ignore[arg-type]
         task.cancel()
 
-    monkeypatch.setattr(writer, "_tell", tell_and_cancel)
-    task = asyncio.create_task(writer.run(_NOTHING, 1))
+    monkeypatch.setattr(one, "_tell", tell_and_cancel)
+    task = asyncio.create_task(one.run(_NOTHING, 1))
     with pytest.raises(asyncio.CancelledError):
         await task
-    await writer.close()
+    await one.close()
+
+
+async def test_who_waits_too_long_is_told_and_the_write_may_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database does not answer; the next one that can be written is."""
+    monkeypatch.setattr(writer, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(writer, "_WATCH_S", 0.02)
+    is_let_go = threading.Event()
+    written: list[int] = []
+
+    def stand(_: object, items: Sequence[int]) -> Sequence[int]:
+        assert is_let_go.wait(10)
+        written.extend(items)
+        return items
+
+    one = Writer(create_engine("sqlite://"), lambda _: None)
+    standing = asyncio.create_task(one.run(Verb(stand), 1))
+    waiting = asyncio.create_task(one.run(_NOTHING, 2))
+    for task in (standing, waiting):
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await task
+    is_let_go.set()
+    assert await one.run(_NOTHING, 3) == 3
+    assert written == [1]
+    await one.close()

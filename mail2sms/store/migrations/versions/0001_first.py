@@ -139,6 +139,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("carrier", "carrier_message_id", "status", name=op.f("pk_stray_report")),
     )
+    op.create_index(op.f("ix_stray_report_at"), "stray_report", ["at"], unique=False)
     op.create_table(
         "submission",
         sa.Column("id", sa.Text(), nullable=False),
@@ -226,12 +227,12 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_message_submission"), "message", ["submission"], unique=False)
     op.create_index(
-        "ix_message_unknown",
+        "ix_message_status",
         "message",
-        ["created_at"],
+        ["status", "account", "created_at"],
         unique=False,
-        sqlite_where=sa.text("status = 'unknown'"),
-        postgresql_where=sa.text("status = 'unknown'"),
+        sqlite_where=sa.text("status <> 'delivered'"),
+        postgresql_where=sa.text("status <> 'delivered'"),
     )
     op.create_index(
         "ix_message_waiting",
