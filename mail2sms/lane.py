@@ -16,7 +16,8 @@ Work = TypeVar("Work")
 
 _POLL_S = 1.0  # a bell may be lost, and nobody rings when a time has come
 _PAUSE_S = 1.0
-_PACE_S = 0.005  # under load what comes within it is claimed, and then written, together
+# Under load what comes meanwhile is claimed, and then written, together: so long for each piece of the last claim.
+_PACE_S, _LONGEST_PACE_S = 0.001, 0.03
 
 
 class Lane(Generic[Work]):
@@ -37,7 +38,7 @@ class Lane(Generic[Work]):
         self._claim = claim
         self._do = do
         self._is_stopping = False
-        self._claimed_at_s = 0.0
+        self._next_claim_s = 0.0  # not before
         self._under_way: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
@@ -69,12 +70,13 @@ class Lane(Generic[Work]):
 
     async def _take(self, free: int) -> Sequence[Work]:
         loop = asyncio.get_running_loop()
-        if (early_s := self._claimed_at_s + _PACE_S - loop.time()) > 0:
+        if (early_s := self._next_claim_s - loop.time()) > 0:
             await asyncio.sleep(early_s)
             self._bell.clear()
-        self._claimed_at_s = loop.time()
         try:
-            return await self._claim(free)
+            taken = await self._claim(free)
         except StoreUnavailable:
             await asyncio.sleep(_PAUSE_S)
             return []
+        self._next_claim_s = loop.time() + min(_PACE_S * len(taken), _LONGEST_PACE_S)
+        return taken
