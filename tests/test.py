@@ -16,7 +16,7 @@ _CHECKOUT = Path(__file__).resolve().parent.parent
 _TOOLS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
-    "mypy": ["mypy", "mail2sms"],
+    "mypy": ["mypy", "mail2sms", "benchmarks"],
 }
 # conftest.py ends a test that hangs; where it can't (a loop inside a C library), its worker ends.
 _BOUND = [
