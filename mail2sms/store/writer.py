@@ -84,7 +84,7 @@ class Writer:
         self._batch: list[_Waiting] = []  # that is being written
         self._ready = threading.Condition()
         self._watch: asyncio.TimerHandle | None = None
-        self._is_closed = False
+        self._is_closed = self._is_ringing = False
         self.halved = 0  # how often a batch failed for what one item held
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
@@ -93,14 +93,20 @@ class Writer:
     async def run(self, verb: Verb[Item, Result], item: Item, *, bulk: bool = False) -> Result:
         """Write one item; return after the commit is on disk. Raises StoreUnavailable when it is not."""
         waiting = _Waiting(verb, item, self._loop.create_future(), self._loop.time())
-        with self._ready:
-            if self._is_closed:
-                raise StoreUnavailable("the store is closed")
-            (self._bulk if bulk else self._urgent).append(waiting)
-            self._ready.notify()
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
+        (self._bulk if bulk else self._urgent).append(waiting)
+        if not self._is_ringing:  # at the end of this turn of the loop: what else it brings shares the commit
+            self._is_ringing = True
+            self._loop.call_soon(self._ring)
         if self._watch is None:  # one for all that wait: a timer for each costs more than it is worth
             self._watch = self._loop.call_later(_WATCH_S, self._give_up)
         return cast(Result, await waiting.future)
+
+    def _ring(self) -> None:
+        self._is_ringing = False
+        with self._ready:
+            self._ready.notify()
 
     def _give_up(self) -> None:
         """Tell those who waited too long."""
