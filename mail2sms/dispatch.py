@@ -55,7 +55,7 @@ class Dispatch:
         self._owner = owner
         self._on_unknown = on_unknown
         self._stopping = asyncio.Event()
-        self._held: set[str] = set()
+        self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
         self.progressed_at = now_ms()
 
@@ -94,7 +94,8 @@ class Dispatch:
 
     async def _send(self, carrier: Carrier, claimed: Claimed) -> None:
         """Make one attempt. Whatever fails here, the lease runs out: unsent is free again, in doubt is `unknown`."""
-        self._held.add(claimed.mt.id)
+        claim = (claimed.mt.id, claimed.mt.fence)
+        self._held.add(claim)
         try:
             await self._attempt(carrier, claimed)
         except StoreUnavailable:
@@ -102,7 +103,7 @@ class Dispatch:
         except Exception as e:
             log.error("dispatch_failed", mt=claimed.mt.id, error=where(e))
         finally:
-            self._held.discard(claimed.mt.id)
+            self._held.discard(claim)
 
     async def _attempt(self, carrier: Carrier, claimed: Claimed) -> None:
         mt = claimed.mt
@@ -148,7 +149,8 @@ class Dispatch:
 
     async def _renew(self) -> None:
         """Keep what is under way, and take back what nobody keeps."""
-        await self._store.renew(Renewal(owner=self._owner, lease_ms=LEASE_MS, messages=tuple(self._held)))
+        messages = tuple(id_ for id_, _ in self._held)
+        await self._store.renew(Renewal(owner=self._owner, lease_ms=LEASE_MS, messages=messages))
         await self._store.recover(Recovery(now=now_ms(), on_unknown=self._on_unknown))
 
     async def _sweep(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -118,7 +118,7 @@ class Http:
             aiohttp.ClientError,
             OSError,
         ) as e:  # OSError includes TimeoutError
-            raise NoAnswer(f"{host}: {type(e).__name__}") from None
+            raise _judged(e, host) from None
 
     async def close(self) -> None:
         """Close the connections; a later request opens new ones."""
@@ -129,12 +129,26 @@ class Http:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_S),
+                connector=_Connector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "mail2sms", "Accept-Encoding": "identity"},
                 middlewares=(_once,),
             )
         return self._session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Uses no connection again on which the server spoke unasked.
+
+    Proxies say 408 before they close an idle one, and aiohttp would take that for the next answer.
+    """
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        while (kept := await super()._get(key, traces)) is not None:
+            if kept.protocol is not None and not kept.protocol.should_close:
+                return kept
+            kept.close()
+        return None
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -148,7 +162,24 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
     except _NEVER_SENT:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as e:
-        raise NoAnswer(f"{request.url.host}: {type(e).__name__}") from None
+        raise _judged(e, request.url.host or "") from None
+
+
+_NOT_WRITTEN: Final = "Cannot write to closing transport"
+
+
+def _judged(failure: BaseException, host: str) -> NotSent | NoAnswer:
+    """Return what a failure after connecting means: a doubt, unless the very first write was refused.
+
+    aiohttp writes header and a body of bytes at once, and says in this one way that it did not (http_writer.py 3.14);
+    if it ever says it otherwise, that is a doubt again.
+    """
+    cause: BaseException | None = failure
+    while cause is not None:
+        if isinstance(cause, aiohttp.ClientConnectionResetError) and str(cause) == _NOT_WRITTEN:
+            return NotSent(f"{host}: closed before it was written to")
+        cause = cause.__cause__ or cause.__context__
+    return NoAnswer(f"{host}: {type(failure).__name__}")
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -34,6 +34,8 @@ _SIGNATURE = re.compile(
 )
 _ANSWERED = re.compile(r"\b(?:x_)?(?:divrplyfwdmsg|divrpf\d+|zwchr|yahoo_quoted|stopspelling)\b")
 _INVISIBLE = str.maketrans("", "", "\u00ad\u034f\u200b\u2060\ufeff")
+# libxml2 reads these, and lxml refuses to write them.
+_NO_XML = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _FILLERS = "\u200c\u200d\u200e\u200f "
 
 _CONFIG = ParserConfig(css=CSS_PROFILES["strict"].copy())
@@ -105,7 +107,7 @@ def _line(element: lxml_html.HtmlElement, text: str) -> lxml_html.HtmlElement:
 
 def _first_line(element: lxml_html.HtmlElement, text: str) -> None:
     line = _line(element, text)
-    line.tail, element.text = element.text, None
+    line.tail, element.text = _NO_XML.sub(" ", element.text or ""), None
     element.insert(0, line)
 
 

@@ -52,9 +52,9 @@ def read_path(argument: str, keyword: str) -> tuple[str, str]:
     address = f"{local}@{domain}"
     # Non-ASCII: neither separators nor bidi controls nor lone surrogates.
     if (
-        len(local.encode()) > _LOCAL_OCTETS
+        not address.isprintable()  # asked first: a surrogate can't be encoded
+        or len(local.encode()) > _LOCAL_OCTETS
         or len(domain.encode()) > _DOMAIN_OCTETS
-        or not address.isprintable()
     ):
         raise CommandRefused("553 5.1.3 malformed address")
     return address, parameters or ""

@@ -95,7 +95,7 @@ _FIT = (
         message.c.expires_at > bindparam("now"),
     )
     .values(status="sending", attempts=message.c.attempts + 1, updated_at=bindparam("now"))
-    .returning(message.c.id)
+    .returning(message.c.id, message.c.fence)
 )
 
 
@@ -103,17 +103,20 @@ def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     """Commit that the parts are about to leave. False: the message is no longer ours to send."""
     out = _out_already(connection, intents)
     ours = held_by(i.mt for i in intents if i.parts and i.mt.id not in out)
-    agreed = set(connection.scalars(_FIT, {**ours, "now": max(i.now for i in intents)}))
-    _let_go(connection, [i for i in intents if i.mt.id not in agreed])
-    new = [intent for intent in intents if intent.mt.id in agreed]
+    rows = connection.execute(_FIT, {**ours, "now": max(i.now for i in intents)})
+    # By claim, not by message: a node that lost one and claimed it again may ask for both in one batch.
+    fit = {(row.id, row.fence) for row in rows}
+    new = [i for i in intents if (i.mt.id, i.mt.fence) in fit]
+    _let_go(connection, [i for i in intents if (i.mt.id, i.mt.fence) not in fit])
+    agreed = {part.attempt_id for intent in new for part in intent.parts}
     if new:
-        rows = [_attempt_row(intent, part) for intent in new for part in intent.parts]
-        insert_rows(connection, attempt, rows)
+        attempts = [_attempt_row(intent, part) for intent in new for part in intent.parts]
+        insert_rows(connection, attempt, attempts)
         events = [event_row(intent.mt, Status.SENDING, intent.now) for intent in new]
         insert_rows(connection, schema.event, events)
     if connection.dialect.name != "sqlite":
         agreed |= _intended_before(connection, intents)
-    return [intent.mt.id in agreed for intent in intents]
+    return [any(part.attempt_id in agreed for part in intent.parts) for intent in intents]
 
 
 def _out_already(connection: Connection, intents: Sequence[Intent]) -> set[str]:
@@ -134,9 +137,9 @@ def _let_go(connection: Connection, refused: Sequence[Intent]) -> None:
 
 
 def _intended_before(connection: Connection, intents: Sequence[Intent]) -> set[str]:
-    """A batch whose COMMIT was in doubt is run again: these intents did reach the disk."""
+    """A batch whose COMMIT was in doubt is run again: these attempts did reach the disk."""
     ids = [part.attempt_id for intent in intents for part in intent.parts]
-    return set(connection.scalars(select(attempt.c.message).where(attempt.c.id.in_(ids))))
+    return set(connection.scalars(select(attempt.c.id).where(attempt.c.id.in_(ids))))
 
 
 def _attempt_row(intent: Intent, part: Part) -> dict[str, Any]:

@@ -14,12 +14,7 @@ from mail2sms.store import schema
 message, submission, content = schema.message, schema.submission, schema.content
 
 
-_DELIVERED = "delivered"
-# Said literally, so that the index over all others is found: what is open costs the same however long the history is.
-_IS_NOT_DELIVERED = message.c.status != literal_column(f"'{_DELIVERED}'")
-_OPEN = {
-    status: and_(message.c.status == status, _IS_NOT_DELIVERED) for status in ("queued", "sending", "unknown")
-}
+_OPEN = ("queued", "sending", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,13 +136,12 @@ def find(connection: Connection, account: str, search: Search) -> list[MessageVi
     """Return the newest messages that fit, newest first."""
     wanted = {
         message.c.msisdn: search.to,
-        message.c.status: search.status,
         message.c.submission: search.submission,
         submission.c.writer: search.writer,
     }
     query = _query().where(_of(account, search))
-    if search.status is not None and search.status != _DELIVERED:
-        query = query.where(_IS_NOT_DELIVERED)
+    if search.status is not None:
+        query = query.where(_has(connection, search.status))
     for column, value in wanted.items():
         if value is not None:
             query = query.where(column == value)
@@ -157,6 +151,16 @@ def find(connection: Connection, account: str, search: Search) -> list[MessageVi
         query = query.where(_is_before(account, search.before))
     query = query.order_by(message.c.created_at.desc(), message.c.id.desc()).limit(search.limit)
     return [_view(row) for row in connection.execute(query)]
+
+
+def _has(connection: Connection, status: str) -> ColumnElement[bool]:
+    """Found by the index over what is not delivered, so that it costs the same however long the history is.
+
+    SQLite must be told that it may use it. PostgreSQL knows, and would take it for a second condition.
+    """
+    has = message.c.status == status
+    is_told = connection.dialect.name == "sqlite" and status != "delivered"
+    return and_(has, message.c.status != literal_column("'delivered'")) if is_told else has
 
 
 def _of(account: str, search: Search) -> ColumnElement[bool]:
@@ -175,10 +179,9 @@ def _is_before(account: str, id_: str) -> ColumnElement[bool]:
 def waiting(connection: Connection, account: str, limit: int) -> list[MessageView]:
     """Return messages whose work is not over (queued, sending, unknown), oldest first."""
     found: list[MessageView] = []
-    for is_open in _OPEN.values():
-        query = (
-            _query().where(message.c.account == account, is_open).order_by(message.c.created_at).limit(limit)
-        )
+    for status in _OPEN:
+        query = _query().where(message.c.account == account, _has(connection, status))
+        query = query.order_by(message.c.created_at).limit(limit)
         found += [_view(row) for row in connection.execute(query)]
     return sorted(found, key=lambda view: view.created_at)[:limit]
 
@@ -186,8 +189,8 @@ def waiting(connection: Connection, account: str, limit: int) -> list[MessageVie
 def counts(connection: Connection) -> dict[str, int]:
     """Return how many messages are queued, sending or unknown, and how many notices wait."""
     found = {
-        status: connection.execute(select(func.count()).select_from(message).where(is_open)).scalar_one()
-        for status, is_open in _OPEN.items()
+        status: connection.execute(select(func.count()).where(_has(connection, status))).scalar_one()
+        for status in _OPEN
     }
     notice = schema.notice
     free = and_(notice.c.status == "queued", notice.c.lease_owner.is_(None))

@@ -18,10 +18,12 @@ from mail2sms.store import (
     Claim,
     Intent,
     PartOutcome,
+    Recovery,
     Reservation,
     Settlement,
     Store,
     engine,
+    queue,
     schema,
     views,
 )
@@ -130,3 +132,25 @@ async def test_a_node_that_stands_still_in_a_write_does_not_stop_the_others(
     assert (await writing, len(runs)) == ("x", 2)
     await still.close()
     await other.close()
+
+
+async def test_who_lost_a_message_and_claimed_it_again_sends_it_once(postgresql_url: str) -> None:
+    """A node that stood still goes on with its first claim, makes a second, and asks for both in one batch."""
+    store = await Store.open(postgresql_url)
+    await store.put(bundle("m-1"))
+    claims = []
+    for _ in range(2):
+        wanted = Claim(carrier="sim-a", owner="one", now=NOW, lease_ms=-1, limit=10)
+        claims += [claimed.mt for claimed in await store.claim(wanted)]
+        await store.recover(Recovery(now=NOW, on_unknown="hold"))
+    wanted = Claim(carrier="sim-a", owner="one", now=NOW, lease_ms=60_000, limit=10)
+    claims += [claimed.mt for claimed in await store.claim(wanted)]
+    intents = [Intent(mt=mt, parts=(part(mt, f"a-{mt.fence}"),), now=NOW) for mt in claims]
+
+    def write(connection: Connection, batches: Sequence[Sequence[Intent]]) -> list[Sequence[bool]]:
+        return [queue.INTEND.write(connection, batch) for batch in batches]
+
+    in_one_batch = Verb(write)
+    assert await store._write.run(in_one_batch, intents) == [False, False, True]
+    assert await store._write.run(in_one_batch, intents) == [False, False, True], "run again"
+    await store.close()
