@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from mail2sms.errors import Refusal
@@ -231,16 +232,26 @@ def loop_s(raw: bytes) -> float:
     return time.process_time() - started
 
 
+def mutant(chance: random.Random) -> bytes:
+    """Return one mutated mail, a real one or a hostile one."""
+    whole, seeds = _seeds()
+    return _mutated(chance.choice(seeds), whole, chance)
+
+
+@cache
+def _seeds() -> tuple[list[bytes], list[bytes]]:
+    whole = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
+    return whole, [*whole * 4, *HOSTILE.values()]
+
+
 def fuzz(count: int, seed: int) -> FuzzFigures:
     """Read `count` mutated mails, the hostile ones among them, and strip their quotes."""
     chance = random.Random(seed)
-    whole = [path.read_bytes() for path in sorted(MAILS.glob("*.eml"))]
-    seeds = [*whole * 4, *HOSTILE.values()]
     reasons: Counter[str] = Counter()
     failures: list[str] = []
     letters, slowest_s, slowest = 0, 0.0, b""
     for number in range(count):
-        raw = _mutated(chance.choice(seeds), whole, chance)
+        raw = mutant(chance)
         spent = 0.0
         try:
             spent = loop_s(raw)

@@ -214,7 +214,8 @@ def check_place(problem: Problem, source: tuple[str, ...]) -> None:
     assert found.startswith(problem.value.removesuffix("…")), problem
 
 
-def _refused(template: Template, refusal: Refusal) -> None:
+def check_refusal(template: Template, refusal: Refusal) -> None:
+    """What it says is where it says, and the corrected mail is taken."""
     assert 0 < len(refusal.problems) <= 100
     for problem in refusal.problems:
         check_place(problem, refusal.source)
@@ -237,7 +238,7 @@ def fuzz(count: int, seed: int) -> Figures:
             refusal = e
         max_cpu_s = max(max_cpu_s, time.process_time() - started)
         if refusal:
-            _refused(template, refusal)
+            check_refusal(template, refusal)
             refusals += 1
             problems += len(refusal.problems)
     return Figures(runs=count, refusals=refusals, problems=problems, max_cpu_s=max_cpu_s)

@@ -1,6 +1,6 @@
 """`./run test [--fast] [pytest arguments]`: the gate. Every tool runs whatever the others said; pytest is last.
 
-`--fast` leaves out the tests that start servers of other projects. The rest is pytest's: `-n 0` turns its two workers
+`--fast` leaves out the tests that start servers of other projects. The rest is pytest's: `-n 0` turns its four workers
 off, a path runs that file alone.
 """
 
@@ -27,7 +27,7 @@ _BOUND = [
     "--max-worker-restart",
     "0",
 ]
-_PYTEST = ["pytest", "-n", "2", "--dist", "loadfile", *_BOUND]
+_PYTEST = ["pytest", "-n", "4", "--dist", "loadfile", *_BOUND]
 
 
 def _module(*words: str) -> list[str]:

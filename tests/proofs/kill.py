@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email import policy
 from pathlib import Path
@@ -36,7 +36,7 @@ START_S = 5.0
 _EXAMINED_EVERY = 50
 _WRITING_PHONE, _OURS = "+33639981990", "+33639980101"
 _PHONES = [f"3363998{n:04d}" for n in range(1000, 1040)]
-_QUIET_S = 30.0
+_QUIET_S = 120.0
 
 
 @dataclass(slots=True)
@@ -73,10 +73,13 @@ class Figures:
 class Client(threading.Thread):
     """Sends one mail after the other; one that got no answer is sent again."""
 
+    patience_s = 20.0
+
     def __init__(self, number: int, port: int, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.port, self.stop = port, stop
         self.acknowledged: dict[str, str] = {}  # text -> id
+        self.answers: Counter[int] = Counter()  # by reply code; 0: no answer
         self.refused: list[str] = []
         self._number = number
 
@@ -97,13 +100,15 @@ class Client(threading.Thread):
             f"Message-ID: <{text.replace(' ', '.')}@acme.example>\r\n\r\n{text}\r\n"
         )
         try:
-            with smtplib.SMTP("127.0.0.1", self.port, "client.example", timeout=20) as smtp:
+            with smtplib.SMTP("127.0.0.1", self.port, "client.example", timeout=self.patience_s) as smtp:
                 smtp.ehlo_or_helo_if_needed()
                 smtp.mail("marie@acme.example")
                 smtp.rcpt(f"{phone}@sms.acme.example")
                 code, reply = smtp.data(mail)
-        except (OSError, smtplib.SMTPException):
+        except (OSError, smtplib.SMTPException) as e:
+            self.answers[getattr(e, "smtp_code", 0)] += 1
             return False
+        self.answers[code] += 1
         if code == 250:
             self.acknowledged[text] = reply.split()[1].decode()
             return True
@@ -114,12 +119,12 @@ class Client(threading.Thread):
 
 
 class Writing(threading.Thread):
-    """A phone that writes all the time. `taken` are the texts that were answered by 202."""
+    """A phone that writes all the time. `taken` are the texts that were answered by 202; `says` is `phone_says`."""
 
-    def __init__(self, daemon: Daemon, stop: threading.Event) -> None:
+    def __init__(self, says: Callable[[str, str, str], None], stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.taken: set[str] = set()
-        self._daemon, self._stop_writing = daemon, stop
+        self._says, self._stop_writing = says, stop
 
     def run(self) -> None:
         """Write until told to stop; a text that was not taken is not written again."""
@@ -127,7 +132,7 @@ class Writing(threading.Thread):
         while not self._stop_writing.is_set():
             count += 1
             with contextlib.suppress(OSError, AssertionError):
-                self._daemon.phone_says(_WRITING_PHONE, f"reply {count}", _OURS)
+                self._says(_WRITING_PHONE, f"reply {count}", _OURS)
                 self.taken.add(f"reply {count}")
             time.sleep(0.05)
 
@@ -144,7 +149,7 @@ def run(daemon: Daemon, cycles: int, seed: int = 1, sink: MailSink | None = None
     """
     figures, chance, stop = Figures(), random.Random(seed), threading.Event()
     clients = [Client(number, daemon.smtp_port, stop) for number in range(CLIENTS)]
-    phone = Writing(daemon, stop)
+    phone = Writing(daemon.phone_says, stop)
     for thread in [*clients, *([phone] if sink else [])]:
         thread.start()
     for cycle in range(1, cycles + 1):

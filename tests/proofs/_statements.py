@@ -1,0 +1,379 @@
+"""What each statement of the store costs a database, and which tables it reads whole.
+
+The cost is counted, not timed, so that it is the same on every machine: SQLite's steps (of its virtual machine) and
+PostgreSQL's blocks touched, both while the statement runs with its own parameters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+from mail2sms.lifecycle import Change
+from mail2sms.model import DeliveryReport, MoMessage, Msisdn, MtMessage, Part, Status, derive_id
+from mail2sms.store import (
+    Bundle,
+    Claim,
+    Intent,
+    NewMo,
+    NewNotice,
+    NoticeClaim,
+    NoticeOutcome,
+    PartOutcome,
+    Recovery,
+    Renewal,
+    Rerouting,
+    Reservation,
+    Search,
+    Settlement,
+    Store,
+    views,
+)
+from mail2sms.store.schema import metadata
+from tests import fakes
+
+PARTIAL = frozenset(
+    str(index.name)
+    for table in metadata.sorted_tables
+    for index in table.indexes
+    if index.dialect_kwargs.get("sqlite_where") is not None
+)
+"""Indexes over what is not over: to read one of them whole costs the same however long the history is."""
+_STEP = 10  # of SQLite's: every so many are noticed
+_SCAN = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")
+_WATCHED = """
+LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on;
+SET auto_explain.log_buffers = on; SET auto_explain.log_timing = off; SET auto_explain.log_format = json;
+SET auto_explain.log_level = 'notice'
+"""
+
+
+@dataclass(slots=True)
+class Cost:
+    """One statement as it ran. `scans` are the tables, or whole indexes of tables, that it went through."""
+
+    verb: str
+    statement: str
+    cost: int = 0
+    scans: set[str] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        scans = f", reads all of {', '.join(sorted(self.scans))}" if self.scans else ""
+        return f"{self.verb}: {self.cost}{scans}: {' '.join(self.statement.split())[:300]}"
+
+
+class Watch:
+    """Sees every statement of every connection that is opened while it is `watching`; `verb` says what for."""
+
+    def __init__(self) -> None:
+        self.costs: list[Cost] = []
+        self.verb = ""
+        self._current = Cost("", "")
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Look from now on."""
+        listeners = (("connect", self._connected), ("before_cursor_execute", self._begins))
+        for name, listener in listeners:
+            event.listen(Engine, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners:
+                event.remove(Engine, name, listener)
+
+    def _connected(self, connection: Any, _: Any) -> None:
+        if hasattr(connection, "set_progress_handler"):
+            connection.set_progress_handler(self._stepped, _STEP)
+        else:
+            connection.execute(_WATCHED)
+            connection.commit()
+            connection.add_notice_handler(self._told)
+
+    def _begins(self, connection: Connection, cursor: Any, statement: str, *rest: Any) -> None:
+        parameters, _, is_many = rest
+        cost = Cost(self.verb, statement)
+        if connection.dialect.name == "sqlite":
+            values = parameters[0] if is_many else parameters
+            plan = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            cost.scans = {scan for *_, line in plan if (scan := _sqlite_scan(line))}
+        self._current = cost
+        self.costs.append(cost)
+
+    def _stepped(self) -> int:
+        self._current.cost += _STEP
+        return 0
+
+    def _told(self, notice: Any) -> None:
+        _, is_plan, text = notice.message_primary.partition("plan:\n")
+        if not is_plan:
+            return
+        told = json.loads(text)
+        plan = told["Plan"]
+        # PostgreSQL ends a statement, and tells of it, when the next one comes.
+        for cost in reversed(self.costs):
+            if _bare(cost.statement) == _bare(told["Query Text"]):
+                cost.cost += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+                cost.scans |= set(_postgresql_scans(plan))
+                return
+
+
+def _bare(statement: str) -> str:
+    return re.sub(r"%\(\w+\)s|\$\d+", "?", statement)
+
+
+def _sqlite_scan(line: str) -> str:
+    found = _SCAN.match(line)
+    return found[1] if found and found[1] in metadata.tables and found[2] not in PARTIAL else ""
+
+
+def _postgresql_scans(plan: dict[str, Any]) -> Iterator[str]:
+    kind, index = plan["Node Type"], plan.get("Index Name")
+    if kind == "Seq Scan" or (index is not None and "Index Cond" not in plan and index not in PARTIAL):
+        yield plan.get("Relation Name") or f"by {index}"
+    for inner in plan.get("Plans", ()):
+        yield from _postgresql_scans(inner)
+
+
+async def observe(url: str, now: int, old: Old) -> dict[str, Cost]:
+    """Do all work once on a database with history; return each statement, with the verb or view that it is for."""
+    watch = Watch()
+    with watch.watching():
+        store = await Store.open(url)
+        try:
+            await Work(store, watch, now, old).run()
+        finally:
+            await store.close()
+    return highest([cost for cost in watch.costs if cost.verb])
+
+
+def highest(costs: Sequence[Cost]) -> dict[str, Cost]:
+    """Return each statement (however many rows it is for) at its highest cost."""
+    found: dict[str, Cost] = {}
+    for cost in costs:
+        key = f"{cost.verb}: {_shape(cost.statement)}"
+        so_far = found.get(key, cost)
+        dearer = max(so_far, cost, key=lambda c: c.cost)
+        found[key] = replace(dearer, scans=so_far.scans | cost.scans)
+    return found
+
+
+def _shape(statement: str) -> str:
+    """Lists of values may be longer or shorter."""
+    value = r"(\?|%\(\w+\)s(::\w+)?)"
+    text = re.sub(rf"\({value}(, {value})*\)", "(..)", " ".join(statement.split()))
+    return re.sub(r"(\(\.\.\), )+\(\.\.\)", "(..)", text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Old:
+    """Something of the history: a message, its conversation and phone."""
+
+    id: str
+    conversation: str
+    msisdn: Msisdn
+
+
+@dataclass(slots=True)
+class Work:
+    """Everything that is done for each message, every few seconds, or when somebody looks: each at least once."""
+
+    store: Store
+    watch: Watch
+    now: int
+    old: Old
+    carrier: str = "sim"
+
+    def _names(self, verb: str) -> None:
+        self.watch.verb = verb
+
+    async def run(self) -> None:
+        """Do it all."""
+        await self._send()
+        await self._fail()
+        await self._hear()
+        await self._tell()
+        await self.sweep()
+        await self._look()
+
+    async def put(self, id_: str) -> None:
+        """Put one message that is due now, with an allowance and a key that recognises it."""
+        new = fakes.bundle(
+            id_,
+            repeat_key=f"key {id_}",
+            route=(self.carrier,),
+            created_at=self.now,
+            due_at=self.now,
+            expires_at=self.now + 86_400_000,
+            conversation=self.old.conversation,
+        )
+        allowance = Reservation(key="today", amount=1, limit=10**9, until=self.now + 86_400_000)
+        await self.store.put(replace(new, at=self.now, reservations=(allowance,)))
+
+    async def claim(self, limit: int = 10) -> list[MtMessage]:
+        """Claim as dispatch does."""
+        wanted = Claim(carrier=self.carrier, owner="node", now=self.now, lease_ms=60_000, limit=limit)
+        return [claimed.mt for claimed in await self.store.claim(wanted)]
+
+    async def intend(self, mt: MtMessage) -> None:
+        """Commit an intent."""
+        assert await self.store.intend(Intent(mt=mt, parts=(part(mt),), now=self.now))
+
+    async def settle(self, mt: MtMessage, outcome: str, change: Change) -> None:
+        """Write how the attempt ended."""
+        ended = PartOutcome(
+            attempt_id=part(mt).attempt_id, outcome=outcome, carrier_message_id=f"cid-{mt.id}"
+        )
+        await self.store.settle(Settlement(mt=mt, outcomes=(ended,), change=change, now=self.now))
+
+    async def report(self, mt: MtMessage, status: Status, cid: str = "") -> None:
+        """Record what the carrier says."""
+        cid, ours = cid or f"cid-{mt.id}", part(mt).attempt_id
+        told = DeliveryReport(
+            carrier=self.carrier,
+            carrier_message_id=cid,
+            status=status,
+            at=self.now,
+            event_id="",
+            attempt_id=ours,
+        )
+        await self.store.record_report(told)
+
+    async def attempt(self, outcome: str, change: Change, limit: int = 10) -> list[MtMessage]:
+        """Bring what is due to a carrier that answers so."""
+        self._names("claim")
+        claimed = await self.claim(limit)
+        self._names("intend")
+        await asyncio.gather(*(self.intend(mt) for mt in claimed))
+        self._names("settle")
+        await asyncio.gather(*(self.settle(mt, outcome, change) for mt in claimed))
+        assert claimed, "nothing was due"
+        return claimed
+
+    async def _send(self) -> None:
+        self._names("put")
+        await asyncio.gather(*(self.put(f"m-work-{number}") for number in range(5)))
+        sent = await self.attempt("taken", Change(status=Status.ENROUTE))
+        self._names("record_report")
+        await asyncio.gather(*(self.report(mt, Status.DELIVERED) for mt in sent))
+
+    async def _fail(self) -> None:
+        self._names("put")
+        await asyncio.gather(*(self.put(f"m-work-again-{number}") for number in range(3)))
+        retry = Change(status=Status.QUEUED, reason="retry", due_at=self.now, position=0)
+        await self.attempt("unavailable", retry)
+        await self.attempt("uncertain", replace(retry, reason="resend"))
+        failed = await self.attempt("uncertain", Change(status=Status.UNKNOWN, reason="carrier.unknown"))
+        self._names("record_report")
+        await asyncio.gather(*(self.report(mt, Status.UNDELIVERABLE, f"other-{mt.id}") for mt in failed))
+        await self.report(replace(failed[0], id="m-work-nobody's"), Status.DELIVERED)
+        self._names("put")
+        await self.put("m-work-cancelled")
+        self._names("cancel")
+        await self.store.cancel(fakes.ACCOUNT, "m-work-cancelled", self.now)
+        await self.store.cancel(fakes.ACCOUNT, self.old.id, self.now)
+
+    async def _hear(self) -> None:
+        self._names("record_mo")
+        fields = {"carrier": "sim", "event_id": "work", "to": fakes.OURS, "at": self.now, "text": "Oui"}
+        new = NewMo(
+            mo=MoMessage(msisdn=self.old.msisdn, **fields),  # type: ignore[arg-type]
+            account=fakes.ACCOUNT,
+            conversation=self.old.conversation,
+            reply_key="abcdefghij",
+            now=self.now,
+            window_ms=86_400_000,
+        )
+        await self.store.record_mo(new)
+        await self.store.record_mo(new)
+
+    async def _tell(self) -> None:
+        self._names("put")
+        new = NewNotice(
+            id="n-work",
+            account=fakes.ACCOUNT,
+            kind="refused",
+            channel="email",
+            address="marie@acme.example",
+            created_at=self.now,
+            due_at=self.now,
+            expires_at=self.now + 86_400_000,
+            payload=b"{}",
+        )
+        await self.store.put(Bundle(id="n-work", at=self.now, notices=(new,), repeat_key="n-work"))
+        self._names("claim_notices")
+        wanted = NoticeClaim(channel="email", owner="node", now=self.now, lease_ms=60_000, limit=8)
+        found = await self.store.claim_notices(wanted)
+        assert found, "nothing was owed"
+        self._names("settle_notice")
+        for number, notice in enumerate(found):
+            status = "sent" if number else "queued"
+            await self.store.settle_notice(NoticeOutcome(notice=notice, status=status, due_at=self.now))
+
+    async def sweep(self) -> None:
+        """What dispatch and relay do every few seconds; something is under way meanwhile."""
+        self._names("put")
+        await self.put("m-work-sweep")
+        self._names("claim")
+        held = tuple(mt.id for mt in await self.claim())
+        self._names("renew")
+        await self.store.renew(Renewal(owner="node", lease_ms=-1, messages=held, notices=("n-work",)))
+        self._names("recover")
+        await self.store.recover(Recovery(now=self.now, on_unknown="hold"))
+        self._names("bring_forward")
+        await self.store.bring_forward(self.now - 5)
+        self._names("expire")
+        await self.store.expire(self.now)
+        self._names("reroute")
+        await self.store.reroute(Rerouting(carriers=(self.carrier,), now=self.now))
+        self._names("forget")
+        await self.store.forget(self.now)
+
+    async def _look(self) -> None:
+        account, read = fakes.ACCOUNT, self.store.read
+        self._names("read_one")
+        await read(views.read_one, account, self.old.id)
+        searches = {
+            "all": Search(),
+            "to": Search(to=self.old.msisdn),
+            "since": Search(since=self.now - 10_000),
+            "submission": Search(submission=self.old.id),
+            "before": Search(before=self.old.id),
+            **{f"status={status.value}": Search(status=status.value) for status in Status},
+        }
+        for name, search in searches.items():
+            self._names(f"find {name}")
+            await read(views.find, account, search)
+        self._names("waiting")
+        await read(views.waiting, account, 100)
+        self._names("counts")
+        await read(views.counts)
+        self._names("conversation_by_key")
+        await read(views.conversation_by_key, account, self.old.msisdn, "abcdefghij")
+        self._names("read_mo")
+        await read(views.read_mo, derive_id("r", account, "sim", "work"), "marie@acme.example")
+        self._names("read_setting")
+        await read(views.read_setting, "reply_secret")
+
+
+def part(mt: MtMessage) -> Part:
+    """Return the whole message as a part."""
+    return Part(
+        message=mt.id,
+        index=0,
+        count=1,
+        attempt_id=f"a-{mt.id}-{mt.attempts + 1}",
+        attempt=mt.attempts + 1,
+        msisdn=mt.msisdn,
+        sender_id=mt.sender_id,
+        encoding="gsm7",
+        segments=1,
+        text=mt.text,
+    )

@@ -1,0 +1,25 @@
+"""Certificates for servers of this machine, made by openssl."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from tests.servers._server import program, run
+
+
+def certificate(folder: Path, name: str = "test") -> tuple[Path, Path]:
+    """Return a new certificate for 127.0.0.1, signed by nobody else, and its key."""
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
+    key_kind = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]  # whose signatures are all of one length
+    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    run([program("openssl", "openssl"), "req", "-x509", *key_kind, *names, "-keyout", key, "-out", cert])
+    return cert, key
+
+
+def server_context(cert: Path, key: Path, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """Return what a server of exactly this version of TLS needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(cert, key)
+    return context
