@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ from mail2sms.web.demo import DemoInbox
 from mail2sms.web.server import WebServer
 
 _GRACE_S = 30.0
-_STALLED_MS = 30_000
+_STALLED_S = 30.0
 _GC_THRESHOLDS = (10_000, 20, 20)
 
 
@@ -180,11 +181,11 @@ class Daemon:
 
     def health(self) -> dict[str, str]:
         """Return what does not work, by part; empty when all does."""
-        now = now_ms()
-        late = {"dispatch": self.dispatch.progressed_at, "relay": self.relay.progressed_at}
+        late = {"dispatch": self.dispatch.progressed_s, "relay": self.relay.progressed_s}
         if self._mailer is None and not self.settings.relay.hooks:
             late.pop("relay")
-        return {part: "stalled" for part, at in late.items() if now - at > _STALLED_MS}
+        now_s = time.monotonic()
+        return {part: "stalled" for part, at_s in late.items() if now_s - at_s > _STALLED_S}
 
     async def stop(self) -> None:
         """Refuse newcomers, finish what is under way, then close what the others need: the reverse of the start."""

