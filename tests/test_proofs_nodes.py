@@ -12,7 +12,6 @@ from tests.proofs._reserving import Work
 from tests.servers.postgresql import PostgreSQL
 
 pytestmark = pytest.mark.servers
-_LEASE_S = nodes.SHORT["lease_ms"] / 1000
 _WORK = Work(url="", name="", count=150, limit=200, limit_of_all=200, pause_s=0.4)
 
 
@@ -27,7 +26,8 @@ def test_nothing_is_lost_or_sent_twice_whatever_stops_or_dies(postgresql: Postgr
 def test_a_node_that_sends_what_it_lost_is_found(postgresql: PostgreSQL) -> None:
     """The negative control: intents without a look at fence and lease."""
     with Pair(postgresql.create_database(), nodes.BROKEN) as pair:
-        assert nodes.stops(pair, 1, _LEASE_S).again
+        twice, _ = nodes.unfenced(pair)
+    assert twice
 
 
 def test_work_goes_out_though_nobody_hears_the_bell(postgresql: PostgreSQL) -> None:
