@@ -118,7 +118,7 @@ class Http:
             aiohttp.ClientError,
             OSError,
         ) as e:  # OSError includes TimeoutError
-            raise _judged(e, host) from None
+            raise NoAnswer(f"{host}: {type(e).__name__}") from None
 
     async def close(self) -> None:
         """Close the connections; a later request opens new ones."""
@@ -133,6 +133,7 @@ class Http:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "mail2sms", "Accept-Encoding": "identity"},
                 middlewares=(_once,),
+                request_class=_Request,
             )
         return self._session
 
@@ -151,35 +152,51 @@ class _Connector(aiohttp.TCPConnector):
         return None
 
 
+class _Request(aiohttp.ClientRequest):
+    """A request that knows whether it was written: before Python 3.12 the loop turns once between connecting and that,
+    and a connection that ends then fails in a way that does not tell (on uvloop as ServerDisconnectedError).
+    """
+
+    has_left = False
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Begin to send it; without a body all of it leaves here."""
+        self.has_left = not self.body
+        return await super().send(conn)
+
+    async def write_bytes(
+        self,
+        writer: aiohttp.abc.AbstractStreamWriter,
+        conn: aiohttp.connector.Connection,
+        content_length: int | None = None,
+    ) -> None:
+        """Write header and body, unless the server has left, or has spoken before it was asked."""
+        protocol = conn.protocol
+        if protocol is None or not protocol.is_connected() or protocol.should_close:
+            conn.close()
+            return
+        self.has_left = True
+        await super().write_bytes(writer, conn, content_length)
+
+
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Stop aiohttp from sending an idempotent request again when its connection breaks.
+    """Tell what was never written, and stop aiohttp from sending an idempotent request again.
 
     It does so for ClientOSError and ServerDisconnectedError (client.py 3.14, `retry_persistent_connection`),
     on a fresh connection too.
     """
+    assert isinstance(request, _Request)
     try:
-        return await handler(request)
+        answer = await handler(request)
     except _NEVER_SENT:
         raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as e:
-        raise _judged(e, request.url.host or "") from None
-
-
-_NOT_WRITTEN: Final = "Cannot write to closing transport"
-
-
-def _judged(failure: BaseException, host: str) -> NotSent | NoAnswer:
-    """Return what a failure after connecting means: a doubt, unless the very first write was refused.
-
-    aiohttp writes header and a body of bytes at once, and says in this one way that it did not (http_writer.py 3.14);
-    if it ever says it otherwise, that is a doubt again.
-    """
-    cause: BaseException | None = failure
-    while cause is not None:
-        if isinstance(cause, aiohttp.ClientConnectionResetError) and str(cause) == _NOT_WRITTEN:
-            return NotSent(f"{host}: closed before it was written to")
-        cause = cause.__cause__ or cause.__context__
-    return NoAnswer(f"{host}: {type(failure).__name__}")
+    except (aiohttp.ClientError, OSError) as e:
+        failure = NoAnswer if request.has_left else NotSent
+        raise failure(f"{request.url.host}: {type(e).__name__}") from None
+    if not request.has_left:
+        answer.close()
+        raise NotSent(f"{request.url.host}: the connection was not fit for use")
+    return answer
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
