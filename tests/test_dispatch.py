@@ -15,7 +15,7 @@ from mail2sms.dispatch import Dispatch
 from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
 from mail2sms.model import Part, Taken
-from mail2sms.store import Intent, MessageView, Store, views
+from mail2sms.store import Claim, Intent, MessageView, Recovery, Store, views
 from tests.fakes import ACCOUNT, bundle
 
 HOUR = 3_600_000
@@ -191,3 +191,31 @@ async def test_a_carrier_that_stands_still_keeps_nobody_else_waiting(store: Stor
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_a_claim_that_was_lost_does_not_end_its_successors_lease(store: Store) -> None:
+    """A node that stood still has both; what it is still sending stays its own."""
+
+    class Standing(Scripted):
+        async def send(self, part: Part) -> Taken:
+            await super().send(part)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    carrier, now = Standing("sim-a"), now_ms()
+    await store.put(bundle(created_at=now, due_at=now, expires_at=now + HOUR))
+    wanted = Claim(carrier="sim-a", owner="node", now=now, lease_ms=-1, limit=1)
+    lost = await store.claim(wanted)
+    await store.recover(Recovery(now=now, on_unknown="hold"))
+    had_again = await store.claim(wanted)
+    dispatch = Dispatch(store, {"sim-a": carrier}, "node", "hold")
+    sending = asyncio.create_task(dispatch._send(carrier, had_again[0]))
+    async with asyncio.timeout(10):
+        while not carrier.parts:
+            await asyncio.sleep(0.01)
+    await dispatch._send(carrier, lost[0])
+    await dispatch._renew()
+    assert (await until(store, "sending", "unknown")).status == "sending"
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending

@@ -224,15 +224,10 @@ def _told(answers: Counter[int]) -> str:
     return ", ".join(f"{count} {code or 'none'}" for code, count in sorted(answers.items()))
 
 
-def run(
-    pair: Pair, what: str, count: int, break_: Callable[[Load], None], *, is_pinned: bool = False
-) -> Figures:
-    """Break something so often under load, let both nodes finish, and compare promises with phones and mailbox.
-
-    `is_pinned`: each client has one node only, and waits long for its answer.
-    """
-    stop, figures = threading.Event(), Figures(what)
-    ports = tuple(node.smtp_port for node in pair.nodes)
+@contextlib.contextmanager
+def loading(pair: Pair, *, is_pinned: bool = False) -> Iterator[Load]:
+    """Let clients and a phone write to both nodes. `is_pinned`: each client has one node only, and waits long."""
+    stop, ports = threading.Event(), tuple(node.smtp_port for node in pair.nodes)
     if is_pinned:
         clients = [Mailing(n, (ports[n % 2],), stop) for n in range(CLIENTS)]
     else:
@@ -242,14 +237,23 @@ def run(
         for thread in (*clients, load.phone):
             thread.start()
         load.wait_for_answers()
-        for _ in range(count):
-            with load.fault():
-                break_(load)
-            load.wait_for_answers()
+        yield load
     finally:
         stop.set()
         for thread in (*clients, load.phone):
             thread.join(60)
+
+
+def run(
+    pair: Pair, what: str, count: int, break_: Callable[[Load], None], *, is_pinned: bool = False
+) -> Figures:
+    """Break something so often under load, let both nodes finish, and compare promises with phones and mailbox."""
+    figures = Figures(what)
+    with loading(pair, is_pinned=is_pinned) as load:
+        for _ in range(count):
+            with load.fault():
+                break_(load)
+            load.wait_for_answers()
     _compare(load, figures)
     return figures
 
@@ -276,10 +280,19 @@ def _moving(pair: Pair) -> bool:
     return bool(pair.rows(moving))
 
 
+def _shown(pair: Pair) -> Counter[str]:
+    return Counter(line["shown"]["id"] for line in kill._phones(pair.nodes[0]) if "shown" in line)
+
+
+def again(pair: Pair) -> list[str]:
+    """Return the messages that a phone shows more than once."""
+    return [id_ for id_, times in _shown(pair).items() if times > 1]
+
+
 def _look_closer(load: Load, figures: Figures) -> None:
     pair = load.pair
-    shown = Counter(line["shown"]["id"] for line in kill._phones(pair.nodes[0]) if "shown" in line)
-    figures.again = [id_ for id_, times in shown.items() if times > 1]
+    shown = _shown(pair)
+    figures.again = again(pair)
     expected = {True: "delivered", False: "unknown"}
     statuses = pair.rows("SELECT id, status FROM message")
     figures.untrue = [f"{id_} {status}" for id_, status in statuses if status != expected[id_ in shown]]
