@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.proofs import nodes
-from tests.proofs._nodes import Pair
+from tests.proofs._nodes import Pair, strange
 from tests.proofs._reserving import Work
 from tests.servers.postgresql import PostgreSQL
 
@@ -46,3 +46,10 @@ def test_two_processes_never_reserve_more_than_the_limit(postgresql: PostgreSQL)
 def test_careless_counting_is_found(postgresql: PostgreSQL) -> None:
     """The negative control: who looks first and writes then."""
     assert not nodes.reserve(postgresql, replace(_WORK, is_broken=True)).is_kept
+
+
+def test_a_mail_that_comes_again_is_explained_by_a_fault_near_its_first_coming_only() -> None:
+    """The oracle of the relay's repeats, without servers."""
+    came = [("<1@x>", 5.0), ("<2@x>", 6.0), ("<1@x>", 65.0)]
+    assert not strange(came, [(4.0, 9.0)])
+    assert len(strange(came, [(20.0, 30.0)])) == 1

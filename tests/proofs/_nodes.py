@@ -300,17 +300,18 @@ def _look_closer(load: Load, figures: Figures) -> None:
     ends = Counter(status for _, status in pair.rows(doubted))
     figures.doubted, figures.settled = ends.total(), ends["delivered"]
     figures.stale = sum(node.count("mt_stale") for node in pair.nodes)
-    figures.strange = _strange(pair.sink.came, load.faults)
+    figures.strange = strange(pair.sink.came, load.faults)
 
 
-def _strange(came: list[tuple[str, float]], faults: list[tuple[float, float]]) -> list[str]:
+def strange(came: list[tuple[str, float]], faults: list[tuple[float, float]]) -> list[str]:
+    """Return the mails that came again though nothing was broken when they first came."""
     first: dict[str, float] = {}
-    strange = []
+    found = []
     for id_, at in came:
         is_explained = any(
             begin - _AROUND_S <= first.get(id_, at) <= end + _AROUND_S for begin, end in faults
         )
         if id_ in first and not is_explained:
-            strange.append(f"{id_} after {at - first[id_]:.1f} s")
+            found.append(f"{id_} after {at - first[id_]:.1f} s")
         first.setdefault(id_, at)
-    return strange
+    return found
