@@ -324,7 +324,7 @@ def test_names_of_attachments_keep_their_last_byte(name: str, file_name: str) ->
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_mails_cost_the_loop_little(name: str) -> None:
     """The inputs that take CPython's parser seconds or its stack (gh-136063, gh-87075), and ours' own worst."""
-    assert loop_s(HOSTILE[name]) < _LOOP_S
+    assert min(loop_s(HOSTILE[name]) for _ in range(5)) < _LOOP_S
 
 
 @pytest.mark.parametrize("name", HOSTILE)

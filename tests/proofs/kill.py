@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email import policy
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ class Writing(threading.Thread):
         count = 0
         while not self._stop_writing.is_set():
             count += 1
-            with contextlib.suppress(OSError, AssertionError):
+            with contextlib.suppress(OSError, HTTPException, AssertionError):
                 self._says(_WRITING_PHONE, f"reply {count}", _OURS)
                 self.taken.add(f"reply {count}")
             time.sleep(0.05)
