@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, String, inspect, select, table, text
+from sqlalchemy import Connection, Engine, String, func, inspect, select, table, text
 from sqlalchemy.sql import column
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store.schema import HEAD
 
 _LOCK = 6_242_777  # any constant: one node migrates, the others wait
+# An index over years of history takes its time, and so does a slow machine between two statements; who waits is a node
+# that starts. Only one that stands still for good is given up.
+_PATIENCE = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "60s"}
 
 
 def version(connection: Connection) -> str | None:
@@ -25,6 +28,8 @@ def upgrade(engine: Engine) -> None:
     """Make the schema HEAD. Raises StoreUnavailable when the database is newer than this program."""
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
+            for name, value in _PATIENCE.items():
+                connection.execute(select(func.set_config(name, value, True)))  # for this transaction
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         found = version(connection)
         if found == HEAD:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from mail2sms.lifecycle import Change
@@ -23,6 +23,7 @@ from mail2sms.store import (
     Settlement,
     Store,
     engine,
+    migrate,
     queue,
     schema,
     views,
@@ -111,8 +112,9 @@ async def test_a_node_that_stands_still_in_a_write_does_not_stop_the_others(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its machine may be paused or gone: the database ends its transaction. When it goes on, it writes again."""
+    other = await Store.open(postgresql_url)
     monkeypatch.setattr(engine, "STILL_MS", 300)
-    still, other = await Store.open(postgresql_url), await Store.open(postgresql_url)
+    still = await Store.open(postgresql_url)
     began, ended, runs = asyncio.Event(), threading.Event(), []
     loop = asyncio.get_running_loop()
 
@@ -129,9 +131,29 @@ async def test_a_node_that_stands_still_in_a_write_does_not_stop_the_others(
     await began.wait()
     assert not (await other.put(bundle("m-2", repeat_key="k"))).repeated
     ended.set()
-    assert (await writing, len(runs)) == ("x", 2)
+    assert await writing == "x"
+    assert len(runs) > 1
     await still.close()
     await other.close()
+
+
+def test_a_slow_migration_is_not_cut_off(postgresql_url: str) -> None:
+    """Neither a slow statement nor a slow machine between two: what bounds every other write does not apply."""
+    writer = engine.writer_engine(postgresql_url)
+    seen: set[tuple[str, str]] = set()
+
+    @event.listens_for(writer, "before_cursor_execute")
+    def look(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip().startswith("CREATE"):
+            names = ("statement_timeout", "idle_in_transaction_session_timeout")
+            query = select(*(func.current_setting(name) for name in names))
+            seen.add(tuple(connection.execute(query).one()))
+
+    migrate.upgrade(writer)
+    assert seen == {("0", "1min")}
+    with writer.connect() as connection:
+        assert connection.scalar(select(func.current_setting("statement_timeout"))) == "15s"
+    writer.dispose()
 
 
 async def test_who_lost_a_message_and_claimed_it_again_sends_it_once(postgresql_url: str) -> None:
