@@ -31,6 +31,7 @@ _WAIT_S = 0.5
 _PATIENCE_S = 20.0  # then the caller is told "try again", and the write may stand
 _WATCH_S = 1.0
 _CLOSE_S = 15.0
+_QUIET_TURNS, _GATHER_S = 6, 0.02
 # Deadlock, serialization failure, lock not available; we stood still too long, shutdown, crash of the server.
 _ROLLED_BACK = frozenset({"40P01", "40001", "55P03", "25P03", "57P01", "57P02"})
 
@@ -84,7 +85,7 @@ class Writer:
         self._batch: list[_Waiting] = []  # that is being written
         self._ready = threading.Condition()
         self._watch: asyncio.TimerHandle | None = None
-        self._is_closed = self._is_ringing = False
+        self._is_closed = self._is_gathering = False
         self.halved = 0  # how often a batch failed for what one item held
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
@@ -96,15 +97,24 @@ class Writer:
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
         (self._bulk if bulk else self._urgent).append(waiting)
-        if not self._is_ringing:  # at the end of this turn of the loop: what else it brings shares the commit
-            self._is_ringing = True
-            self._loop.call_soon(self._ring)
+        if not self._is_gathering:
+            self._is_gathering = True
+            self._loop.call_soon(self._gather, 0, 0, self._loop.time() + _GATHER_S)
         if self._watch is None:  # one for all that wait: a timer for each costs more than it is worth
             self._watch = self._loop.call_later(_WATCH_S, self._give_up)
         return cast(Result, await waiting.future)
 
-    def _ring(self) -> None:
-        self._is_ringing = False
+    def _gather(self, seen: int, turns: int, until_s: float) -> None:
+        """Ring for the thread when a few turns of the loop brought nothing more to write.
+
+        What comes together shares a commit; and while the loop has other work, the thread would only take its GIL.
+        """
+        waiting = len(self._urgent) + len(self._bulk)
+        turns = turns + 1 if waiting == seen else 0
+        if turns < _QUIET_TURNS and self._loop.time() < until_s:
+            self._loop.call_soon(self._gather, waiting, turns, until_s)
+            return
+        self._is_gathering = False
         with self._ready:
             self._ready.notify()
 
