@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mail2sms import __version__
-from mail2sms.cli import EXPLAINED, Exit, Failed, console, find_config, show
+from mail2sms.cli import EXPLAINED, Exit, Failed, find_config, moments, show
 from mail2sms.cli.control import Control, Declined, Event, Message
 from mail2sms.cli.main import run
 from tests.servers import Daemon, minimal_config, wait_until
@@ -292,7 +292,7 @@ def test_timeline() -> None:
 def test_at_is_of_this_place(text: str, expected: str) -> None:
     """A time alone is the next such time; without an offset it is local."""
     noon = datetime(2026, 5, 12, 12, 0).astimezone()
-    assert console.read_at(text, noon) == expected
+    assert moments.read_at(text, noon) == expected
 
 
 # The client

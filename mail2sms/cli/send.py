@@ -1,0 +1,79 @@
+"""`mail2sms send`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from mail2sms.cli import Exit, Failed, show, tell
+from mail2sms.cli.control import Control, Message
+from mail2sms.cli.moments import now, read_at
+from mail2sms.cli.terminal import (
+    ConfigOption,
+    JsonOption,
+    SocketOption,
+    print_lines,
+    reach,
+    read_stdin,
+    to_json,
+)
+from mail2sms.model import FINAL, Status
+
+_POLL_FIRST_S, _POLL_LAST_S = 0.3, 5.0
+
+
+def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
+    words: Annotated[list[str] | None, typer.Argument(metavar="TO... TEXT", show_default=False)] = None,
+    as_user: Annotated[str | None, typer.Option("--as", metavar="USER", help="Replies go there.")] = None,
+    sender_id: Annotated[str | None, typer.Option("--from", metavar="SENDER_ID")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="T", help="08:00, or 2026-05-12T14:30; of this place.")
+    ] = None,
+    validity: Annotated[str | None, typer.Option(metavar="D", help="How long to try: 30m, 2h, 1d.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is delivered or has failed.")] = False,
+    as_json: JsonOption = False,
+    config_file: ConfigOption = None,
+    socket_path: SocketOption = None,
+) -> None:
+    """Send a text to one or more numbers.
+
+    Numbers first, the text last and as one word: quote it. With - as text, it is read from standard input.
+    """
+    if not words or len(words) < 2:
+        raise Failed(
+            Exit.USAGE, 'numbers and a text are needed, such as: mail2sms send "06 39 98 12 34" "Hello"'
+        )
+    *to, text = words
+    order = {"to": to, "text": read_stdin() if text == "-" else text, "as": as_user, "sender_id": sender_id}
+    order |= {"at": read_at(at, now()) if at else None, "validity": validity}
+    control = reach(config_file, socket_path)
+    given = {name: value for name, value in order.items() if value is not None}
+    receipt = control.send(given, is_dry_run=dry_run)
+    messages = receipt.messages
+    if wait and not dry_run:
+        messages = tuple(_until_over(control, message) for message in messages)
+    if as_json:
+        items = [message.answer for message in messages]
+        print_lines(to_json({**receipt.answer, "items": items} if wait else receipt.answer))
+    else:
+        print_lines(*(show.accepted_line(message, is_dry_run=dry_run) for message in messages))
+    for refusal in receipt.refused:
+        tell(show.printable(refusal))
+    if receipt.refused:
+        raise typer.Exit(Exit.REFUSED)
+    is_over = wait and not dry_run
+    if is_over and any(message.status != Status.DELIVERED for message in messages):
+        raise typer.Exit(Exit.UNAVAILABLE)
+
+
+def _until_over(control: Control, message: Message) -> Message:
+    wait_s = _POLL_FIRST_S
+    while True:
+        now = control.message(message.id)
+        if now.status in FINAL or now.status == Status.UNKNOWN:
+            return now
+        time.sleep(wait_s)
+        wait_s = min(_POLL_LAST_S, wait_s * 1.3)

@@ -1,0 +1,86 @@
+"""What the verbs for people share: the options they all take, and how they print. Knows typer and rich, no verb.
+
+Data goes to standard output, messages to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mail2sms.cli import SYSTEM_FOLDER, Exit, Failed, find_config, is_coloured, read_settings
+from mail2sms.cli.control import Control
+
+_RUNTIME_FOLDER = Path("/run/mail2sms")  # RuntimeDirectory=mail2sms of the systemd unit
+_WIDE = 10_000  # columns where there is no terminal: nothing is cut
+_STYLES = {
+    "delivered": "green",
+    "enroute": "cyan",
+    "undeliverable": "red",
+    "rejected": "red",
+    "expired": "red",
+    "unknown": "yellow",
+}
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="mail2sms.yaml, or its folder.")
+]
+SocketOption = Annotated[
+    Path | None, typer.Option("--socket", metavar="PATH", help="The daemon's control socket.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+
+
+def reach(config_file: Path | None, socket_path: Path | None) -> Control:
+    """Return the daemon that runs with this configuration, or behind this socket."""
+    if socket_path is not None:
+        return Control(socket_path)
+    path = find_config(config_file)
+    if path.resolve().parent == SYSTEM_FOLDER and _RUNTIME_FOLDER.is_dir():
+        return Control(_RUNTIME_FOLDER / "control.sock")
+    settings = read_settings(path)
+    from mail2sms.places import control_path, state_folder
+
+    return Control(control_path(state_folder(settings.database, path)))
+
+
+def print_lines(*lines: str) -> None:
+    """Print data."""
+    for line in lines:
+        print(line)
+
+
+def to_json(answer: Any) -> str:
+    """Return an answer of the daemon for programs."""
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def read_stdin() -> str:
+    """Return what is piped in, without the last line's end. Raises Failed."""
+    try:
+        return sys.stdin.buffer.read().decode().rstrip("\r\n")
+    except UnicodeDecodeError as e:
+        raise Failed(Exit.REFUSED, "standard input is not UTF-8 text") from e
+
+
+def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table without lines; on a narrow terminal, what was written by others is cut first."""
+    is_terminal = sys.stdout.isatty()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head in heads:
+        is_cut = head in ("FROM", "WHY")
+        table.add_column(head, no_wrap=True, overflow="ellipsis", min_width=None if is_cut else len(head))
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell.partition(",")[0], "")) for cell in row))
+    Console(
+        width=None if is_terminal else _WIDE, no_color=not is_coloured(sys.stdout), highlight=False
+    ).print(table)
