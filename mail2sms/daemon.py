@@ -15,6 +15,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mail2sms import __version__, carriers, hooks
@@ -165,6 +166,8 @@ class Daemon:
             keys=_keys(settings),
             users=settings.all_users(),
             template_mailbox=settings.template_mailbox,
+            language=settings.language,
+            template_example=partial(_template(settings.template).example, settings.country),
             demo_inbox=self.demo_inbox,
             demo_smtp=self.addresses.get("smtp"),
             health=self.health,

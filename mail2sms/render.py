@@ -76,6 +76,12 @@ class Render:
             return _fill(f"{sentence} {guess}".strip(), facts)
         return code
 
+    def reason_outline(self, code: str, language: str, facts: Mapping[str, str]) -> str:
+        """Return what `code` means without any one mail: `…` stands where such a fact would, optional parts go."""
+        found = (self._reasons_in(tag).get(code) for tag in nearest(language))
+        sentence = _OPTIONAL.sub("", next(filter(None, found), code))
+        return _FIELD.sub(lambda field: facts.get(field[1], "…"), sentence)
+
     def _reasons_in(self, tag: str) -> dict[str, str]:
         if tag not in self._reasons:
             found: dict[str, str] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
+from email import message_from_string
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from mail2sms.render import own_folder
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
 from mail2sms.store import NoticeClaim, Store, views
+from mail2sms.web import help
 from tests.fakes import ACCOUNT, OURS, PHONE
 
 MARIE = User(address="marie@acme.example", number=Msisdn(OURS), language="fr")
@@ -218,3 +221,21 @@ async def test_a_reply_address_is_for_who_wrote_there(receiver: Receiver, store:
     (notice,) = await _notices(store)
     assert _reasons(notice) == ["sender_id.not_yours"]
     assert sorted(await _texts(store)) == ["Bonjour", "Encore"]
+
+
+@pytest.mark.parametrize("language", help.LANGUAGES)
+async def test_the_mails_of_the_help_page_work(receiver: Receiver, store: Store, language: str) -> None:
+    """Each becomes the SMS that stands beside it, and nothing else."""
+    expected = []
+    for name in help.EXAMPLES:
+        shown = help.example(name, language)
+        headers = message_from_string(shown.mail)
+        key = reply_key(store.reply_secret, conversation_of(ACCOUNT, OURS, PHONE))
+        rcpt = re.sub(r"\+r\w{10}@", f"+r{key}@", headers["To"]).replace(help.DOMAIN, ACCOUNT)
+        phones = shown.mail.count("06 39 98") - shown.mail.count("+33 6 39 98")
+        content = shown.mail.replace("\n", "\r\n").encode()
+        mail = Envelope(client=RELAY, mail_from="marie@acme.example", rcpts=(rcpt,), content=content)
+        assert (await receiver.mail(mail)).startswith("250 2.0.0 m-"), name
+        expected += [shown.text] * max(1, phones)
+    assert sorted(await _texts(store)) == sorted(expected)
+    assert await _notices(store) == []

@@ -33,7 +33,8 @@ class ApiKey:
 class Context:
     """What is served, for whom, and through which doors.
 
-    `health` tells what does not work, by part. With `demo_inbox` this is the demo, whose mails go to `demo_smtp`.
+    `template_example` shows the template filled in, in a language. `health` tells what does not work, by part. With
+    `demo_inbox` this is the demo, whose mails go to `demo_smtp`.
     """
 
     account: str
@@ -47,6 +48,8 @@ class Context:
     keys: tuple[ApiKey, ...] = ()
     users: Mapping[str, User] = field(default_factory=dict)
     template_mailbox: str = "sms"
+    language: str = "en"
+    template_example: Callable[[str], str] = str
     render: Render = field(default_factory=Render)
     health: Callable[[], Mapping[str, str]] = dict
     demo_inbox: DemoInbox | None = None
