@@ -13,7 +13,7 @@ import secrets
 import signal
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -150,9 +150,9 @@ class Daemon:
             listener = await listen(option.address, options, budget, receiver, identity.is_known_network)
             self._opened.push_async_callback(listener.stop, _GRACE_S)
             self.addresses[name] = listener.addresses[0]
-        await self._open_web()
+        await self._open_web(identity.is_known_network)
 
-    async def _open_web(self) -> None:
+    async def _open_web(self, exempt: Callable[[str], bool]) -> None:
         settings = self.settings
         context = Context(
             account=settings.account,
@@ -175,7 +175,7 @@ class Daemon:
         control = WebServer(build(context, is_control=True), path=control_path(self.folder))
         servers = [control]
         if settings.listen.web is not None:
-            servers.append(WebServer(build(context), endpoint=settings.listen.web.address))
+            servers.append(WebServer(build(context), endpoint=settings.listen.web.address, exempt=exempt))
         for server in servers:
             await server.start()
             self._opened.push_async_callback(server.stop)

@@ -27,9 +27,11 @@ Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @contextlib.asynccontextmanager
-async def served(app: FastAPI | None = None) -> AsyncIterator[Endpoint]:
+async def served(
+    app: FastAPI | None = None, exempt: Callable[[str], bool] = lambda ip: False
+) -> AsyncIterator[Endpoint]:
     """Serve an application."""
-    web = WebServer(app or FastAPI(), endpoint=LOOPBACK)
+    web = WebServer(app or FastAPI(), endpoint=LOOPBACK, exempt=exempt)
     await web.start()
     try:
         yield web.addresses[0]
@@ -231,6 +233,17 @@ async def test_one_address_has_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
         clients = [await connect(web) for _ in range(3)]
         assert [await is_open(client) for client in (other, *clients)] == [True, False, True, True]
         for _, writer in (other, *clients):
+            writer.close()
+
+
+async def test_networks_of_senders_have_no_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A booking system keeps as many connections as it likes, up to the total."""
+    monkeypatch.setattr(connection, "_PER_PEER", 2)
+    monkeypatch.setattr(connection, "peer_of", str)
+    async with served(exempt="127.0.0.1".__eq__) as web, asyncio.timeout(10):
+        clients = [await connect(web) for _ in range(4)]
+        assert [await is_open(client) for client in clients] == [True] * 4
+        for _, writer in clients:
             writer.close()
 
 

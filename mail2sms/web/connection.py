@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -25,9 +25,10 @@ _UNREAD_S, _READ_BYTES = 20.0, 16_384  # in so long a client must take so much o
 
 
 class Connection(H11Protocol):
-    """One connection. `peer` is who counts as one client; `since_s` when it came or was last answered."""
+    """One connection. `peer` is who counts as one client, if anybody; `since_s` when it came or was last answered."""
 
     peer = ""
+    is_exempt: Callable[[str], bool]
     since_s = 0.0
     _read_s = 0.0
     _unread = 0
@@ -37,7 +38,8 @@ class Connection(H11Protocol):
         """Let the client in; where there are too many, the one that has idled longest makes room."""
         super().connection_made(transport)
         self.since_s = self._read_s = self.loop.time()
-        self.peer = peer_of(self.client[0]) if self.client else ""
+        if self.client and not self.is_exempt(self.client[0]):
+            self.peer = peer_of(self.client[0])
         others = cast("set[Connection]", self.connections)
         own = [each for each in others if each.peer == self.peer] if self.peer else []
         if len(own) > _PER_PEER:
@@ -105,8 +107,9 @@ class Connection(H11Protocol):
 class Sliced(asyncio.BufferedProtocol):
     """Reads little at a time for a `Connection`, so that what one client sends never holds up the others."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, exempt: Callable[[str], bool], **given: Any) -> None:
         self._connection = Connection(**given)
+        self._connection.is_exempt = exempt
         self._buffer = memoryview(bytearray(_SLICE_BYTES))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

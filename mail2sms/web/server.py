@@ -10,7 +10,8 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -63,13 +64,24 @@ class _Embedded(uvicorn.Server):
 
 
 class WebServer:
-    """Serves an application on a TCP endpoint or on a unix socket that only our user may open."""
+    """Serves an application on a TCP endpoint or on a unix socket that only our user may open.
 
-    def __init__(self, app: FastAPI, *, endpoint: Endpoint | None = None, path: Path | None = None) -> None:
+    `exempt` names clients without per-IP limits.
+    """
+
+    def __init__(
+        self,
+        app: FastAPI,
+        *,
+        endpoint: Endpoint | None = None,
+        path: Path | None = None,
+        exempt: Callable[[str], bool] = lambda ip: False,
+    ) -> None:
         assert (endpoint is None) != (path is None), "one of both"
         self._app = app
         self._endpoint = endpoint
         self._path = path
+        self._exempt = exempt
         self._server: _Embedded | None = None
         self._task: asyncio.Task[None] | None = None
         self.addresses: tuple[Endpoint, ...] = ()
@@ -87,7 +99,7 @@ class WebServer:
             self.addresses = tuple(Endpoint(*each.getsockname()[:2]) for each in sockets)
         config = uvicorn.Config(
             self._app,
-            http=Sliced,  # type: ignore[arg-type]  # uvicorn only calls it
+            http=partial(Sliced, self._exempt),  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             lifespan="off",
             log_config=None,
