@@ -25,27 +25,26 @@ from mail2sms.carriers.simulated import Options as SimulatedOptions
 from mail2sms.carriers.simulated import Simulated
 from mail2sms.carriers.simulated import build as build_simulated
 from mail2sms.clock import now_ms
+from mail2sms.config import derived
 from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
 from mail2sms.inbound import Inbound
-from mail2sms.intake import template as templates
 from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.identity import Identity
-from mail2sms.intake.limits import Budget, Limits
+from mail2sms.intake.limits import Budget
 from mail2sms.intake.listener import listen
-from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
 from mail2sms.mailer import Mailer
-from mail2sms.model import Msisdn, SenderId, derive_id
+from mail2sms.model import SenderId, derive_id
 from mail2sms.options import Endpoint
 from mail2sms.places import control_path, state_folder
-from mail2sms.relay.letters import House, Letters
+from mail2sms.relay.letters import Letters
 from mail2sms.relay.loop import Channels, Relay
-from mail2sms.render import Render, own_folder
-from mail2sms.rules._base import Policy
+from mail2sms.render import Render
 from mail2sms.store import Recovery, Store
 from mail2sms.store.engine import is_sqlite
 from mail2sms.systemd import notify
@@ -102,7 +101,7 @@ class Daemon:
         )
         log.info("store_recovered", count=await self.store.recover(recovery))
         self.carriers = _build_carriers(settings, self.folder)
-        policy = _policy(settings, self.carriers)
+        policy = derived.policy(settings, _simulated_number(self.carriers))
         self.accept = Accept(self.store, policy, settings.route_table(), settings.validity)
         self.inbound = Inbound(
             self.store,
@@ -122,7 +121,9 @@ class Daemon:
             self._opened.push_async_callback(self._mailer.close)
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
         channels = Channels(mailer=self._mailer, hooks=built, http=self._http)
-        self.relay = Relay(self.store, Letters(self.store, _house(settings), Render()), channels, owner)
+        self.relay = Relay(
+            self.store, Letters(self.store, derived.house(settings), Render()), channels, owner
+        )
         self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
         self._opened.push_async_callback(self._stop_loops)
         await self._open_doors()
@@ -140,8 +141,8 @@ class Daemon:
             zone=settings.timezone,
         )
         self._opened.callback(identity.close)
-        receiver = Receiver(_desk(settings), identity, self.accept, self.store, self.sandbox)
-        budget = Budget(_limits(settings))
+        receiver = Receiver(derived.desk(settings), identity, self.accept, self.store, self.sandbox)
+        budget = Budget(derived.limits(settings))
         context = _tls_context(settings)
         for name, option in settings.listen.mail().items():
             options = ListenerOptions(
@@ -167,7 +168,7 @@ class Daemon:
             users=settings.all_users(),
             template_mailbox=settings.template_mailbox,
             language=settings.language,
-            template_example=partial(_template(settings.template).example, settings.country),
+            template_example=partial(derived.template(settings.template).example, settings.country),
             demo_inbox=self.demo_inbox,
             demo_smtp=self.addresses.get("smtp"),
             health=self.health,
@@ -247,29 +248,10 @@ def _build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:
     return built
 
 
-def _policy(settings: Settings, built: Mapping[str, Carrier]) -> Policy:
+def _simulated_number(built: Mapping[str, Carrier]) -> SenderId | None:
+    """Return the number that stands in for API calls without a sender; None unless a carrier is simulated."""
     simulated = [carrier for carrier in built.values() if isinstance(carrier, Simulated)]
-    return Policy(
-        mode=settings.mode,
-        country=settings.country,
-        countries=frozenset(settings.countries),
-        max_parts=settings.max_parts,
-        recipients=settings.limits.recipients,
-        sender_ids=dict(settings.sender_ids),
-        owned=_owned(settings),
-        ours=settings.own_numbers(),
-        simulated_number=SenderId(simulated[0].number) if simulated else None,
-    )
-
-
-def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
-    """Return the numbers each user may send as beside their own: those of their teams."""
-    teams = settings.all_teams()
-    owned: dict[str, tuple[SenderId, ...]] = {}
-    for address, user in settings.all_users().items():
-        shared = [teams[name].number for name in user.teams if name in teams]
-        owned[address] = tuple(SenderId(number) for number in shared if number)
-    return owned
+    return SenderId(simulated[0].number) if simulated else None
 
 
 def _owners(settings: Settings) -> dict[str, str]:
@@ -280,51 +262,6 @@ def _owners(settings: Settings) -> dict[str, str]:
         if team.number and mailbox:
             owners[team.number] = mailbox
     return {str(number): address for number, address in owners.items()}
-
-
-def _house(settings: Settings) -> House:
-    return House(
-        domain=settings.domain,
-        country=settings.country,
-        template_mailbox=settings.template_mailbox,
-        language=settings.language,
-        zone=settings.timezone,
-        users=settings.all_users(),
-    )
-
-
-def _desk(settings: Settings) -> Desk:
-    users = settings.all_users()
-    phones: dict[str, tuple[Msisdn, ...]] = {}
-    for name, team in settings.all_teams().items():
-        numbers = [users[m].number for m in team.members if m in users]
-        phones[name.lower()] = tuple(dict.fromkeys([*team.phones, *(n for n in numbers if n)]))
-    return Desk(
-        account=settings.account,
-        domain=settings.domain,
-        country=settings.country,
-        template_mailbox=settings.template_mailbox,
-        template=_template(settings.template),
-        simple=_template("simple"),
-        teams={name: found for name, found in phones.items() if found},
-    )
-
-
-def _template(name: str) -> templates.Template:
-    shipped = own_folder() / "intake" / f"{name}.txt"
-    path = shipped if name in ("strict", "simple", "subject") else Path(name)
-    return templates.compile_template(path.read_text(encoding="utf-8"), name)
-
-
-def _limits(settings: Settings) -> Limits:
-    limits = settings.limits
-    return Limits(
-        connections=limits.connections,
-        per_ip=limits.per_ip,
-        bytes_in_flight=limits.bytes_in_flight,
-        recipients=limits.recipients,
-        size_bytes=limits.size,
-    )
 
 
 def _passwords(settings: Settings) -> dict[str, str]:

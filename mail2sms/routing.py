@@ -23,12 +23,20 @@ class Route:
 
 def carriers(msisdn: Msisdn, region: str, routes: Sequence[Route]) -> tuple[str, ...]:
     """Return the carriers of the first route that matches. Raises Refusal: `route.none`, `route.refused`."""
+    route = find(msisdn, region, routes)
+    if route is None:
+        raise Refusal(Problem(reason="route.none", facts={"country": region}))
+    if route.refuse:
+        raise Refusal(Problem(reason="route.refused", facts={"why": route.refuse}))
+    return route.via
+
+
+def find(msisdn: Msisdn, region: str, routes: Sequence[Route]) -> Route | None:
+    """Return the first route that matches."""
     for route in routes:
         if any(_matches(pattern, msisdn, region) for pattern in route.to):
-            if route.refuse:
-                raise Refusal(Problem(reason="route.refused", facts={"why": route.refuse}))
-            return route.via
-    raise Refusal(Problem(reason="route.none", facts={"country": region}))
+            return route
+    return None
 
 
 def _matches(pattern: str, msisdn: Msisdn, region: str) -> bool:

@@ -151,13 +151,20 @@ class Identity:
         if len(from_addresses) != 1 or not from_addresses[0]:
             raise Refusal(Problem(reason="sender.from_missing"))
         address = from_addresses[0].lower()
+        if proven := self.proven(peer, address):
+            return self._write_as(address, proven[1])
         rules = self._rules_for(address)
-        is_other = peer.login is not None and peer.login.lower() != address
-        for rule in () if is_other else rules:
-            if proof := rule.proof(peer):
-                return self._write_as(address, proof)
         wants_login = peer.login is None and any(Proof.LOGIN in rule.proofs for rule in rules)
         raise Refusal(Problem(reason="sender.login_required" if wants_login else "sender.unknown"))
+
+    def proven(self, peer: Peer, address: str) -> tuple[SenderRule, Proof] | None:
+        """Return the first rule for the address (in lower case) whose proof holds, and the proof."""
+        if peer.login is not None and peer.login.lower() != address:
+            return None
+        for rule in self._rules_for(address):
+            if proof := rule.proof(peer):
+                return rule, proof
+        return None
 
     def _write_as(self, address: str, proof: Proof) -> Writer:
         user = self._users.get(address) or User(address=address)

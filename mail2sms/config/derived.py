@@ -1,0 +1,91 @@
+"""Settings -> what each part of the program is given. Reads the template's file, nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mail2sms.config.schema import Settings
+from mail2sms.intake import template as templates
+from mail2sms.intake.limits import Limits
+from mail2sms.intake.reading import Desk
+from mail2sms.model import Msisdn, SenderId
+from mail2sms.relay.letters import House
+from mail2sms.render import own_folder
+from mail2sms.rules._base import Policy
+
+SHIPPED = ("strict", "simple", "subject")
+"""The templates that come with the program."""
+
+
+def policy(settings: Settings, simulated_number: SenderId | None = None) -> Policy:
+    """Return what may be sent. `simulated_number` as in Policy."""
+    return Policy(
+        mode=settings.mode,
+        country=settings.country,
+        countries=frozenset(settings.countries),
+        max_parts=settings.max_parts,
+        recipients=settings.limits.recipients,
+        sender_ids=dict(settings.sender_ids),
+        owned=_owned(settings),
+        ours=settings.own_numbers(),
+        simulated_number=simulated_number,
+    )
+
+
+def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
+    """Return the numbers each user may send as beside their own: those of their teams."""
+    teams = settings.all_teams()
+    owned: dict[str, tuple[SenderId, ...]] = {}
+    for address, user in settings.all_users().items():
+        shared = [teams[name].number for name in user.teams if name in teams]
+        owned[address] = tuple(SenderId(number) for number in shared if number)
+    return owned
+
+
+def house(settings: Settings) -> House:
+    """Return how we present ourselves."""
+    return House(
+        domain=settings.domain,
+        country=settings.country,
+        template_mailbox=settings.template_mailbox,
+        language=settings.language,
+        zone=settings.timezone,
+        users=settings.all_users(),
+    )
+
+
+def desk(settings: Settings) -> Desk:
+    """Return how mails are read. Raises TemplateInvalid, OSError for a template that can't be used."""
+    users = settings.all_users()
+    phones: dict[str, tuple[Msisdn, ...]] = {}
+    for name, team in settings.all_teams().items():
+        numbers = [users[m].number for m in team.members if m in users]
+        phones[name.lower()] = tuple(dict.fromkeys([*team.phones, *(n for n in numbers if n)]))
+    return Desk(
+        account=settings.account,
+        domain=settings.domain,
+        country=settings.country,
+        template_mailbox=settings.template_mailbox,
+        template=template(settings.template),
+        simple=template("simple"),
+        teams={name: found for name, found in phones.items() if found},
+    )
+
+
+def template(name: str) -> templates.Template:
+    """Return a shipped template, or the one in a file. Raises TemplateInvalid, OSError, UnicodeDecodeError."""
+    shipped = own_folder() / "intake" / f"{name}.txt"
+    path = shipped if name in SHIPPED else Path(name)
+    return templates.compile_template(path.read_text(encoding="utf-8"), name)
+
+
+def limits(settings: Settings) -> Limits:
+    """Return the ceilings of the listeners."""
+    limits = settings.limits
+    return Limits(
+        connections=limits.connections,
+        per_ip=limits.per_ip,
+        bytes_in_flight=limits.bytes_in_flight,
+        recipients=limits.recipients,
+        size_bytes=limits.size,
+    )
