@@ -18,6 +18,7 @@ from mail2sms.log import log
 from mail2sms.model import MtMessage, Origin, Submission, Writer, derive_id, reply_key
 from mail2sms.rules._base import Policy
 from mail2sms.store import Bundle, NewMessage, NewNotice, Reservation, Store
+from mail2sms.store.earlier import messages_of
 from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge
 
 _HOUR_MS = 3_600_000
@@ -75,6 +76,16 @@ class Accept:
         if not verdict.messages:
             raise verdict.refusal()
         return verdict.messages
+
+    async def earlier(self, writer: Writer, origin: Origin, text: str, refusal: Refusal) -> tuple[str, ...]:
+        """Return the ids of what the same mail or call became when it came before, if only its time has passed since.
+
+        Its writer must not hear that nothing was sent.
+        """
+        is_late = any(problem.reason == "template.past_time" for problem in refusal.problems)
+        if origin.message_id is None or not is_late:
+            return ()
+        return tuple(await self._store.read(messages_of, writer, origin, text, now_ms()))
 
     async def tell_refusal(self, writer: Writer, origin: Origin, refusal: Refusal, repeat: str) -> str:
         """Store the email that tells a proven writer of a refusal; returns its id.

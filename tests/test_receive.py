@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from email import message_from_string
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from mail2sms.accept import Accept
 from mail2sms.clock import now_ms
+from mail2sms.intake import reading
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.receive import Desk, Receiver
@@ -199,6 +201,25 @@ async def test_after_so_many_emails_an_hour_the_reply_itself_says_no(
     other = _mail(BAD_FIELD, TEMPLATE, sender="paul@acme.example")
     assert (await receiver.mail(other)).startswith("250 2.0.0 n-")
     assert len(await _notices(store)) == 21
+
+
+async def test_a_mail_that_comes_again_after_its_time_is_the_same_mail(
+    receiver: Receiver, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose 250 was lost must not hear that nothing was sent; another text under its Message-ID is another mail."""
+    soon = datetime.fromtimestamp(now_ms() / 1000 + 60, UTC)
+    text = f"To: 06 39 98 56 78\nAt: {soon:%Y-%m-%d %H:%M:%S}Z\n\n{{}}\n##\n"
+    mail, other = (
+        _mail(text.format(words), TEMPLATE, Message_ID="<1@acme.example>") for words in ("Bonjour", "Bonsoir")
+    )
+    reply = await receiver.mail(mail)
+    assert reply.startswith("250 2.0.0 m-")
+    later = now_ms() + 120_000
+    monkeypatch.setattr(reading, "now_ms", lambda: later)
+    assert await receiver.mail(mail) == reply
+    assert await _notices(store) == []
+    assert (await receiver.mail(other)).startswith("250 2.0.0 n-")
+    assert await _texts(store) == ["Bonjour"]
 
 
 @pytest.mark.parametrize("rcpts", [(NUMBER,), (TEMPLATE,), (NUMBER, TEMPLATE)])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from mail2sms.web import api
 from tests.web_fakes import BOTH, MARIE, READER, SENDER, World, until, world
 
 MESSAGES = "/api/v1/messages"
@@ -153,6 +154,21 @@ async def test_the_same_key_again_gets_the_first_ids(here: World) -> None:
     assert (await post(here, body, **{"Idempotency-Key": "k-2"}))[1]["id"] != shown[0][0]
     assert len((await get(here, MESSAGES))[1]["items"]) == 4
     assert (await post(here, body, **{"Idempotency-Key": "k" * 256}))[0] == 400
+
+
+async def test_the_same_key_again_after_its_time(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was accepted, and is not refused since; a new one is."""
+    body = {"to": [PHONE, "+33639985678"], "text": "Plus tard", "at": IN_AN_HOUR}
+    _, first = await post(here, body, **{"Idempotency-Key": "k-1"})
+    later = int(time.time() * 1000) + 2 * 3_600_000
+    monkeypatch.setattr(api, "now_ms", lambda: later)
+    status, again = await post(here, body, **{"Idempotency-Key": "k-1"})
+    assert status == 202
+    assert [item["id"] for item in again["items"]] == [item["id"] for item in first["items"]]
+    assert again["submission"] == first["submission"]
+    for other in ({"Idempotency-Key": "k-2"}, {}):
+        status, told = await post(here, body, **other)
+        assert (status, told["type"]) == (422, "template.past_time")
 
 
 async def test_a_dry_run_stores_nothing(quiet: World) -> None:

@@ -83,6 +83,8 @@ class Receiver:
             else:
                 return f"250 2.0.0 {receipt.id}"
         refused = merge(refusals)
+        if ids := await self._accept.earlier(asked.writer, asked.origin, asked.letter.text, refused):
+            return f"250 2.0.0 {ids[0]}"
         if asked.writer.is_direct:
             raise refused
         repeat = asked.letter.message_id or new_id("x", now_ms())

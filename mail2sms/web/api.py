@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -41,10 +42,15 @@ async def send(
 ) -> bodies.Accepted | JSONResponse:
     """Send a text. Answered when it is on disk; the same Idempotency-Key again gets the first answer's ids."""
     refused: Refused = []
-    submission = _submission(order, context, caller, refused)
-    if idempotency_key is not None:
-        key = f"key:{caller.name}:{idempotency_key}"
-        submission = replace(submission, origin=replace(submission.origin, message_id=key))
+    key = f"key:{caller.name}:{idempotency_key}" if idempotency_key is not None else None
+    origin = Origin(source="cli" if caller.is_operator else "api", message_id=key)
+    try:
+        submission = _submission(order, context, caller, origin, refused)
+    except Refusal as refusal:
+        writer = _writer(order, context, caller)
+        if not dry_run and (ids := await context.accept.earlier(writer, origin, order.text, refusal)):
+            return await _accepted_before(ids, context)
+        raise
     if dry_run:
         would = context.accept.preview(submission)
         receipt = Receipt(id="", messages=would, is_repeat=False)
@@ -117,7 +123,23 @@ async def queue(context: Here, _: Reader, limit: Limit = 100) -> bodies.Messages
     return bodies.Messages(items=[bodies.message(view) for view in found])
 
 
-def _submission(order: bodies.Order, context: Context, caller: Caller, refused: Refused) -> Submission:
+async def _accepted_before(ids: Sequence[str], context: Context) -> bodies.Accepted:
+    views = await asyncio.gather(*(context.store.read(read_one, context.account, id_) for id_ in ids))
+    found = [view for view in views if view is not None]
+    items = [bodies.queued_before(view) for view in found]
+    first = found[0]
+    return bodies.Accepted(
+        **items[0].model_dump(),
+        submission=first.submission,
+        reference=first.reference,
+        items=items,
+        refused=[],
+    )
+
+
+def _submission(
+    order: bodies.Order, context: Context, caller: Caller, origin: Origin, refused: Refused
+) -> Submission:
     """Read the order. A recipient that can't be read is refused alone; Refusal when none is left."""
     now = now_ms()
     limit = context.accept.policy.recipients
@@ -137,7 +159,7 @@ def _submission(order: bodies.Order, context: Context, caller: Caller, refused: 
         writer=_writer(order, context, caller),
         text=order.text,
         recipients=tuple(found),
-        origin=Origin(source="cli" if caller.is_operator else "api"),
+        origin=origin,
         created_at=now,
         sender_id=order.sender_id or caller.sender_id,
         send_at=bodies.read_at(order.at, now) if order.at is not None else None,
