@@ -59,7 +59,7 @@ class Accept:
         bundle = Bundle(
             id=messages[0].mt.id,
             at=first.created_at,
-            submissions=tuple(submissions),
+            submissions=tuple(_as_sent(submission, verdict) for submission in submissions),
             messages=messages,
             notices=notices(first, verdict),
         )
@@ -119,6 +119,12 @@ class Accept:
         return NewMessage(
             mt=mt, reply_key=reply_key(self._store.reply_secret, mt.conversation), repeat_key=key
         )
+
+
+def _as_sent(submission: Submission, verdict: Verdict) -> Submission:
+    """Return a submission with the text that was counted: what is stored goes to the carrier as it is."""
+    sent = next((mt.text for mt in verdict.messages if mt.submission == submission.id), submission.text)
+    return submission if sent == submission.text else replace(submission, text=sent)
 
 
 def _first(mt: MtMessage, repeated: Mapping[str, str]) -> MtMessage:

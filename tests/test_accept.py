@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mail2sms import segments
 from mail2sms.accept import Accept
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Conversation, Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
@@ -47,6 +48,27 @@ async def test_one_message_for_each_recipient(store: Store) -> None:
     stored = await store.read(views.read_one, ACCOUNT, "m-1-2")
     assert stored is not None
     assert stored.route == ("sim-a", "sim-b")
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("a" * 155 + " “b” …", "a" * 155 + ' "b" ...'),  # two parts of GSM-7, not three of Unicode
+        ("a\tb \n\n", "a b"),
+        ("Bonjour “b”", "Bonjour “b”"),  # nothing would be saved
+    ],
+)
+async def test_what_is_stored_is_what_was_counted(store: Store, written: str, sent: str) -> None:
+    """The carrier gets the text with plain typography, in the encoding that is billed."""
+    receipt = await accept_with(store).accept([submission(text=written)])
+    stored = await store.read(views.read_one, ACCOUNT, "m-1")
+    assert stored is not None
+    assert (stored.text, stored.parts, stored.encoding) == (
+        sent,
+        segments.count(sent),
+        segments.encoding(sent),
+    )
+    assert receipt.messages[0].text == sent
 
 
 async def test_a_resent_mail_is_answered_with_the_first_id(store: Store) -> None:
