@@ -95,6 +95,18 @@ def count(text: str) -> int:
     return len(_ends(text, layout, keeps_clusters=False))
 
 
+def room(text: str) -> tuple[int, int]:
+    """Return how many units a text has, and how many its segments hold."""
+    layout = _LAYOUTS[encoding(text)]
+    parts = count(text)
+    return layout.units(text), layout.alone if parts == 1 else parts * layout.joined
+
+
+def not_gsm(text: str) -> tuple[str, ...]:
+    """Return the characters that GSM-7 does not hold, each once, in their order."""
+    return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
+
+
 def split(text: str) -> tuple[Segment, ...]:
     """Return the segments, in order; joined they are the text.
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from mail2sms import __version__
-from mail2sms.cli import EXPLAINED, Exit, Failed, check, messages, send, templates
+from mail2sms.cli import EXPLAINED, Exit, Failed, check, explain, messages, send, templates
 from mail2sms.cli.terminal import print_lines
 
 _TRY, _RUN, _LOOK, _FIX = _GROUPS = ("Try", "Run", "Look", "Fix")
@@ -98,6 +98,7 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_RUN, "serve", _serve),
     (_RUN, "check", check.check),
     (_RUN, "send", send.send),
+    (_LOOK, "explain", explain.explain),
     (_LOOK, "messages", messages.messages),
     (_LOOK, "message", messages.message),
     (_LOOK, "queue list", messages.queue_list),

@@ -21,6 +21,11 @@ def load(path: Path, text: str | None = None) -> Settings:
     return settings
 
 
+def places(path: Path) -> Document:
+    """Return the file with the places of its options."""
+    return _read(path)
+
+
 def check(
     path: Path,
     *,

@@ -16,7 +16,7 @@ from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
 from mail2sms.intake import headers, quotes
-from mail2sms.intake.envelope import Envelope
+from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
@@ -58,12 +58,16 @@ FindConversation = Callable[[Target], Awaitable[Conversation]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """What a proven writer's mail asks for, read but not judged, and what of it could not be read."""
+    """What a proven writer's mail asks for, read but not judged, and what of it could not be read.
+
+    `by_template` are the ids of submissions that the template was followed in; the others are simple.
+    """
 
     writer: Writer
     letter: Letter
     submissions: tuple[Submission, ...]
     refusals: tuple[Refusal, ...]
+    by_template: frozenset[str]
 
     @property
     def origin(self) -> Origin:
@@ -94,6 +98,13 @@ class Reader:
         self._conversation = find_conversation
         self.target = lru_cache(maxsize=_TARGETS)(self._find_target)  # asked at RCPT, and again for the mail
 
+    def begin(self, client: Client, *, offers_login: bool) -> Problem | None:
+        """Return why no mail of this client is worth to be read: it could prove nothing."""
+        if self._identity.may_prove(client):
+            return None
+        could_log_in = offers_login and client.login is None and self._identity.has_logins
+        return Problem(reason="sender.login_required" if could_log_in else "sender.unknown")
+
     async def read(self, envelope: Envelope) -> Asked:
         """Return what a mail asks for. Raises Refusal for who proves nothing, and for what can't be read at all."""
         if not envelope.mail_from:
@@ -108,12 +119,20 @@ class Reader:
             raise Refusal(Problem(reason="sender.automatic"))
         readings = await self._readings(envelope)
         orders, refusals = self._orders(readings, letter, writer)
-        submissions = tuple(
-            _submission(reading, orders[reading.is_template], letter, writer)
-            for reading in readings
-            if reading.is_template in orders
+        submissions, by_template = [], set[str]()
+        for reading in readings:
+            if reading.is_template not in orders:
+                continue
+            submissions.append(_submission(reading, orders[reading.is_template], letter, writer))
+            if reading.is_template:
+                by_template.add(submissions[-1].id)
+        return Asked(
+            writer=writer,
+            letter=letter,
+            submissions=tuple(submissions),
+            refusals=tuple(refusals),
+            by_template=frozenset(by_template),
         )
-        return Asked(writer=writer, letter=letter, submissions=submissions, refusals=tuple(refusals))
 
     async def _readings(self, envelope: Envelope) -> list[_Reading]:
         """Group the addresses by how the mail is to be read: each group becomes one submission."""

@@ -35,11 +35,8 @@ class Receiver:
 
     def begin(self, client: Client, *, offers_login: bool) -> str | None:
         """Refuse whose mail could prove nothing, whatever stood in it."""
-        if self._identity.may_prove(client):
-            return None
-        could_log_in = offers_login and client.login is None and self._identity.has_logins
-        problem = Problem(reason="sender.login_required" if could_log_in else "sender.unknown")
-        return smtp_reply(problem)
+        problem = self._reader.begin(client, offers_login=offers_login)
+        return None if problem is None else smtp_reply(problem)
 
     def rcpt(self, client: Client, address: str) -> str | Awaitable[str | None] | None:
         """Refuse at once what no proof could change: domain, syntax, number, type, region, reply key."""

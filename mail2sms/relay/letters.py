@@ -24,7 +24,7 @@ from mail2sms.relay.compose import (
     undelivered_email,
 )
 from mail2sms.render import Render
-from mail2sms.store import LastMail, MessageView, MoView, Notice, Store
+from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Store
 from mail2sms.store.views import read_mo, read_one
 
 _STALE = {
@@ -64,18 +64,54 @@ class House:
         return f"{msisdn[1:]}+r{key}@{self.domain}"
 
 
-class Letters:
+class Refusals:
+    """Composes the notices that hold all there is to say: those of mails that were refused."""
+
+    def __init__(self, house: House, render: Render) -> None:
+        self._house = house
+        self._render = render
+
+    def refused(self, notice: Notice | NewNotice) -> Outgoing:
+        """Return the email that tells of a refusal."""
+        return refused_email(self._refused(notice), self._render)
+
+    def _refused(self, notice: Notice | NewNotice) -> RefusedFacts:
+        payload: dict[str, Any] = json.loads(notice.payload or b"{}")
+        origin = payload["origin"]
+        return RefusedFacts(
+            id=notice.id,
+            addressee=self._house.addressee(notice.address, payload["language"]),
+            at=notice.created_at,
+            problems=tuple(Problem(**problem) for problem in payload["problems"]),
+            template_address=self._house.template_address,
+            source=tuple(payload["source"]),
+            corrected=payload["corrected"],
+            simple_address=self._simple_address(payload["corrected"], payload["problems"]),
+            origin=Origin(**{**origin, "references": tuple(origin["references"])}),
+        )
+
+    def _simple_address(self, corrected: str, problems: Sequence[Mapping[str, Any]]) -> str:
+        """Return the address that is the number meant, when the corrected mail names exactly one, and no example."""
+        facts = [problem["facts"] for problem in problems]
+        if any("more" in fact or _number(fact.get("example", ""), self._house.country) for fact in facts):
+            return ""
+        head = corrected.partition("\n\n")[0]
+        values = [line.partition(":")[2] for line in head.splitlines()]
+        meant = {number for value in values if (number := _number(value, self._house.country))}
+        return f"{meant.pop()[1:]}@{self._house.domain}" if len(meant) == 1 else ""
+
+
+class Letters(Refusals):
     """Composes notices."""
 
     def __init__(self, store: Store, house: House, render: Render) -> None:
+        super().__init__(house, render)
         self._store = store
-        self._house = house
-        self._render = render
 
     async def email(self, notice: Notice) -> Outgoing | None:
         """Return the email of a notice, or None when there is nothing to tell any more."""
         if notice.kind == "refused":
-            return refused_email(self._refused(notice), self._render)
+            return self.refused(notice)
         if notice.kind == "reply":
             mo = await self._store.read(read_mo, notice.mo or "", notice.address)
             if mo is None:
@@ -137,31 +173,6 @@ class Letters:
             started_at=mo.started_at,
             replies=(mo.last.replies if mo.last else 0) + 1,
         )
-
-    def _refused(self, notice: Notice) -> RefusedFacts:
-        payload: dict[str, Any] = json.loads(notice.payload or b"{}")
-        origin = payload["origin"]
-        return RefusedFacts(
-            id=notice.id,
-            addressee=self._house.addressee(notice.address, payload["language"]),
-            at=notice.created_at,
-            problems=tuple(Problem(**problem) for problem in payload["problems"]),
-            template_address=self._house.template_address,
-            source=tuple(payload["source"]),
-            corrected=payload["corrected"],
-            simple_address=self._simple_address(payload["corrected"], payload["problems"]),
-            origin=Origin(**{**origin, "references": tuple(origin["references"])}),
-        )
-
-    def _simple_address(self, corrected: str, problems: Sequence[Mapping[str, Any]]) -> str:
-        """Return the address that is the number meant, when the corrected mail names exactly one, and no example."""
-        facts = [problem["facts"] for problem in problems]
-        if any("more" in fact or _number(fact.get("example", ""), self._house.country) for fact in facts):
-            return ""
-        head = corrected.partition("\n\n")[0]
-        values = [line.partition(":")[2] for line in head.splitlines()]
-        meant = {number for value in values if (number := _number(value, self._house.country))}
-        return f"{meant.pop()[1:]}@{self._house.domain}" if len(meant) == 1 else ""
 
     def _undelivered(self, message: MessageView, notice: Notice) -> UndeliveredFacts:
         key = reply_key(self._store.reply_secret, message.conversation)

@@ -1,0 +1,92 @@
+"""`mail2sms explain`: what would become of a mail, by the code that takes mail. Sends, stores and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import email.policy
+import re
+import sys
+from collections.abc import Sequence
+from email.utils import getaddresses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mail2sms.cli import Exit, Failed, find_config, is_coloured, read_settings
+from mail2sms.cli.explained import document, page
+from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, to_json
+
+_NOBODY = "someone@sender.invalid"  # the envelope's sender where the mail names none: it decides nothing
+
+
+def explain(  # a parameter is an option: typer's way
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.eml", show_default=False, help="- reads it from a pipe.")
+    ],
+    config_file: ConfigOption = None,
+    sender: Annotated[
+        str | None, typer.Option("--from", metavar="A", help="The envelope's sender; else the mail's From.")
+    ] = None,
+    to: Annotated[
+        list[str] | None, typer.Option("--to", metavar="B", help="As in RCPT; else the mail's To, ours only.")
+    ] = None,
+    ip: Annotated[str, typer.Option(metavar="I", help="Where it comes from.")] = "127.0.0.1",
+    login: Annotated[str | None, typer.Option(metavar="USER", help="As if logged in.")] = None,
+    show_email: Annotated[
+        bool, typer.Option("--show-email", help="Print what the writer would get.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What would become of a mail, and why. Nothing is sent or stored.
+
+    Without a daemon, by the same code. Exit code 0: all of it would be sent; 65: some of it would be refused.
+    """
+    from mail2sms import log
+    from mail2sms.cli.judging import Bridge, author
+    from mail2sms.config import places
+    from mail2sms.errors import BadOption
+    from mail2sms.intake.envelope import Client, Envelope
+
+    log.configure("critical")
+    path = find_config(config_file)
+    settings = read_settings(path)
+    content = re.sub(rb"\r?\n", b"\r\n", _read(file))  # as mail programs hand it over
+    envelope = Envelope(
+        client=Client(ip=ip, login=login, is_tls=login is not None),
+        mail_from=(author(content) or _NOBODY) if sender is None else sender.strip("<>"),
+        rcpts=tuple(_rcpts(to, content, settings.domain)),
+        content=content,
+    )
+    try:
+        bridge = Bridge(settings, places(path), path.name)
+    except (BadOption, OSError, UnicodeDecodeError) as e:
+        raise Failed(Exit.BAD_CONFIG, f"template {settings.template} can't be used: {e}") from e
+    explained = asyncio.run(bridge.explain(envelope))
+    if as_json:
+        print_lines(to_json(document(explained)))
+    else:
+        print_lines(*page(explained, with_emails=show_email, is_coloured=is_coloured(sys.stdout)))
+    raise typer.Exit(explained.exit)
+
+
+def _read(file: Path) -> bytes:
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as e:
+        raise Failed(Exit.USAGE, f"{file} cannot be read: {e.strerror}") from e
+
+
+def _rcpts(given: Sequence[str] | None, content: bytes, domain: str) -> list[str]:
+    """Return the addresses as given (a bare number is one of ours), else those of To in our domain."""
+    if given:
+        return [to.strip("<>") if "@" in to else f"{to}@{domain}" for to in given]
+    fields = email.message_from_bytes(content, policy=email.policy.compat32).get_all("to", [])
+    named = [address for _, address in getaddresses([str(value) for value in fields])]
+    ours = [address for address in named if address.lower().endswith(f"@{domain}")]
+    if not ours:
+        raise Failed(Exit.USAGE, f"its To names no address of {domain}; name one with --to ADDRESS")
+    return ours

@@ -1,0 +1,332 @@
+"""What would become of one mail, as values, as a page for people, and as a document for programs. Pure.
+
+The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envelope` (from, ip, login, rcpts), `writer`
+(address, name, is_user, proof, line; null for a stranger), `to` (address, kind, template, phones, reason, reply),
+`orders` (template, text, left_out, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages), `problems`
+(to, reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp,
+email, nobody), `emails` (to, subject, text). A message has to, country, sender_id, sender_id_by, sender_id_line,
+can_answer, carriers, route_line, due_at, expires_at (ISO 8601), is_later; lines are those of the configuration.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mail2sms.cli import Exit
+from mail2sms.cli.show import coding, count, number, printable
+
+_WIDE, _LABEL, _MOST = 100, 11, 12  # columns; columns; lines of a text, phones of a team
+_GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
+_LEFT_OUT = {"quote": "quoted mail", "after_marker": "what follows the end marker"}
+_IN_STORE = "not asked, since it stands in the database: whether this mail was sent before"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Who:
+    """The proven writer. `line` is the rule's of `senders`."""
+
+    address: str
+    name: str
+    is_user: bool
+    proof: str
+    line: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where one RCPT leads. `kind`: number, team, template, reply; empty when `reason` says why it was refused."""
+
+    address: str
+    kind: str = ""
+    template: str = ""
+    phones: tuple[str, ...] = ()
+    reason: str = ""
+    reply: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text:
+    """One message that would go out."""
+
+    to: str
+    country: str
+    sender_id: str
+    sender_id_by: str
+    sender_id_line: int | None
+    can_answer: bool
+    carriers: tuple[str, ...]
+    route_line: int | None
+    due_at: str
+    expires_at: str
+    is_later: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOutText:
+    """What is not part of the SMS, and why."""
+
+    kind: str
+    lines: int
+    sample: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ordered:
+    """One way the mail is read, and what it becomes. `room` is what the parts hold, in `units`."""
+
+    template: str
+    text: str = field(repr=False)
+    left_out: tuple[LeftOutText, ...]
+    encoding: str
+    units: int
+    room: int
+    parts: int
+    most_parts: int
+    not_gsm: tuple[str, ...]
+    made_plain: tuple[str, ...]
+    messages: tuple[Text, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """One thing that is refused; `source` is the line at fault, `sentence` what people are told."""
+
+    to: str
+    reason: str
+    reply: str
+    line: int
+    column: int
+    width: int
+    value: str
+    hint: str
+    source: str
+    sentence: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mail:
+    """An email that the writer would get."""
+
+    to: str
+    subject: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """All of it. `given` are From, address and login as they were taken."""
+
+    config: str
+    envelope: dict[str, Any]
+    writer: Who | None
+    author: str
+    to: tuple[Address, ...]
+    orders: tuple[Ordered, ...] = ()
+    problems: tuple[Trouble, ...] = ()
+    reply: str = ""
+    told: str = "nobody"
+    emails: tuple[Mail, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """`sent`, `partly` or `refused`."""
+        if not any(order.messages for order in self.orders):
+            return "refused"
+        return "partly" if self.problems else "sent"
+
+    @property
+    def exit(self) -> Exit:
+        """Refused as soon as anything is."""
+        return Exit.OK if self.verdict == "sent" else Exit.REFUSED
+
+
+def document(explained: Explained) -> dict[str, Any]:
+    """Return it for programs."""
+    facts = asdict(explained)
+    del facts["author"]
+    return {"verdict": explained.verdict, "exit": int(explained.exit), **facts}
+
+
+def page(explained: Explained, *, with_emails: bool, is_coloured: bool) -> list[str]:
+    """Return it for people: lines of at most 100 columns, with places of the configuration at the right."""
+    config = explained.config
+    lines = [*_from(explained, config), *_to(explained.to)]
+    for order in explained.orders:
+        lines += _order(order, config)
+    lines += _verdict(explained, is_coloured)
+    for trouble in explained.problems:
+        lines += _trouble(trouble)
+    lines += _told(explained, with_emails=with_emails)
+    return lines
+
+
+def _row(label: str, text: str, place: str = "") -> Iterator[str]:
+    """One fact; what is too long goes on in the next line, `place` stands at the right of the first."""
+    room = _WIDE - _LABEL - (len(place) + 2 if place else 0)
+    pieces = textwrap.wrap(text, room, break_long_words=True) or [""]
+    first = f"{label:{_LABEL}}{pieces[0]}"
+    yield f"{first:{_WIDE - len(place)}}{place}".rstrip()
+    yield from (f"{'':{_LABEL}}{piece}" for piece in pieces[1:])
+
+
+def _place(config: str, line: int | None) -> str:
+    return f"{config}:{line}" if line else ""
+
+
+def _from(explained: Explained, config: str) -> Iterator[str]:
+    who, envelope = explained.writer, explained.envelope
+    if who is None:
+        author = printable(explained.author) or "no single From address"
+        yield from _row("From", f"{author}: no rule of senders proves it from {_client(envelope)}")
+        return
+    person = f"user {printable(who.name)}" if who.name else "a user" if who.is_user else "no user of ours"
+    proof = f"by {who.proof} {_client(envelope)}"
+    yield from _row("From", f"{printable(who.address)}, {person}, {proof}", _place(config, who.line))
+
+
+def _client(envelope: dict[str, Any]) -> str:
+    return printable(envelope["login"] or envelope["ip"])
+
+
+def _to(addresses: Sequence[Address]) -> Iterator[str]:
+    label = "To"
+    for address in addresses:
+        shown = printable(address.address)
+        if address.reason:
+            yield from _row(label, f"{shown}: refused at RCPT, {address.reply}")
+        elif address.kind == "template":
+            yield from _row(label, f"{shown}, the mailbox of the template {address.template}")
+        else:
+            phones = _few([number(phone) for phone in address.phones])
+            kind = {"number": "", "team": "a team: ", "reply": "a reply address of "}[address.kind]
+            yield from _row(label, f"{shown}, {kind}{phones}")
+        if address.kind == "reply":
+            yield from _row("", "taken as valid: its key stands in the database, which is not opened")
+        label = ""
+
+
+def _few(items: Sequence[str]) -> str:
+    more = len(items) - _MOST
+    return ", ".join(items[:_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _order(order: Ordered, config: str) -> Iterator[str]:
+    yield from _row("Template", order.template)
+    lines = [piece for line in order.text.split("\n") for piece in textwrap.wrap(printable(line), 85) or [""]]
+    shown = [*lines[:_MOST], f"... and {len(lines) - _MOST} more lines"] if len(lines) > _MOST else lines
+    for at, line in enumerate(shown):
+        yield f"{'' if at else 'Text':{_LABEL}}{line}".rstrip()
+    if order.left_out:
+        yield from _row("", "left out: " + "; ".join(map(_left_out, order.left_out)))
+    yield from _row("Coding", _coding(order))
+    if order.messages:
+        yield from _messages(order, config)
+
+
+def _left_out(piece: LeftOutText) -> str:
+    what = _LEFT_OUT.get(piece.kind, piece.kind.replace("_", " "))
+    sample = f'"{printable(piece.sample)[:40]}"'
+    return f"{what} ({count(piece.lines, 'line')}: {sample})" if piece.lines else f"{what} {sample}"
+
+
+def _coding(order: Ordered) -> str:
+    facts = (
+        f"{coding(order.encoding)}, {order.units} of {order.room} characters, {count(order.parts, 'part')}"
+    )
+    if order.not_gsm:
+        names = _few([_character(c) for c in order.not_gsm[:3]])
+        more = len(order.not_gsm) - 3
+        facts += f"; not in GSM-7: {names}" + (f" and {more} more" if more > 0 else "")
+    if order.made_plain:
+        facts += f"; made plain: {' '.join(order.made_plain[:_MOST])}"
+    return facts
+
+
+def _character(c: str) -> str:
+    name = unicodedata.name(c, "").lower()
+    return f"{c if c.isprintable() else ''} U+{ord(c):04X}{' ' + name if name else ''}".strip()
+
+
+def _messages(order: Ordered, config: str) -> Iterator[str]:
+    by_sender, by_route = defaultdict[tuple[Any, ...], list[str]](list), defaultdict[Any, list[str]](list)
+    for text in order.messages:
+        sender = (text.sender_id, text.sender_id_by, text.can_answer, text.sender_id_line)
+        by_sender[sender].append(text.to)
+        by_route[text.carriers, text.route_line].append(text.to)
+    for (sender_id, by, can_answer, line), to in by_sender.items():
+        answer = "the phone can answer" if can_answer else "the phone cannot answer a name"
+        shown = f"{number(sender_id)} ({by}); {answer}"
+        yield from _row("Sender", _for(to, by_sender) + shown, _place(config, line))
+    yield from _row("Policy", _policy(order))
+    first = order.messages[0]
+    if first.is_later:
+        yield from _row("When", f"sent at {first.due_at}, given up at {first.expires_at}")
+    for (carriers, line), to in by_route.items():
+        yield from _row("Route", _for(to, by_route) + ", then ".join(carriers), _place(config, line))
+
+
+def _for(phones: Sequence[str], groups: dict[Any, list[str]]) -> str:
+    return f"{_few([number(phone) for phone in phones])}: " if len(groups) > 1 else ""
+
+
+def _policy(order: Ordered) -> str:
+    countries = sorted({text.country for text in order.messages})
+    allowed = f"{'countries' if len(countries) > 1 else 'country'} {', '.join(countries)} allowed"
+    return f"{allowed}; {order.parts} of at most {count(order.most_parts, 'part')}; {_IN_STORE}"
+
+
+def _verdict(explained: Explained, is_coloured: bool) -> Iterator[str]:
+    texts = [text for order in explained.orders for text in order.messages]
+    parts = sum(order.parts * len(order.messages) for order in explained.orders)
+    billed = f"to {count(len(texts), 'phone')}, {count(parts, 'part')}"
+    words = {
+        "sent": f"would be SENT {billed}; nothing was sent",
+        "partly": f"would be SENT {billed}; the rest would be REFUSED; nothing was sent",
+        "refused": "would be REFUSED; nothing was sent",
+    }[explained.verdict]
+    end = f"exit {explained.exit:d}"
+    colour = _GREEN if explained.verdict == "sent" else _RED
+    line = next(iter(_row("Verdict", words, end)))
+    yield line.replace(words, f"{colour}{words}{_PLAIN}") if is_coloured else line
+
+
+def _trouble(trouble: Trouble) -> Iterator[str]:
+    whom = f"{number(trouble.to)}: " if trouble.to else ""
+    yield from _row("Reason", f"{whom}{trouble.reason}   SMTP {trouble.reply}")
+    if trouble.line and trouble.source:
+        yield from _excerpt(trouble)
+    yield from _row("", trouble.sentence)
+
+
+def _excerpt(trouble: Trouble) -> Iterator[str]:
+    label = f"body line {trouble.line}:  "
+    room = _WIDE - _LABEL - len(label)
+    start = max(0, trouble.column - 1 - room // 2) if trouble.column > room - 10 else 0
+    shown = printable(trouble.source)[start : start + room]
+    before = shown[: max(trouble.column - 1 - start, 0)]
+    blanks = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in before)
+    under = "^" * max(1, min(trouble.width, len(shown) - len(before)))
+    yield f"{'':{_LABEL}}{label}{shown}".rstrip()
+    yield f"{'':{_LABEL + len(label)}}{' ' * blanks}{under}"
+
+
+def _told(explained: Explained, *, with_emails: bool) -> Iterator[str]:
+    if explained.reply:
+        yield from _row("SMTP", explained.reply)
+    for mail in explained.emails:
+        hint = "" if with_emails else "   (--show-email prints it)"
+        yield from _row("Email", f'to {printable(mail.to)}: "{printable(mail.subject)}"{hint}')
+        if with_emails:
+            yield ""
+            yield from _lines(mail.text)
+    if explained.told == "nobody":
+        yield from _row("", "that is all: no email is sent about it")
+
+
+def _lines(text: str) -> Iterable[str]:
+    return (f"  | {printable(line)}".rstrip() for line in text.rstrip("\n").split("\n"))

@@ -1,0 +1,212 @@
+"""`mail2sms explain` says what the listener does: of every mail of tests/mails, and of what a mail can ask for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mail2sms import config
+from mail2sms.accept import Accept
+from mail2sms.cli.main import run
+from mail2sms.clock import now_ms
+from mail2sms.config import Settings, derived
+from mail2sms.intake.envelope import Client, Envelope
+from mail2sms.intake.identity import Identity
+from mail2sms.intake.receive import Receiver
+from mail2sms.intake.sandbox import Sandbox
+from mail2sms.model import MtMessage
+from mail2sms.store import NoticeClaim, Store, views
+
+CONFIG = Path(__file__).resolve().parent.parent / "mail2sms.yaml"
+MAILS = sorted((Path(__file__).parent / "mails").glob("*.eml"))
+DOMAIN = "sms.acme.example"
+NUMBER = f"33639981234@{DOMAIN}"
+MAIL = "From: {sender}\nTo: {to}\nSubject: x\nMessage-ID: <1@acme.example>\n\n{text}\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Took:
+    """What the listener did with a mail."""
+
+    reply: str
+    messages: Sequence[MtMessage | Any]
+    reasons: list[str]
+
+
+def listened(settings: Settings, content: bytes, rcpt: str, client: Client, folder: Path) -> Took:
+    """Hand a mail to the listener's own code with an empty store; return what was answered and stored."""
+    return asyncio.run(_listened(settings, content, rcpt, client, folder))
+
+
+async def _listened(settings: Settings, content: bytes, rcpt: str, client: Client, folder: Path) -> Took:
+    store = await Store.open(f"sqlite:///{folder}/x.db")
+    identity = Identity(
+        settings.sender_rules(), settings.all_users(), {}, account=DOMAIN, language="fr", zone="Europe/Paris"
+    )
+    sandbox = Sandbox()
+    accept = Accept(store, derived.policy(settings), settings.route_table(), settings.validity)
+    receiver = Receiver(derived.desk(settings), identity, accept, store, sandbox)
+    try:
+        refused = receiver.begin(client, offers_login=False) or receiver.rcpt(client, rcpt)
+        assert refused is None or isinstance(refused, str)
+        reply = refused or await receiver.mail(
+            Envelope(client=client, mail_from="someone@acme.example", rcpts=(rcpt,), content=content)
+        )
+        claim = NoticeClaim(channel="email", owner="n", now=now_ms() + 1, lease_ms=1000, limit=50)
+        payloads = [json.loads(notice.payload or b"{}") for notice in await store.claim_notices(claim)]
+        return Took(
+            reply=reply,
+            messages=await store.read(views.find, DOMAIN, views.Search()),
+            reasons=sorted({problem["reason"] for each in payloads for problem in each["problems"]}),
+        )
+    finally:
+        await sandbox.close()
+        await store.close()
+        identity.close()
+
+
+def explained(capsys: pytest.CaptureFixture[str], file: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    """Explain a mail for a program; return the exit code and the document."""
+    code = run(["explain", str(file), "--config", str(CONFIG), "--json", *options])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def shape(reply: str) -> str:
+    """A reply without the id that is made for it."""
+    return re.sub(r"\b[mn]-[0-9A-Z]{16}\b|<id>", "ID", reply)
+
+
+@pytest.mark.parametrize("login", [None, "marie@acme.example"])
+@pytest.mark.parametrize("file", MAILS, ids=lambda file: file.stem)
+def test_it_says_what_the_listener_does(
+    file: Path, login: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same reply, messages and reasons for every mail, from the mail server and from a login."""
+    code, said = explained(capsys, file, "--to", NUMBER, *(["--login", login] if login else []))
+    content = re.sub(rb"\r?\n", b"\r\n", file.read_bytes())
+    took = listened(config.load(CONFIG), content, NUMBER, Client(ip="127.0.0.1", login=login), tmp_path)
+    replies = [said["reply"], *(problem["reply"] for problem in said["problems"])]
+    assert shape(took.reply) in map(shape, replies)
+    messages = [message for order in said["orders"] for message in order["messages"]]
+    assert [(m["to"], m["sender_id"]) for m in messages] == [(m.to, m.sender_id) for m in took.messages]
+    assert {o["text"] for o in said["orders"] if o["messages"]} == {m.text for m in took.messages}
+    assert sorted({p["reason"] for p in said["problems"]} if said["told"] == "email" else []) == took.reasons
+    assert (code == 0) == bool(took.messages)
+
+
+CASES: list[tuple[str, str, list[str], str, list[str]]] = [
+    # text, to, options, verdict, reasons
+    ("Bonjour", NUMBER, [], "sent", []),
+    ("Bonjour", NUMBER, ["--ip", "192.0.2.1"], "refused", ["sender.unknown"]),
+    ("Bonjour", NUMBER, ["--from", ""], "refused", ["sender.null"]),
+    ("Bonjour", f"0142345678@{DOMAIN}", [], "refused", ["number.not_mobile"]),
+    ("Bonjour", f"nobody@{DOMAIN}", [], "refused", ["address.unknown"]),
+    ("Bonjour", f"oncall@{DOMAIN}", [], "sent", []),
+    ("Bonjour", f"33639981234+rabcdefghij@{DOMAIN}", [], "sent", []),
+    ("Bonjour", f"{NUMBER}, nobody@{DOMAIN}, x@else.example", [], "partly", ["address.unknown"]),
+    ("Bonjour", "x@else.example", ["--to", "0639981234"], "sent", []),
+    ("a" * 700, NUMBER, [], "refused", ["text.too_long"]),
+    ("To: 06 39 98 12 34\n\nBonjour", f"sms@{DOMAIN}", [], "sent", []),
+    ("Tel: 06 39 98 12 34\n\nBonjour", f"sms@{DOMAIN}", [], "refused", ["template.unknown_field"]),
+    ("To: 06 39 98 12 34\nColour: red\n\nBonjour", f"sms@{DOMAIN}, {NUMBER}", [], "partly", ["template.unknown_field"]),
+    ("a\rb", NUMBER, [], "refused", ["mail.bare_newline"]),
+    ("a" * 1_100_000, NUMBER, [], "refused", ["mail.too_large"]),
+    (".\n.", NUMBER, [], "sent", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "to", "options", "verdict", "reasons"), CASES)
+def test_what_a_mail_can_ask_for(
+    text: str,
+    to: str,
+    options: list[str],
+    verdict: str,
+    reasons: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each kind of address and of refusal, by its code; all is well only with exit code 0."""
+    file = tmp_path / "x.eml"
+    file.write_bytes(MAIL.format(sender="marie@acme.example", to=to, text=text).encode())
+    code, said = explained(capsys, file, *options)
+    assert (said["verdict"], code, said["exit"]) == (verdict, 0 if verdict == "sent" else 65, code)
+    assert reasons == [p["reason"] for p in said["problems"] if p["reason"] in reasons]
+    assert bool(said["problems"]) == bool(reasons)
+
+
+def test_the_page_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every fact has its row of at most 100 columns; rules have their lines at the right."""
+    file = tmp_path / "x.eml"
+    text = "Déjà prêt à 14 h 30 €\n\n-- \nMarie"
+    file.write_text(MAIL.format(sender="marie@acme.example", to=NUMBER, text=text), encoding="utf-8")
+    assert run(["explain", str(file), "--config", str(CONFIG)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    rows = {line[:10].strip(): line for line in lines if not line.startswith(" ")}
+    source = CONFIG.read_text(encoding="utf-8").splitlines()
+    for label, option in (("From", "network:"), ("Route", "via: [sim]"), ("Sender", "marie@acme.example")):
+        line = int(rows[label].rpartition("mail2sms.yaml:")[2])
+        assert option in source[line - 1], label
+    assert "ê U+00EA" in " ".join(lines)
+    assert 'left out: signature (2 lines: "--")' in " ".join(lines)
+    assert "would be SENT to 1 phone, 1 part" in rows["Verdict"]
+
+
+def test_the_line_at_fault_and_the_email(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A caret under what is wrong; with --show-email the mail that would go out, as its text part."""
+    file = tmp_path / "x.eml"
+    text = "To: 06 39 98 12 34\nColour: red\n\nBonjour"
+    file.write_text(MAIL.format(sender="marie@acme.example", to=f"sms@{DOMAIN}", text=text), encoding="utf-8")
+    options = ["explain", str(file), "--config", str(CONFIG)]
+    assert run(options) == 65
+    lines = capsys.readouterr().out.splitlines()
+    at = next(i for i, line in enumerate(lines) if "body line 2:  Colour: red" in line)
+    assert lines[at + 1].strip() == "^^^^^^"
+    assert lines[at + 1].index("^") == lines[at].index("Colour")
+    assert any("--show-email" in line for line in lines)
+    assert run([*options, "--show-email"]) == 65
+    assert "Motif : template.unknown_field" in capsys.readouterr().out.replace("\u00a0", " ").replace(
+        "\u202f", " "
+    )
+
+
+def test_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No database comes to be, and no folder changes."""
+    text = CONFIG.read_text(encoding="utf-8").replace("/var/lib/mail2sms", str(tmp_path))
+    (tmp_path / "mail2sms.yaml").write_text(text, encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    assert run(["explain", str(MAILS[0]), "--config", str(tmp_path), "--to", NUMBER]) == 0
+    assert sorted(tmp_path.iterdir()) == before
+    assert "SENT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["explain"], 64, "FILE.eml"),
+        (["explain", "nowhere.eml", "--config", str(CONFIG)], 64, "cannot be read"),
+        (["explain", str(MAILS[0]), "--config", "nowhere.yaml"], 78, "cannot be read"),
+    ],
+)
+def test_what_it_cannot_explain(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No file, no configuration: said on standard error with the code of the table."""
+    assert run(arguments) == code
+    out, err = capsys.readouterr()
+    assert (out, said in err) == ("", True)
+
+
+def test_a_mail_to_others_needs_an_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is guessed where To names nobody of ours."""
+    file = tmp_path / "x.eml"
+    file.write_text(MAIL.format(sender="marie@acme.example", to="x@else.example", text="x"), encoding="utf-8")
+    assert run(["explain", str(file), "--config", str(CONFIG)]) == 64
+    assert "name one with --to ADDRESS" in capsys.readouterr().err
