@@ -35,6 +35,7 @@ RELAY = Client(ip="192.0.2.1")
 PROGRAM = Client(ip="198.51.100.7", login="marie@acme.example", is_tls=True)
 NUMBER, TEMPLATE = f"{PHONE[1:]}@{ACCOUNT}", f"sms@{ACCOUNT}"
 BAD_FIELD = "To: 06 39 98 56 78\nColour: red\n\nBonjour\n##\n"
+LONG = "a" * 160 + " “b”"  # is sent with plain quotes
 TOO_LONG = "Colour: red\n\n" + "a" * 700
 
 
@@ -210,7 +211,7 @@ async def test_a_mail_that_comes_again_after_its_time_is_the_same_mail(
     soon = datetime.fromtimestamp(now_ms() / 1000 + 60, UTC)
     text = f"To: 06 39 98 56 78\nAt: {soon:%Y-%m-%d %H:%M:%S}Z\n\n{{}}\n##\n"
     mail, other = (
-        _mail(text.format(words), TEMPLATE, Message_ID="<1@acme.example>") for words in ("Bonjour", "Bonsoir")
+        _mail(text.format(words), TEMPLATE, Message_ID="<1@acme.example>") for words in (LONG, "Bonsoir")
     )
     reply = await receiver.mail(mail)
     assert reply.startswith("250 2.0.0 m-")
@@ -219,7 +220,7 @@ async def test_a_mail_that_comes_again_after_its_time_is_the_same_mail(
     assert await receiver.mail(mail) == reply
     assert await _notices(store) == []
     assert (await receiver.mail(other)).startswith("250 2.0.0 n-")
-    assert await _texts(store) == ["Bonjour"]
+    assert await _texts(store) == ["a" * 160 + ' "b"']
 
 
 @pytest.mark.parametrize("rcpts", [(NUMBER,), (TEMPLATE,), (NUMBER, TEMPLATE)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
+from mail2sms import segments
 from mail2sms.model import Origin, Writer, make_id
 from mail2sms.store import schema
 from mail2sms.store.put import REPEAT_MS
@@ -28,4 +29,5 @@ def messages_of(connection: Connection, writer: Writer, origin: Origin, text: st
         )
         .order_by(message.c.id)
     )
-    return [row.id for row in connection.execute(query) if bytes(row.data).decode() in text]
+    given = segments.bare(text)
+    return [row.id for row in connection.execute(query) if segments.bare(bytes(row.data).decode()) in given]
