@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from mail2sms.errors import Refused, SendFailed, Uncertain
-from mail2sms.model import MtMessage, Status, Taken
+from mail2sms.model import FINAL, MtMessage, Status, Taken
 
 Outcome = Taken | SendFailed
 
 RESEND = "resend"
 """The reason of a queued message that may have been sent before."""
 
+HELD = "held"
+"""The reason of a queued message that the operator keeps back."""
+
+_HELD_MS = 1 << 44  # five centuries: no claim ever finds it due, and taken away again it is the time it had
 _FIRST_WAIT_MS = 5_000
 _LONGEST_WAIT_MS = 900_000
 _RESEND_AFTER_MS = 60_000  # a lost answer's receipt usually comes within a minute
@@ -154,3 +159,66 @@ def report_reason(status: Status, code: str) -> str:
 def can_cancel(status: Status) -> bool:
     """Whether nothing has gone to a carrier yet, so that cancelling is certain."""
     return status is Status.QUEUED
+
+
+class Wish(StrEnum):
+    """What an operator may want of a message, beside cancelling it."""
+
+    HOLD = "hold"
+    RELEASE = "release"
+    RETRY = "retry"
+
+
+class Denial(StrEnum):
+    """Why it stays as it is."""
+
+    WITH_CARRIER = "with_carrier"
+    OVER = "over"
+    IN_DOUBT = "in_doubt"
+    HELD = "held"
+    TOO_LATE = "too_late"
+
+
+def due_when_free(due_at: int) -> int:
+    """Return when a message is due once nobody holds it."""
+    return due_at - _HELD_MS if due_at >= _HELD_MS else due_at
+
+
+def after_wish(
+    mt: MtMessage, wish: Wish, now: int, *, is_again: bool = False, before: str = ""
+) -> Change | Denial:
+    """Return what a wish makes of a message, or why it can't be. What holds already is no denial.
+
+    `is_again`: it may be sent a second time. `before`: the reason that a held message had.
+    """
+    denial = denied(mt.status)
+    may_be_out = mt.status is Status.UNKNOWN or mt.reason == RESEND
+    if denial is Denial.IN_DOUBT and wish is Wish.RETRY and is_again:
+        denial = None
+    if denial is None and wish is not Wish.HOLD and mt.expires_at <= now:
+        denial = Denial.TOO_LATE
+    if denial is None and wish is Wish.RETRY:
+        denial = (
+            Denial.HELD if mt.reason == HELD else Denial.IN_DOUBT if may_be_out and not is_again else None
+        )
+    if denial is not None:
+        return denial
+    due_at = due_when_free(mt.due_at)
+    if wish is Wish.HOLD:
+        return _queued(mt, HELD, due_at + _HELD_MS)
+    if wish is Wish.RELEASE:
+        return _queued(mt, before if mt.reason == HELD else mt.reason, due_at)
+    return _queued(mt, RESEND if may_be_out else "retry" if mt.attempts else "", now)
+
+
+def _queued(mt: MtMessage, reason: str, due_at: int) -> Change:
+    return Change(status=Status.QUEUED, reason=reason, detail=mt.detail, due_at=due_at, position=mt.position)
+
+
+def denied(status: Status) -> Denial | None:
+    """Return why nothing can be wished of a message of this status; None when it waits."""
+    if status in FINAL:
+        return Denial.OVER
+    if status is Status.UNKNOWN:
+        return Denial.IN_DOUBT
+    return None if status is Status.QUEUED else Denial.WITH_CARRIER

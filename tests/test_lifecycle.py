@@ -6,7 +6,7 @@ import pytest
 
 from mail2sms import lifecycle
 from mail2sms.errors import Refused, SendFailed, Unavailable, Uncertain
-from mail2sms.model import Status, Taken
+from mail2sms.model import FINAL, Status, Taken
 from tests.fakes import NOW, mt
 
 TAKEN = Taken(carrier_message_id="x")
@@ -132,3 +132,54 @@ def test_a_report_only_moves_forward(current: Status, reported: Status, result: 
 def test_a_message_is_as_far_as_its_parts(parts: list[Status], status: Status) -> None:
     """Delivered when all are, failed when one is."""
     assert lifecycle.fold(parts) is status
+
+
+_SOON = NOW + 60_000
+_HELD_UNTIL = lifecycle.after_wish(mt(due_at=_SOON), lifecycle.Wish.HOLD, NOW)
+assert isinstance(_HELD_UNTIL, lifecycle.Change)
+HELD_DUE = _HELD_UNTIL.due_at
+
+
+@pytest.mark.parametrize(
+    ("changes", "wish", "expected"),
+    [
+        ({"due_at": _SOON}, "hold", ("held", HELD_DUE)),
+        ({"reason": "held", "due_at": HELD_DUE}, "hold", ("held", HELD_DUE)),
+        ({"reason": "held", "due_at": HELD_DUE}, "release", ("resend", _SOON)),
+        ({"reason": "schedule", "due_at": _SOON}, "release", ("schedule", _SOON)),
+        ({"reason": "held", "due_at": HELD_DUE}, "retry", "held"),
+        ({"reason": "retry", "due_at": _SOON, "attempts": 2}, "retry", ("retry", NOW)),
+        ({"reason": "schedule", "due_at": _SOON}, "retry", ("", NOW)),
+        ({"reason": "resend", "due_at": _SOON}, "retry", "in_doubt"),
+        ({"reason": "resend", "due_at": _SOON}, "retry again", ("resend", NOW)),
+        ({"status": Status.UNKNOWN}, "retry", "in_doubt"),
+        ({"status": Status.UNKNOWN}, "retry again", ("resend", NOW)),
+        ({"status": Status.UNKNOWN, "expires_at": NOW}, "retry again", "too_late"),
+        ({"status": Status.UNKNOWN}, "hold", "in_doubt"),
+        ({"status": Status.UNKNOWN}, "release", "in_doubt"),
+        ({"expires_at": NOW}, "retry", "too_late"),
+        ({"expires_at": NOW, "reason": "held"}, "release", "too_late"),
+        *(({"status": s}, w, "with_carrier") for s in (Status.SENDING, Status.ENROUTE) for w in ("hold", "retry")),
+        *(({"status": s}, w, "over") for s in FINAL for w in ("hold", "release", "retry again")),
+    ],
+)  # fmt: skip
+def test_what_an_operator_may_wish(
+    changes: dict[str, object], wish: str, expected: str | tuple[str, int]
+) -> None:
+    """Only what waits is held or tried now; what may be out goes again only when that is meant."""
+    word, _, again = wish.partition(" ")
+    found = lifecycle.after_wish(
+        mt(**changes), lifecycle.Wish(word), NOW, is_again=bool(again), before="resend"
+    )
+    if isinstance(found, lifecycle.Denial):
+        assert found == expected
+    else:
+        assert (found.reason, found.due_at) == expected
+        assert found.status is Status.QUEUED
+
+
+def test_nobody_lives_to_see_a_held_message_due() -> None:
+    """No claim asks for a time so far ahead, and the time it had is not lost."""
+    assert HELD_DUE is not None
+    assert HELD_DUE > NOW + 400 * 365 * 86_400_000
+    assert lifecycle.due_when_free(HELD_DUE) == _SOON == lifecycle.due_when_free(_SOON)

@@ -251,6 +251,8 @@ async def test_pages_meet(here: World) -> None:
         ({"status": "sent"}, "status"),
         ({"since": "yesterday"}, "since"),
         ({"since": "9" * 15}, None),
+        ({"until": "tomorrow"}, "until"),
+        ({"from": "a" * 321}, "from"),
         ({"limit": "0"}, "limit"),
         ({"limit": "1001"}, "limit"),
         ({"limit": "x"}, "limit"),
@@ -339,6 +341,8 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         f"{MESSAGES}/{{id}}",
         f"{MESSAGES}/{{id}}/cancel",
         "/api/v1/queue",
+        "/api/v1/queue/{wish}",
+        "/api/v1/events",
     }
     refused = described["paths"][MESSAGES]["post"]["responses"]["4XX"]["content"]
     assert list(refused) == ["application/problem+json"]

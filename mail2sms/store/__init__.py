@@ -18,7 +18,7 @@ from sqlalchemy import Connection, exc
 from mail2sms.errors import StoreUnavailable
 from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Status
-from mail2sms.store import bell, engine, migrate, mos, notices, put, queue, reports, rescue, settings
+from mail2sms.store import bell, engine, migrate, mos, notices, put, queue, reports, rescue, settings, wishes
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.put import Bundle, Stored
@@ -27,6 +27,7 @@ from mail2sms.store.reports import Moved
 from mail2sms.store.rescue import Recovery, Renewal, Rerouting
 from mail2sms.store.rows import NewMessage, NewNotice, Reservation
 from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
+from mail2sms.store.wishes import Granted, Wished
 from mail2sms.store.writer import Writer
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Claim",
     "Claimed",
     "EventView",
+    "Granted",
     "Intent",
     "LastMail",
     "MessageView",
@@ -56,6 +58,7 @@ __all__ = [
     "Settlement",
     "Store",
     "Stored",
+    "Wished",
 ]
 
 P = ParamSpec("P")
@@ -190,6 +193,10 @@ class Store:
     async def cancel(self, account: str, id_: str, now: int) -> Status | None:
         """Cancel a queued message; returns its status now, None when there is no such message."""
         return await self._write.run(rescue.CANCEL, (account, id_, now))
+
+    async def wish(self, wished: Wished) -> Granted | None:
+        """Hold, release or retry a message; None when there is no such message."""
+        return await self._write.run(wishes.WISH, wished)
 
     async def record_report(self, report: DeliveryReport) -> Moved | None:
         """Store a report; returns the message that it moved, and where to."""

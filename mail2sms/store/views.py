@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select
 
+from mail2sms.lifecycle import due_when_free
 from mail2sms.model import Conversation, LeftOut, Msisdn, Photo
 from mail2sms.store import schema
 
@@ -60,11 +61,17 @@ class MessageView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """Which messages: all that is given must hold. `since` is epoch ms, `before` the id of the last one seen."""
+    """Which messages: all that is given must hold. `since` (with it) and `until` (without) are epoch ms.
+
+    `before` is the id of the last one seen, `writer` in lower case.
+    """
 
     to: str | None = None
     status: str | None = None
+    reason: str | None = None
+    carrier: str | None = None
     since: int | None = None
+    until: int | None = None
     submission: str | None = None
     writer: str | None = None
     before: str | None = None
@@ -106,7 +113,7 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         attempts=row.attempts,
         created_at=row.created_at,
         updated_at=row.updated_at,
-        due_at=row.due_at,
+        due_at=due_when_free(row.due_at),
         expires_at=row.expires_at,
         reference=row.reference,
         message_id=row.message_id,
@@ -134,10 +141,12 @@ def read_one(connection: Connection, account: str, id_: str) -> MessageView | No
 
 def find(connection: Connection, account: str, search: Search) -> list[MessageView]:
     """Return the newest messages that fit, newest first."""
-    wanted = {
+    wanted: dict[Any, str | None] = {
         message.c.msisdn: search.to,
         message.c.submission: search.submission,
-        submission.c.writer: search.writer,
+        message.c.reason: search.reason,
+        message.c.carrier: search.carrier,
+        func.lower(submission.c.writer): search.writer,
     }
     query = _query().where(_of(account, search))
     if search.status is not None:
@@ -147,6 +156,8 @@ def find(connection: Connection, account: str, search: Search) -> list[MessageVi
             query = query.where(column == value)
     if search.since is not None:
         query = query.where(message.c.created_at >= search.since)
+    if search.until is not None:
+        query = query.where(message.c.created_at < search.until)
     if search.before is not None:
         query = query.where(_is_before(account, search.before))
     query = query.order_by(message.c.created_at.desc(), message.c.id.desc()).limit(search.limit)

@@ -70,23 +70,31 @@ async def send(
 
 
 @router.get("/messages")
-async def search(
+async def search(  # noqa: PLR0913, PLR0917  # a parameter is a filter: FastAPI's way
     context: Here,
     _: Reader,
     to: Annotated[str | None, Query(max_length=64)] = None,
+    from_: Annotated[str | None, Query(alias="from", max_length=320)] = None,
     status: Annotated[str | None, Query(max_length=16)] = None,
+    reason: Annotated[str | None, Query(max_length=64)] = None,
+    carrier: Annotated[str | None, Query(max_length=64)] = None,
     since: Annotated[str | None, Query(max_length=40)] = None,
+    until: Annotated[str | None, Query(max_length=40)] = None,
     submission: Annotated[str | None, Query(max_length=40)] = None,
     before: Annotated[str | None, Query(max_length=40)] = None,
     limit: Limit = 100,
 ) -> bodies.Messages:
-    """Find messages, the newest first."""
+    """Find messages, the newest first. `from` is who wrote them; `until` is no longer among the times."""
     if status is not None and status not in set(Status):
         raise HttpProblem(400, f"status: one of {', '.join(Status)}", field="status")
     wanted = Search(
         to=bodies.read_wanted_number(to, context.country) if to is not None else None,
+        writer=from_.lower() if from_ is not None else None,
         status=status,
+        reason=reason,
+        carrier=carrier,
         since=bodies.read_since(since) if since is not None else None,
+        until=bodies.read_since(until, "until") if until is not None else None,
         submission=submission,
         before=before,
         limit=limit,

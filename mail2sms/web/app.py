@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mail2sms import __version__
-from mail2sms.web import api, demo, help, metrics, problems, sim, webhooks
+from mail2sms.web import api, demo, help, metrics, operate, problems, sim, webhooks
 from mail2sms.web.auth import OPENAPI, KeyRing, admit
 from mail2sms.web.context import ApiKey, Context
 from mail2sms.web.gate import Gate
@@ -43,7 +43,7 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app.state.metrics = metrics.Metrics()
     app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
-    for router in (api.router, webhooks.router, metrics.router, help.router):
+    for router in (api.router, operate.router, webhooks.router, metrics.router, help.router):
         app.include_router(router)
     if context.mode == "simulate":
         app.include_router(sim.router)

@@ -256,7 +256,7 @@ def read_address(text: str) -> str:
     return text.lower()
 
 
-def read_since(text: str) -> int:
+def read_since(text: str, field: str = "since") -> int:
     """Read ISO 8601 (UTC unless it has an offset) or epoch seconds or milliseconds. Raises HttpProblem."""
     text = text.strip()
     if text.isascii() and text.isdigit() and len(text) < 16:
@@ -267,5 +267,5 @@ def read_since(text: str) -> int:
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return int(moment.timestamp() * 1000)
     except ValueError:
-        detail = "since: write it like 2026-05-12T00:00Z, or in epoch seconds"
-        raise HttpProblem(400, detail, field="since") from None
+        detail = f"{field}: write it like 2026-05-12T00:00Z, or in epoch seconds"
+        raise HttpProblem(400, detail, field=field) from None

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
-from mail2sms.lifecycle import Change
+from mail2sms.lifecycle import Change, Wish
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, MtMessage, Part, Status, derive_id
 from mail2sms.store import (
     Bundle,
@@ -34,6 +34,8 @@ from mail2sms.store import (
     Search,
     Settlement,
     Store,
+    Wished,
+    events,
     views,
 )
 from mail2sms.store.schema import metadata
@@ -198,6 +200,7 @@ class Work:
         """Do it all."""
         await self._send()
         await self._fail()
+        await self._wish()
         await self._hear()
         await self._tell()
         await self.sweep()
@@ -280,6 +283,16 @@ class Work:
         await self.store.cancel(fakes.ACCOUNT, "m-work-cancelled", self.now)
         await self.store.cancel(fakes.ACCOUNT, self.old.id, self.now)
 
+    async def _wish(self) -> None:
+        self._names("put")
+        await self.put("m-work-held")
+        self._names("wish")
+        for wish in Wish:
+            for id_ in ("m-work-held", self.old.id):
+                await self.store.wish(Wished(account=fakes.ACCOUNT, id=id_, wish=wish, now=self.now))
+        self._names("cancel")
+        await self.store.cancel(fakes.ACCOUNT, "m-work-held", self.now)
+
     async def _hear(self) -> None:
         self._names("record_mo")
         fields = {"carrier": "sim", "event_id": "work", "to": fakes.OURS, "at": self.now, "text": "Oui"}
@@ -345,6 +358,7 @@ class Work:
             "to": Search(to=self.old.msisdn),
             "since": Search(since=self.now - 10_000),
             "submission": Search(submission=self.old.id),
+            "until": Search(until=self.now - 86_400_000),
             "before": Search(before=self.old.id),
             **{f"status={status.value}": Search(status=status.value) for status in Status},
         }
@@ -361,6 +375,17 @@ class Work:
         await read(views.read_mo, derive_id("r", account, "sim", "work"), "marie@acme.example")
         self._names("read_setting")
         await read(views.read_setting, "reply_secret")
+        self._names("horizon")
+        end = await read(events.horizon)
+        await read(events.oldest_writer)
+        for name, more in (
+            ("all", {}),
+            ("to", {"to": self.old.msisdn}),
+            ("writer", {"writer": "x@acme.example"}),
+        ):
+            self._names(f"follow {name}")
+            wanted = events.Following(after=end.last - 50, last=end.last, **more)
+            await read(events.follow, account, wanted)
 
 
 def part(mt: MtMessage) -> Part:
