@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 
 from mail2sms import __version__
-from mail2sms.cli import EXPLAINED, Exit, Failed, find_config, moments, show
+from mail2sms.cli import EXPLAINED, Exit, Failed, export, find_config, moments, show
 from mail2sms.cli.control import Control, Declined, Event, Message
 from mail2sms.cli.main import run
 from tests.servers import Daemon, minimal_config, wait_until
@@ -83,6 +85,16 @@ def message(**changes: Any) -> Message:
         (["messages", "--status", "done"], 64, "mail2sms messages --help explains it"),
         (["messages", "--limit", "0"], 64, "--limit"),
         (["messages", "--since", "lately"], 64, '"lately" is no time'),
+        (["messages", "--until", "lately"], 64, '"lately" is no time'),
+        (["messages", "--json", "--csv"], 64, "not both"),
+        (["queue", "retry"], 64, "--all, --carrier NAME"),
+        (["queue", "retry", "m-1", "--all"], 64, "not both"),
+        (["queue", "retry", "--status", "unknown"], 64, "it may arrive twice"),
+        (["queue", "retry", "--status", "delivered"], 64, "--status"),
+        (["queue", "hold"], 64, "--carrier NAME"),
+        (["queue", "release"], 64, "--carrier NAME"),
+        (["queue", "cancel"], 64, "mail2sms queue list shows their ids"),
+        (["tail", "--socket", "nowhere.sock"], 69, "is mail2sms serve running"),
         (["send", "+33639981234", "x", "--at", "soon"], 64, '"soon" is no time'),
         (["serve", "--confg", "x"], 64, "--confg"),
         (["demo", "--smtp", "2525"], 64, "expected host:port"),
@@ -157,7 +169,7 @@ def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
-    for verb in ("demo", "serve", "check", "send", "messages", "message", "queue list", "cancel"):
+    for verb in ("demo", "serve", "check", "send", "messages", "message", "queue", "cancel"):
         assert any(f" {verb} " in line for line in lines), verb
     for code, text in EXPLAINED.items():
         assert f"{code:d} {text}" in " ".join(lines)
@@ -256,6 +268,58 @@ def test_what_strangers_wrote_cannot_drive_the_terminal() -> None:
         *show.message_row(message(writer=evil, detail=evil)),
     ]
     assert all(line.isprintable() for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("+33639981234", "33639981234"),
+        ("=1+1", "'=1+1"),
+        ("+33;=1", "'+33;=1"),
+        ("-2", "'-2"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("Rendez-vous", "Rendez-vous"),
+        ("", ""),
+    ],
+)
+def test_no_cell_is_a_formula(value: str, expected: str) -> None:
+    """What a stranger writes is text in a spreadsheet; a number has no `+`."""
+    assert export.cell(value) == expected
+
+
+def test_an_export_is_written_as_it_comes() -> None:
+    """The first row is out before the second message is asked for: nothing holds them all."""
+    stream, seen = io.StringIO(), []
+
+    def found() -> Iterator[Message]:
+        for number in range(3):
+            seen.append(stream.getvalue().count("\r\n"))
+            yield message(id=f"m-{number}", text="a;b\nc")
+
+    export.write(found(), stream, lambda done: None)
+    assert seen == [1, 2, 3]
+    assert stream.getvalue().startswith("\ufeffid;created_at;to;from;")
+    assert '"a;b\nc"\r\n' in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"status": "delivered"}, []),
+        (
+            {"reason": "held", "detail": ""},
+            ["why        held", "way out    mail2sms queue release m-1 lets it go"],
+        ),
+        (
+            {"reason": "retry", "detail": "503 down", "attempts": 1, "due_at": NOW + timedelta(seconds=26)},
+            ["next try   in 26 s", "why        retry, 503 down; tried once; by sim-a"],
+        ),
+    ],
+)
+def test_why_a_message_waits(changes: dict[str, Any], expected: list[str]) -> None:
+    """When it goes, why it did not, and what an operator may do."""
+    assert show.waits(message(**changes), NOW) == expected
 
 
 def test_timeline() -> None:
@@ -467,6 +531,103 @@ def test_queue_and_cancel(socket_option: list[str], capsys: pytest.CaptureFixtur
     assert run(["send", PHONE, "too late", "--wait", "--json", *socket_option]) == 0
     id_ = json.loads(capsys.readouterr().out)["items"][0]["id"]
     assert run(["cancel", id_, *socket_option]) == Exit.REFUSED
+
+
+def later(socket_option: list[str], capsys: pytest.CaptureFixture[str], number: str = "+33639981111") -> str:
+    """Send something tomorrow; return its id."""
+    at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert run(["send", number, "demain", "--at", at, "--json", *socket_option]) == 0
+    return str(json.loads(capsys.readouterr().out)["items"][0]["id"])
+
+
+def test_a_message_is_held_released_and_tried_now(
+    socket_option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it became is said each time, and `queue show` says why it waits."""
+    id_ = later(socket_option, capsys)
+    assert run(["queue", "hold", id_, *socket_option]) == 0
+    assert capsys.readouterr().out == f"{id_}  queued, held\n"
+    assert run(["queue", "show", id_, *socket_option]) == 0
+    assert capsys.readouterr().out.endswith(f"mail2sms queue release {id_} lets it go\n")
+    assert run(["queue", "retry", id_, *socket_option]) == Exit.REFUSED
+    assert capsys.readouterr().err == f"mail2sms: {id_}: it is held; release it first\n"
+    assert run(["queue", "release", id_, *socket_option]) == 0
+    assert capsys.readouterr().out.startswith(f"{id_}  queued, schedule   goes ")
+    assert run(["queue", "retry", id_, *socket_option]) == 0
+    assert capsys.readouterr().out == f"{id_}  queued   goes now\n"
+    other = later(socket_option, capsys)
+    assert run(["queue", "cancel", other, "m-0", *socket_option]) == Exit.REFUSED
+    assert capsys.readouterr() == (f"{other}  cancelled\n", "mail2sms: m-0: there is no such message\n")
+
+
+def test_a_choice_of_many_is_counted_and_asked_about(
+    socket_option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody to ask is a no; `--yes` is a yes; what was chosen is what is changed."""
+    ids = {later(socket_option, capsys) for _ in range(2)}
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run(["queue", "hold", "--carrier", "sim", *socket_option]) == Exit.USAGE
+    assert "wait for sim. Hold them? Nobody can answer here: --yes agrees" in capsys.readouterr().err
+    assert run(["queue", "hold", "--carrier", "sim", "--yes", "--quiet", *socket_option]) == 0
+    assert ids <= {line.split()[0] for line in capsys.readouterr().out.splitlines()}
+    assert run(["queue", "hold", "--carrier", "sim", "--yes", *socket_option]) == 0
+    assert capsys.readouterr().err == "mail2sms: there are no such messages\n"
+    assert run(["queue", "release", "--carrier", "sim", "--yes", "--json", *socket_option]) == 0
+    released = {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}
+    assert ids <= released
+    assert run(["queue", "cancel", *released, *socket_option]) == 0
+
+
+def test_an_export_has_every_message_and_no_formula(
+    socket_option: list[str], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """A byte order mark, semicolons, lines as Excel writes them."""
+    assert run(["send", PHONE, "=1+1", "--as", "marie@acme.example", "--wait", *socket_option]) == 0
+    capfdbinary.readouterr()
+    arguments = ["--to", PHONE, "--from", "Marie@acme.example", "--carrier", "sim", "--since", "1h"]
+    assert run(["messages", "--csv", *arguments, *socket_option]) == 0
+    head, first, *_ = capfdbinary.readouterr().out.split(b"\r\n")
+    assert head.startswith(b"\xef\xbb\xbfid;created_at;to;from;sender_id;status;")
+    assert first.split(b";")[2:6] == [b"33639981234", b"marie@acme.example", b"33639980101", b"delivered"]
+    assert first.endswith(b";'=1+1")
+
+
+def test_tail_goes_on_after_a_new_start(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line an event; what happened while the socket was closed is not missed; Ctrl-C is 130."""
+    with Daemon(extra='sender_ids: {default: "+33639980100"}') as running:
+        there = ["--socket", str(running.folder / "control.sock")]
+        command = [sys.executable, "-m", "mail2sms", "tail", "--to", PHONE, *there]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+        ) as child:
+            assert child.stdout is not None
+            assert child.stderr is not None
+
+            def begun() -> bool:
+                run(["send", PHONE, "un", *there])
+                return bool(select.select([child.stdout], [], [], 0.3)[0])
+
+            assert wait_until(begun, 20)
+            running.kill9()
+            running.start()
+            assert run(["send", PHONE, "deux", "--json", *there]) == 0
+            id_ = json.loads(capsys.readouterr().out.splitlines()[-1])["items"][0]["id"]
+            lines = iter(child.stdout.readline, "")
+            seen = [
+                line.split() for line in _through(lines, lambda line: id_ in line and "delivered" in line)
+            ]
+            child.send_signal(signal.SIGINT)
+            assert child.wait(10) == 130
+            assert "nothing was missed" in child.stderr.read()
+    assert [words[1] for words in seen if words[-1] == id_] == ["queued", "sending", "enroute", "delivered"]
+
+
+def _through(lines: Iterator[str], is_last: Callable[[str], bool]) -> Iterator[str]:
+    for line in lines:
+        yield line
+        if is_last(line):
+            return
 
 
 def test_socket_is_found_by_the_configuration(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,18 @@ import typer
 from typer.core import TyperGroup
 
 from mail2sms import __version__
-from mail2sms.cli import EXPLAINED, Exit, Failed, check, explain, messages, send, templates
+from mail2sms.cli import (
+    EXPLAINED,
+    Exit,
+    Failed,
+    check,
+    explain,
+    messages,
+    queue,
+    send,
+    tail,
+    templates,
+)
 from mail2sms.cli.terminal import print_lines
 
 _TRY, _RUN, _LOOK, _FIX = _GROUPS = ("Try", "Run", "Look", "Fix")
@@ -36,13 +47,15 @@ class _Verbs(TyperGroup):
         formatter.write("\n".join(lines) + "\n")
 
 
-def _flat(commands: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+def _flat(commands: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for name, command in commands.items():
-        if isinstance(command, TyperGroup):
-            yield from _flat(command.commands, f"{name} ")
+        if isinstance(command, TyperGroup):  # one line for a noun and all its verbs
+            verbs: Mapping[str, Any] = command.commands
+            panel = next(iter(verbs.values())).rich_help_panel
+            yield f"{name} ...", f"{(command.help or '').rstrip('.')}: {', '.join(verbs)}", panel
         else:
             summary = (command.help or "").partition("\n")[0].rstrip(".")
-            yield f"{prefix}{name}", summary, command.rich_help_panel
+            yield name, summary, command.rich_help_panel
 
 
 _PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "no_args_is_help": True}
@@ -92,7 +105,7 @@ def _serve() -> None:
     """The daemon, as systemd starts it."""
 
 
-_NOUNS = {"queue": "Messages whose work is not over.", "template": "The form that mails follow."}
+_NOUNS = {"queue": "What waits.", "template": "The form that mails follow."}
 _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_TRY, "demo", _demo),
     (_RUN, "serve", _serve),
@@ -101,9 +114,15 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_LOOK, "explain", explain.explain),
     (_LOOK, "messages", messages.messages),
     (_LOOK, "message", messages.message),
-    (_LOOK, "queue list", messages.queue_list),
+    (_LOOK, "tail", tail.tail),
     (_LOOK, "template show", templates.template_show),
     (_FIX, "cancel", messages.cancel),
+    (_FIX, "queue list", queue.queue_list),
+    (_FIX, "queue show", queue.queue_show),
+    (_FIX, "queue retry", queue.queue_retry),
+    (_FIX, "queue hold", queue.queue_hold),
+    (_FIX, "queue release", queue.queue_release),
+    (_FIX, "queue cancel", queue.queue_cancel),
 )
 
 

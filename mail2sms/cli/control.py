@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 from mail2sms.cli import Exit, Failed
 
 _TIMEOUT_S = 30.0
+_PAGE = 1000  # messages a request
 _EXITS = {401: Exit.NOT_ALLOWED, 403: Exit.NOT_ALLOWED, 503: Exit.TRY_AGAIN}
 
 
@@ -91,6 +92,31 @@ class Receipt:
     answer: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """What a wish made of one message. `problem` is empty when it holds, else says in a word why not."""
+
+    id: str
+    status: str
+    reason: str
+    due_at: datetime | None
+    problem: str
+    detail: str
+    answer: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Happened:
+    """One event of the log and the message it is about."""
+
+    id: int
+    message: str
+    to: str
+    writer: str
+    event: Event
+    answer: dict[str, Any] = field(repr=False)
+
+
 class Control:
     """The daemon behind one socket."""
 
@@ -112,6 +138,31 @@ class Control:
         """Return messages, the newest first."""
         wanted = {name: value for name, value in search.items() if value is not None}
         return _messages(self._ask("GET", f"/api/v1/messages?{urlencode(wanted)}"))
+
+    def every(self, limit: int | None, **search: str | None) -> Iterator[Message]:
+        """Yield messages, the newest first, at most `limit`: page by page, so that none must hold them all."""
+        before, left = None, limit
+        while left is None or left > 0:
+            page = self.messages(**search, before=before, limit=min(_PAGE, left or _PAGE))
+            yield from page
+            if len(page) < _PAGE:
+                return
+            before, left = page[-1].id, left - len(page) if left is not None else None
+
+    def wish(self, word: str, ids: Sequence[str], **more: bool) -> tuple[Answered, ...]:
+        """Cancel, hold, release or retry messages (500 at most)."""
+        answer = self._ask("POST", f"/api/v1/queue/{word}", {"ids": list(ids), **more})
+        return tuple(_answered(one) for one in answer["items"])
+
+    def follow(self, after: int | None, **search: str | None) -> tuple[tuple[Happened, ...], int]:
+        """Return what happened after a place in the log, and the next place; without one only where it ends."""
+        wanted = {name: value for name, value in {"after": after, **search}.items() if value is not None}
+        answer = self._ask("GET", f"/api/v1/events?{urlencode(wanted)}")
+        return tuple(_happened(one) for one in answer["items"]), answer["next"]
+
+    def health(self) -> dict[str, Any]:
+        """Return what the daemon says of itself."""
+        return self._ask("GET", "/healthz")
 
     def queue(self, limit: int) -> tuple[Message, ...]:
         """Return the messages whose work is not over, the oldest first."""
@@ -168,6 +219,26 @@ def _unreachable(error: Exception, path: Path, *, is_order: bool) -> Failed:
     if isinstance(error, TimeoutError):
         return Failed(Exit.TRY_AGAIN, f"the daemon at {path} does not answer in time{doubt}")
     return Failed(Exit.UNAVAILABLE, f"the daemon at {path} did not answer{doubt}")
+
+
+def _answered(answer: dict[str, Any]) -> Answered:
+    due_at = answer["due_at"]
+    return Answered(
+        id=answer["id"],
+        status=answer["status"],
+        reason=answer["reason"],
+        due_at=datetime.fromisoformat(due_at) if due_at else None,
+        problem=answer["problem"] or "",
+        detail=answer["detail"],
+        answer=answer,
+    )
+
+
+def _happened(answer: dict[str, Any]) -> Happened:
+    plain = {name: answer[name] for name in ("id", "message", "to", "writer")}
+    said = {name: answer[name] for name in ("status", "reason", "carrier", "detail")}
+    event = Event(at=datetime.fromisoformat(answer["at"]), **said)
+    return Happened(**plain, event=event, answer=answer)
 
 
 def _messages(answer: Mapping[str, Any]) -> tuple[Message, ...]:

@@ -1,13 +1,15 @@
-"""`mail2sms messages`, `message`, `cancel` and `queue`: what the daemon has, and stopping it."""
+"""`mail2sms messages`, `message` and `cancel`: what the daemon has, exporting it, and stopping one."""
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Annotated
 
 import typer
 
-from mail2sms.cli import show, tell
-from mail2sms.cli.moments import now, read_since
+from mail2sms.cli import Exit, Failed, export, show, tell
+from mail2sms.cli.moments import read_since
 from mail2sms.cli.terminal import (
     ConfigOption,
     IdArgument,
@@ -15,31 +17,58 @@ from mail2sms.cli.terminal import (
     SocketOption,
     print_lines,
     print_table,
+    progress,
     reach,
     to_json,
 )
 from mail2sms.model import Status
 
+_LIMIT = 100
 
-def messages(
+
+def messages(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     to: Annotated[str | None, typer.Option(metavar="NUMBER")] = None,
+    writer: Annotated[str | None, typer.Option("--from", metavar="ADDRESS", help="Who wrote them.")] = None,
     status: Annotated[Status | None, typer.Option(metavar="STATUS", help=", ".join(Status))] = None,
+    reason: Annotated[str | None, typer.Option(metavar="CODE", help="As the WHY column says it.")] = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="2h, 7d, or 2026-05-12T14:30.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 100,
+    until: Annotated[str | None, typer.Option(metavar="T", help="And before that.")] = None,
+    carrier: Annotated[str | None, typer.Option(metavar="NAME")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many.", show_default=f"{_LIMIT}; with --csv all")
+    ] = None,
     as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")] = False,
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
     """Messages, the newest first."""
-    moment = read_since(since) if since else None
-    control = reach(config_file, socket_path)
-    found = control.messages(to=to, status=status.value if status else None, since=moment, limit=limit)
-    if as_json:
-        print_lines(*(to_json(message.answer) for message in found))
-    elif found:
-        print_table(show.MESSAGE_HEADS, [show.message_row(message) for message in found])
+    if as_json and as_csv:
+        raise Failed(Exit.USAGE, "--json or --csv, not both")
+    search = {"to": to, "from": writer, "status": status.value if status else None, "reason": reason}
+    search |= {"carrier": carrier, "since": _moment(since), "until": _moment(until)}
+    limit = limit if as_csv else limit or _LIMIT
+    found = reach(config_file, socket_path).every(limit, **search)
+    if as_csv:
+        stream = io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="", write_through=True)
+        try:
+            with progress("exporting") as advance:
+                export.write(found, stream, advance)
+        finally:
+            stream.detach()  # standard output stays open
+    elif as_json:
+        for one in found:
+            print_lines(to_json(one.answer))
+    elif rows := [show.message_row(one) for one in found]:
+        print_table(show.MESSAGE_HEADS, rows)
+        if len(rows) == limit:
+            tell(f"there may be more than {limit}: --limit N shows more, --csv all")
     else:
         tell("there are no such messages")
+
+
+def _moment(text: str | None) -> str | None:
+    return read_since(text) if text else None
 
 
 def message(
@@ -51,24 +80,6 @@ def message(
     """One message and what happened to it."""
     found = reach(config_file, socket_path).message(id_)
     print_lines(*([to_json(found.answer)] if as_json else show.timeline(found)))
-
-
-def queue_list(
-    as_json: JsonOption = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 1000,
-    config_file: ConfigOption = None,
-    socket_path: SocketOption = None,
-) -> None:
-    """Messages whose work is not over, the oldest first."""
-    found = reach(config_file, socket_path).queue(limit)
-    at = now()
-    if as_json:
-        print_lines(*(to_json(message.answer) for message in found))
-    elif found:
-        print_table(show.QUEUE_HEADS, [show.queue_row(message, at) for message in found])
-        print_lines(show.queue_end(found, at))
-    else:
-        tell("the queue is empty")
 
 
 def cancel(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from mail2sms.cli.terminal import (
     JsonOption,
     SocketOption,
     print_lines,
+    progress,
     reach,
     read_stdin,
     to_json,
@@ -54,7 +56,8 @@ def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     receipt = control.send(given, is_dry_run=dry_run)
     messages = receipt.messages
     if wait and not dry_run:
-        messages = tuple(_until_over(control, message) for message in messages)
+        with progress("waiting for the phones", len(messages)) as advance:
+            messages = tuple(_until_over(control, message, advance) for message in messages)
     if as_json:
         items = [message.answer for message in messages]
         print_lines(to_json({**receipt.answer, "items": items} if wait else receipt.answer))
@@ -69,11 +72,12 @@ def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
         raise typer.Exit(Exit.UNAVAILABLE)
 
 
-def _until_over(control: Control, message: Message) -> Message:
+def _until_over(control: Control, message: Message, advance: Callable[[int], None]) -> Message:
     wait_s = _POLL_FIRST_S
     while True:
         now = control.message(message.id)
         if now.status in FINAL or now.status == Status.UNKNOWN:
+            advance(1)
             return now
         time.sleep(wait_s)
         wait_s = min(_POLL_LAST_S, wait_s * 1.3)

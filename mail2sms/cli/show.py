@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mail2sms import numbers
-from mail2sms.cli.control import Event, Message
+from mail2sms.cli.control import Answered, Event, Happened, Message
 from mail2sms.model import Msisdn
 
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
+
+WISHED = {"cancel": "cancelled", "hold": "held", "release": "released", "retry": "tried now"}
+"""What a wish makes of a message, in words."""
 
 QUEUE_HEADS = ("ID", "AGE", "TO", "FROM", "STATE", "NEXT TRY", "WHY")
 MESSAGE_HEADS = ("ID", "TIME", "TO", "FROM", "STATUS", "PARTS", "WHY")
@@ -75,14 +78,18 @@ def queue_row(message: Message, now: datetime) -> tuple[str, ...]:
 
 
 def _next_try(message: Message, now: datetime) -> str:
-    if message.status != "queued":
+    if message.status != "queued" or message.reason == "held":
         return "-"
-    wait_s = (message.due_at - now).total_seconds()
+    return _goes(message.due_at, now)
+
+
+def _goes(due_at: datetime, now: datetime) -> str:
+    wait_s = (due_at - now).total_seconds()
     if wait_s <= 0:
         return "now"
     if wait_s < 3600:
         return f"in {span(wait_s)}"
-    here, today = message.due_at.astimezone(), now.astimezone().date()
+    here, today = due_at.astimezone(), now.astimezone().date()
     return f"{here:%H:%M %Z}" if here.date() == today else f"{here:%Y-%m-%d %H:%M %Z}"
 
 
@@ -148,3 +155,41 @@ def _step(event: Event, first: datetime) -> str:
     passed_s = (event.at - first).total_seconds()
     after = f"   {passed_s:.1f} s after the first" if event.status == "delivered" else ""
     return f"{day}{time}  {event.status:13}  {printable(said)}{after}".rstrip()
+
+
+_WAY_OUT = {
+    "held": "mail2sms queue release {id} lets it go",
+    "unknown": "a report may still come; mail2sms queue retry {id} --again sends it again, and it may arrive twice",
+}
+
+
+def waits(message: Message, now: datetime) -> list[str]:
+    """Return why a message is not over and when it goes; nothing when it is."""
+    if message.status not in ("queued", "sending", "unknown"):
+        return []
+    kind = message.reason if message.reason == "held" else message.status
+    facts = {
+        "next try": _next_try(message, now),
+        "why": ", ".join(filter(None, (printable(message.reason), _why(message)))),
+        "way out": _WAY_OUT.get(kind, "").format(id=message.id),
+    }
+    return [f"{name:10} {value}" for name, value in facts.items() if value not in ("", "-")]
+
+
+def answered_line(answered: Answered, word: str, now: datetime) -> str:
+    """Return what a wish made of one message; of a release, when it goes."""
+    state = ", ".join(filter(None, (answered.status, answered.reason)))
+    goes = (
+        f"   goes {_goes(answered.due_at, now)}" if word in ("release", "retry") and answered.due_at else ""
+    )
+    return printable(f"{answered.id}  {state}{goes}")
+
+
+def event_line(happened: Happened) -> str:
+    """Return one event of the log on one line: when, what, to whom, from whom, why, and the message."""
+    event = happened.event
+    said = "  ".join(filter(None, (event.carrier, event.reason, event.detail)))
+    who = f"{number(happened.to)}  <- {printable(happened.writer) or '-'}"
+    return (
+        f"{event.at.astimezone():%H:%M:%S}  {event.status:13}  {who}  {printable(said)}   {happened.message}"
+    )

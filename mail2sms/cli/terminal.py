@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -37,6 +46,7 @@ SocketOption = Annotated[
     Path | None, typer.Option("--socket", metavar="PATH", help="The daemon's control socket.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
 
@@ -59,6 +69,11 @@ def print_lines(*lines: str) -> None:
         print(line)
 
 
+def print_now(line: str) -> None:
+    """Print data at once, though more may come: what reads it must not wait for a full buffer."""
+    print(line, flush=True)
+
+
 def to_json(answer: Any) -> str:
     """Return an answer of the daemon for programs."""
     return json.dumps(answer, ensure_ascii=False)
@@ -70,6 +85,31 @@ def read_stdin() -> str:
         return sys.stdin.buffer.read().decode().rstrip("\r\n")
     except UnicodeDecodeError as e:
         raise Failed(Exit.REFUSED, "standard input is not UTF-8 text") from e
+
+
+def ask_first(question: str, is_agreed: bool) -> None:
+    """Ask `[y/N]` unless it is agreed. Raises Failed when the answer is no, or when nobody can answer."""
+    if is_agreed:
+        return
+    if not sys.stdin.isatty():
+        raise Failed(Exit.USAGE, f"{question} Nobody can answer here: --yes agrees")
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        raise Failed(Exit.OK, "nothing was done")
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far it is, of `total` or just that it goes on; the value is called with more done.
+
+    On standard error, and gone at the end. Where there is no terminal, nothing is shown.
+    """
+    console = Console(stderr=True, no_color=not is_coloured(sys.stderr), highlight=False)
+    is_shown = sys.stderr.isatty()
+    columns = (BarColumn(), MofNCompleteColumn()) if total is not None else (SpinnerColumn(),)
+    all_columns = (TextColumn("{task.description}"), *columns, TimeElapsedColumn())
+    with Progress(*all_columns, console=console, transient=True, disable=not is_shown) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

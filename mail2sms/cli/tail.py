@@ -1,0 +1,59 @@
+"""`mail2sms tail`: what happens, as it happens. It asks for what came after the last event that it showed.
+
+The place in the log is kept here, so a daemon that is started anew, or a socket that closes, loses nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from mail2sms.cli import Exit, Failed, show, tell
+from mail2sms.cli.control import Control, Happened
+from mail2sms.cli.terminal import ConfigOption, JsonOption, SocketOption, print_now, reach, to_json
+
+_FIRST_S, _LAST_S = 0.2, 1.0
+_PASSING = (Exit.UNAVAILABLE, Exit.TRY_AGAIN)
+
+
+def tail(
+    to: Annotated[str | None, typer.Option(metavar="NUMBER", help="Only what is sent there.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", metavar="ADDRESS", help="Only what they wrote.")
+    ] = None,
+    as_json: JsonOption = False,
+    config_file: ConfigOption = None,
+    socket_path: SocketOption = None,
+) -> None:
+    """What happens to messages, as it happens.
+
+    Ctrl-C ends it. A daemon that is started anew is waited for, and nothing is missed.
+    """
+    control = reach(config_file, socket_path)
+    for happened in follow(control, to=to, user=user):
+        print_now(to_json(happened.answer) if as_json else show.event_line(happened))
+
+
+def follow(control: Control, **search: str | None) -> Iterator[Happened]:
+    """Yield what happens from now on, for ever. Raises Failed when the daemon is not there at the beginning."""
+    _, place = control.follow(None, **search)
+    wait_s, is_lost = _FIRST_S, False
+    while True:
+        try:
+            found, place = control.follow(place, **search)
+        except Failed as e:
+            if e.code not in _PASSING:
+                raise
+            if not is_lost:
+                tell(f"{e}; waiting for it")
+            found, is_lost = (), True
+        else:
+            if is_lost:
+                tell("it is there again; nothing was missed")
+            is_lost = False
+        yield from found
+        wait_s = _FIRST_S if found else min(_LAST_S, wait_s * 1.5)
+        time.sleep(wait_s)
