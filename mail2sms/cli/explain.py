@@ -39,7 +39,7 @@ def explain(  # a parameter is an option: typer's way
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What would become of a mail, and why. Sends and stores nothing.
+    """What would become of a mail, and why; nothing is sent.
 
     Without a daemon, by the same code. Exit code 0: all of it would be sent; 65: some of it would be refused.
     """
