@@ -1,12 +1,13 @@
 """The one table of reasons: code -> SMTP reply, who is told, charged or not. Pure.
 
-It drives SMTP replies, emails, API problems, CLI and metrics. The sentences for people, one per language, are in
-templates/email/<lang>/reasons.txt under the same codes; `smtp` below is the short English form for machines.
+It drives SMTP replies, emails, API problems, CLI and documentation. The sentences for people, one per language, are in
+templates/email/<lang>/reasons.txt under the same codes; `smtp` below is their first English sentence, in ASCII.
 Enhanced codes: RFC 3463. Placeholders: `value`, `hint`, `line`, `column` and the facts of `errors.Problem`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mail2sms.errors import Problem
@@ -14,81 +15,152 @@ from mail2sms.errors import Problem
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reason:
-    """How one kind of refusal or failure is told. `tell`: nobody, sender, both (sender and admin)."""
+    """How one kind of refusal or failure is told. `tell`: nobody or sender."""
 
     code: int
     enhanced: str
     smtp: str
     tell: str = "sender"
-    charged: str = "no"  # no, maybe, yes
+    charged: str = "no"  # no, maybe, yes, later
 
 
 def _no(code: int, enhanced: str, smtp: str, tell: str = "sender", charged: str = "no") -> Reason:
     return Reason(code=code, enhanced=enhanced, smtp=smtp, tell=tell, charged=charged)
 
 
+def _held(smtp: str) -> Reason:
+    return Reason(code=250, enhanced="2.0.0", smtp=smtp, charged="later")
+
+
 REASONS: dict[str, Reason] = {
     # who writes
     "sender.unknown": _no(550, "5.7.1", "this sender may not send SMS here", "nobody"),
     "sender.login_required": _no(530, "5.7.0", "log in first", "nobody"),
-    "sender.from_missing": _no(550, "5.7.1", "exactly one From address is needed", "nobody"),
-    "sender.null": _no(550, "5.7.1", "bounces and empty senders are not turned into SMS", "nobody"),
+    "sender.from_missing": _no(550, "5.7.1", "the mail needs exactly one sender in its From line", "nobody"),
+    "sender.null": _no(550, "5.7.1", "bounces and mails without a sender are not turned into SMS", "nobody"),
     "sender.automatic": _no(550, "5.7.1", "automatic mail is not turned into SMS", "nobody"),
     # where to
-    "address.relay_denied": _no(550, "5.7.1", "only addresses of {domain} are taken here", "nobody"),
-    "address.unknown": _no(550, "5.1.1", "no such address; write to number@{domain} or {mailbox}@{domain}"),
-    "address.bad_reply_key": _no(550, "5.1.1", "this reply address is not valid"),
+    "address.relay_denied": _no(550, "5.7.1", "only addresses at {domain} are taken here", "nobody"),
+    "address.unknown": _no(
+        550, "5.1.1", "there is no such address here; write to number@{domain} or {mailbox}@{domain}"
+    ),
+    "address.bad_reply_key": _no(
+        550, "5.1.1", "this reply address is not valid: part of it was changed or cut"
+    ),
     "address.syntax": _no(553, "5.1.3", "this is not a mail address"),
-    "number.invalid": _no(550, "5.1.3", '"{value}" is no phone number in {country}'),
-    "number.ambiguous": _no(550, "5.1.3", '"{value}" may be {home} or {abroad}; write it with + in front'),
-    "number.not_mobile": _no(550, "5.1.3", '"{value}" is no mobile number in {country}'),
-    "number.fiction": _no(550, "5.1.3", '"{value}" is an example number; no phone has it'),
+    "number.invalid": _no(550, "5.1.3", '"{value}" is not a phone number in {country}'),
+    "number.ambiguous": _no(
+        550, "5.1.3", '"{value}" may mean {home} or {abroad}; write it with + and the country code in front'
+    ),
+    "number.not_mobile": _no(
+        550, "5.1.3", '"{value}" is not a mobile number in {country}, so it cannot get SMS'
+    ),
+    "number.fiction": _no(550, "5.1.3", '"{value}" is an example number that no phone has'),
     "number.not_geographic": _no(550, "5.1.3", '"{value}" belongs to no country'),
-    "country.not_allowed": _no(550, "5.7.1", "this bridge does not write to {country}"),
+    "country.not_allowed": _no(550, "5.7.1", "SMS to {country} are not allowed here"),
     # what is asked
     "template.unknown_field": _no(550, "5.6.0", 'body line {line}: there is no field "{value}"'),
-    "template.duplicate_field": _no(550, "5.6.0", 'body line {line}: field "{value}" stands twice'),
+    "template.duplicate_field": _no(550, "5.6.0", 'body line {line}: the field "{value}" is there twice'),
     "template.missing_field": _no(550, "5.6.0", 'the field "{value}" is missing'),
     "template.bad_line": _no(
-        550, "5.6.0", "body line {line}: not a field; fields are followed by a blank line"
+        550,
+        "5.6.0",
+        "body line {line}: this line is not a field; leave a blank line between the fields and the text",
     ),
-    "template.bad_number": _no(550, "5.6.0", 'body line {line}: "{value}" is no phone number'),
+    "template.bad_number": _no(550, "5.6.0", 'body line {line}: "{value}" is not a phone number'),
     "template.unknown_team": _no(550, "5.6.0", 'body line {line}: there is no team "{value}"'),
-    "template.bad_time": _no(550, "5.6.0", 'body line {line}: "{value}" is no time'),
+    "template.bad_time": _no(550, "5.6.0", 'body line {line}: "{value}" is not a time'),
     "template.past_time": _no(550, "5.6.0", 'body line {line}: "{value}" is in the past'),
     "template.far_time": _no(550, "5.6.0", 'body line {line}: "{value}" is more than a year ahead'),
-    "template.bad_validity": _no(550, "5.6.0", 'body line {line}: "{value}" is no length of time'),
+    "template.bad_validity": _no(550, "5.6.0", 'body line {line}: "{value}" is not a length of time'),
     "template.bad_sender_id": _no(550, "5.6.0", 'body line {line}: "{value}" cannot be a sender'),
-    "template.bad_reference": _no(550, "5.6.0", 'body line {line}: "{value}" is too long for a reference'),
+    "template.bad_reference": _no(
+        550,
+        "5.6.0",
+        'body line {line}: "{value}" is too long for a reference, or holds special characters',
+    ),
     "template.no_text": _no(550, "5.6.0", "there is no text to send"),
-    "text.too_long": _no(550, "5.2.3", "the text needs {parts} parts; at most {limit} are allowed"),
+    "text.too_long": _no(
+        550, "5.2.3", "the text is too long: it needs {parts} SMS, and at most {limit} are allowed"
+    ),
     "text.empty": _no(550, "5.6.0", "there is no text to send"),
-    "text.unsendable": _no(550, "5.6.0", "the text holds control characters that no phone can show"),
-    "recipients.too_many": _no(550, "5.5.3", "{count} recipients; at most {limit} are allowed"),
-    "sender_id.none": _no(550, "5.7.1", "no sender number or name is set for you; ask your administrator"),
+    "text.unsendable": _no(
+        550, "5.6.0", "the text holds invisible control characters that no phone can show"
+    ),
+    "recipients.too_many": _no(550, "5.5.3", "the mail has {count} recipients; at most {limit} are allowed"),
+    "sender_id.none": _no(
+        550, "5.7.1", "no number or name is set as the sender of your SMS; ask your administrator"
+    ),
     "sender_id.not_yours": _no(550, "5.7.1", 'you may not send as "{value}"'),
-    "route.none": _no(550, "5.7.1", "no carrier is set for {country}"),
-    "route.refused": _no(550, "5.7.1", "refused: {why}"),
-    "trial.not_ours": _no(550, "5.7.1", "trial mode writes only to the phones of users and teams"),
+    "route.none": _no(550, "5.7.1", "no carrier is set up for {country}"),
+    "route.refused": _no(550, "5.7.1", "SMS to this number are not allowed here: {why}"),
+    "trial.not_ours": _no(
+        550,
+        "5.7.1",
+        "the service is in trial: it writes only to the phones of its own users and teams",
+    ),
     # the mail itself
     "mail.too_large": _no(552, "5.3.4", "the mail is larger than {limit} bytes"),
-    "mail.bare_newline": _no(554, "5.5.2", "bare CR or LF or NUL in the mail; lines end with CRLF"),
+    "mail.bare_newline": _no(
+        554, "5.5.2", "the mail holds a bare CR, LF or NUL; every line must end with CR LF"
+    ),
     "mail.unreadable": _no(550, "5.6.0", "the mail cannot be read: {why}"),
-    "mail.too_complex": _no(554, "5.6.0", "the mail is too complex: {why}"),
+    "mail.too_complex": _no(554, "5.6.0", "the mail is too complex to be read safely: {why}"),
     "mail.no_text": _no(550, "5.6.0", "the mail has no readable text"),
+    # it waits
+    "held.operator": _held("your SMS is waiting: an operator has put it on hold"),
+    "held.quiet_hours": _held("your SMS is waiting: no SMS are sent at this hour"),
+    "held.approval": _held("your SMS is waiting: somebody must approve it first"),
     # what became of it
-    "carrier.unknown_number": _no(550, "5.1.1", "the number does not exist", "sender", "maybe"),
-    "carrier.undeliverable": _no(550, "5.2.0", "the phone cannot be reached", "sender", "maybe"),
-    "carrier.rejected": _no(550, "5.7.1", "the carrier rejected the message", "both", "no"),
-    "carrier.expired": _no(550, "5.4.7", "not delivered in time", "sender", "maybe"),
+    "carrier.unknown_number": _no(
+        550, "5.1.1", "the number does not exist or is no longer in service", "sender", "maybe"
+    ),
+    "carrier.undeliverable": _no(
+        550,
+        "5.2.0",
+        "the phone cannot be reached: it may be off, without signal, or full",
+        "sender",
+        "maybe",
+    ),
+    "carrier.rejected": _no(550, "5.7.1", "the phone network refused the SMS", "sender", "no"),
+    "carrier.expired": _no(550, "5.4.7", "the SMS could not be delivered in time", "sender", "maybe"),
     "carrier.unknown": _no(
-        450, "4.4.2", "the carrier's answer was lost; it may have been sent", "both", "maybe"
+        450,
+        "4.4.2",
+        "the network's answer was lost, so we do not know whether the SMS arrived",
+        "sender",
+        "maybe",
     ),
     # ours
     "system.database": _no(451, "4.3.0", "try again later", "nobody"),
     "system.error": _no(451, "4.3.0", "try again later", "nobody"),
     "system.busy": _no(452, "4.3.1", "too much mail at once; try again later", "nobody"),
 }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReasonRow:
+    """One reason as documentation: `smtp` is the whole reply, `told` is nobody or sender."""
+
+    code: str
+    smtp: str
+    told: str
+    charged: str
+    sentence: str
+
+
+def reason_rows(sentences: Mapping[str, str]) -> tuple[ReasonRow, ...]:
+    """Return the whole table, in its order, with the sentence for people of each code."""
+    return tuple(
+        ReasonRow(
+            code=code,
+            smtp=f"{reason.code} {reason.enhanced} {reason.smtp}",
+            told=reason.tell,
+            charged=reason.charged,
+            sentence=sentences[code],
+        )
+        for code, reason in REASONS.items()
+    )
 
 
 def smtp_reply(problem: Problem) -> str:

@@ -16,6 +16,7 @@ from mail2sms.hooks.webhook import Options as WebhookOptions
 from mail2sms.intake.identity import SenderRule
 from mail2sms.model import Msisdn, Proof, Team, User
 from mail2sms.options import Endpoint, read_networks
+from mail2sms.wording import LANGUAGES
 from tests.config_cases import MINIMAL, PATH, found, whole
 
 EXAMPLE = Path(__file__).parents[1] / "mail2sms.yaml"
@@ -53,6 +54,15 @@ def test_what_the_example_shows_as_a_comment_is_valid_too() -> None:
     assert len(re.findall(r"^#\S", switched_on, re.MULTILINE)) == 0
     assert found(switched_on) == []
     assert len(found(switched_on, "warning")) == 1  # the URL of the chat hook
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_may_be_the_houses_or_a_persons(language: str) -> None:
+    """Each that the emails are written in."""
+    paul = f"users: {{paul@acme.example: {{language: {language}}}}}"
+    loaded = config.load(PATH, whole(f"language: {language}\n{paul}\n"))
+    assert loaded.language == language
+    assert loaded.all_users()["paul@acme.example"].language == language
 
 
 def test_settings_are_typed_for_the_rest_of_the_program() -> None:

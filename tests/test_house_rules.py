@@ -23,7 +23,7 @@ PACKAGE = "mail2sms"
 ORDER = (
     ("", "log"),  # may be imported by all
     ("model", "errors", "reasons", "options"),  # values
-    ("numbers", "segments", "routing", "lifecycle", "rules", "verdict"),  # decisions
+    ("numbers", "segments", "routing", "lifecycle", "rules", "verdict", "wording"),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
     ("carriers", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors

@@ -1,23 +1,35 @@
-"""A refused notice offers what its writer meant, and nothing else."""
+"""A refused notice offers what its writer meant, and nothing else; a held one tells why a message waits."""
 
 from __future__ import annotations
 
+import email
+import email.policy
 import json
-from dataclasses import asdict
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from mail2sms.errors import Refusal
-from mail2sms.model import Origin
+from mail2sms.model import Origin, Status, User
 from mail2sms.relay.letters import House, Letters
 from mail2sms.render import Render
-from mail2sms.store import Notice, Store
+from mail2sms.store import NewNotice, Notice, NoticeClaim, Store
+from tests.fakes import ACCOUNT, NOW, bundle
 from tests.fuzz_templates import CONTEXT, shipped
 
 HOUSE = House(
     domain="sms.acme.example", country="FR", template_mailbox="sms", language="en", zone="Europe/Paris"
 )
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An open, empty store."""
+    opened = await Store.open(f"sqlite:///{tmp_path}/mail2sms.db")
+    yield opened
+    await opened.close()
 
 
 def notice(mail: str) -> Notice:
@@ -61,16 +73,64 @@ def notice(mail: str) -> Notice:
         ("".join(f"x{n}: y\n" for n in range(120)) + "\nHi", ""),  # that To is missing is told no more
     ],
 )
-async def test_the_easier_address_is_never_that_of_the_example(
-    mail: str, offered: str, tmp_path: Path
-) -> None:
+async def test_the_easier_address_is_never_that_of_the_example(mail: str, offered: str, store: Store) -> None:
     """The corrected mail has a number in it even where the writer gave none."""
-    store = await Store.open(f"sqlite:///{tmp_path}/mail2sms.db")
-    try:
-        outgoing = await Letters(store, HOUSE, Render()).email(notice(mail))
-    finally:
-        await store.close()
+    outgoing = await Letters(store, HOUSE, Render()).email(notice(mail))
     assert outgoing is not None
     text = outgoing.content.decode()
     assert ("Easier: write to" in text) == bool(offered)
     assert f"{offered}@sms.acme.example" in text
+
+
+async def waits(store: Store, payload: bytes | None, status: Status = Status.QUEUED) -> Notice:
+    """Store a message with the notice that it waits, and return the notice as the loop gets it."""
+    new = NewNotice(
+        id="n-1",
+        account=ACCOUNT,
+        kind="held",
+        channel="email",
+        address="marie@acme.example",
+        created_at=NOW,
+        due_at=NOW,
+        expires_at=NOW + 60_000,
+        reason="held.operator",
+        message="m-1",
+        payload=payload,
+    )
+    await store.put(replace(bundle(status=status), notices=(new,)))
+    claim = NoticeClaim(channel="email", owner="node", now=NOW, lease_ms=60_000, limit=1)
+    return (await store.claim_notices(claim))[0]
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (None, "Partirà appena verrà sbloccato."),
+        (b'{"until": null}', "Se sarà ancora in attesa giovedì 28 maggio alle 23.26, non verrà inviato"),
+        (b'{"until": 1780003600000}', "Partirà giovedì 28 maggio alle 23.26."),
+    ],
+)
+async def test_a_message_that_waits_is_told_with_what_is_known(
+    payload: bytes | None, told: str, store: Store
+) -> None:
+    """In the reader's language and zone, threaded to their mail."""
+    marie = User(address="marie@acme.example", language="it")
+    house = replace(HOUSE, users={marie.address: marie})
+    outgoing = await Letters(store, house, Render()).email(await waits(store, payload))
+    assert outgoing is not None
+    mail = email.message_from_bytes(outgoing.content, policy=email.policy.default)
+    assert mail["Subject"] == "SMS in attesa per +33 6 39 98 12 34"
+    assert mail["In-Reply-To"] == "<m-1@acme.example>"
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert told in body.get_content()
+    assert "annullare il messaggio m-1" in body.get_content()
+
+
+@pytest.mark.parametrize("status", list(Status))
+async def test_what_waits_no_more_is_not_told_as_waiting(status: Status, store: Store) -> None:
+    """The smarthost was away, and meanwhile it was sent or cancelled."""
+    letters = Letters(store, HOUSE, Render())
+    held = await waits(store, None, status)
+    assert (await letters.email(held) is None) == (status is not Status.QUEUED)
+    assert await letters.hook_event(held) is None  # chats are told of replies and failures

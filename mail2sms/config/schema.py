@@ -21,7 +21,6 @@ from mail2sms.config.values import (
     DatabaseUrl,
     Domain,
     HookOption,
-    Language,
     ListOfOne,
     Mode,
     Name,
@@ -51,6 +50,7 @@ from mail2sms.options import (
     Zone,
 )
 from mail2sms.routing import Route
+from mail2sms.wording import Language
 
 if TYPE_CHECKING:
     from mail2sms.intake.identity import SenderRule
@@ -65,8 +65,6 @@ UNSUPPORTED_KEYS = frozenset(
     }
 )  # fmt: skip
 UNSUPPORTED_VALUES = {
-    "language": frozenset({"it", "de"}),
-    "users.*.language": frozenset({"it", "de"}),
     "listen.smtp.tls": frozenset({"legacy"}),
     "listen.submission.tls": frozenset({"legacy"}),
     "routes.*.via": frozenset({"cheapest"}),

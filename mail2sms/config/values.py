@@ -93,7 +93,7 @@ def _country(value: Any) -> str:
 
 
 _BAD_SENDER_ID = {
-    "number": "is no phone number in {country}",
+    "number": "is not a phone number in {country}",
     "length": "has {length} characters; a sender name has at most {limit}",
     "characters": "cannot be a sender: phones may not show {characters}",
     "letter": "cannot be a sender: a name needs a letter",
@@ -291,5 +291,4 @@ ApiKey = Annotated[Secret, BeforeValidator(read_secret), BeforeValidator(_api_ke
 HookOption = Annotated[HookOptions, BeforeValidator(_hook)]
 CarrierOption = Annotated[CarrierOptions, BeforeValidator(_carrier)]
 ListOfOne = BeforeValidator(read_list)  # one value stands for a list of one
-Language = Literal["en", "fr"]
 Mode = Literal["simulate", "trial", "live"]

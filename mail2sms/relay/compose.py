@@ -1,4 +1,4 @@
-"""What became of a message, as emails: the reply, the refusal, the notice that it was not delivered. Pure.
+"""What became of a message, as emails: the reply, the refusal, the notices that it waits or was not delivered. Pure.
 
 Says what stands in which header and which facts a template gets; knows no database, clock, or delivery. The words are
 in templates/email/. Headers: RFC 3834 (nobody's responder answers), RFC 2919 (one filter rule finds all), and
@@ -7,8 +7,7 @@ in templates/email/. Headers: RFC 3834 (nobody's responder answers), RFC 2919 (o
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
@@ -19,15 +18,15 @@ from zoneinfo import ZoneInfo
 from mail2sms import numbers
 from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, Origin, Photo, Status
-from mail2sms.relay import threading, wire
-from mail2sms.render import Render, when
+from mail2sms.relay import caret, threading, wire
+from mail2sms.render import Render
+from mail2sms.wording import when
 
 _MAILTO_LIMIT: Final = 1900  # characters of a link; Windows hands 2,048 to the mail program, less its own
 _GUESSED: Final = frozenset(
     {"template.no_text", "template.missing_field", "template.past_time", "template.far_time"}
 )
 """Problems whose correction holds something the writer did not write."""
-_LINES_AROUND, _SHOWN_WIDTH, _CARET_WIDTH = 2, 76, 90
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +116,29 @@ class UndeliveredFacts:
     origin: Origin | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldFacts:
+    """A message that waits since `at`, until `until` where that is known, at the longest until `expires_at`.
+
+    `id` names the MT, `notice` this telling of it. An answer goes to nobody's phone: who writes "stop it" means us.
+    """
+
+    id: str
+    notice: str
+    addressee: Addressee
+    msisdn: Msisdn
+    text: str = field(repr=False)
+    reason: str
+    accepted_at: int
+    at: int
+    expires_at: int
+    conversation: str
+    template_address: str
+    until: int | None = None
+    name: str = ""
+    origin: Origin | None = None
+
+
 def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
     """Return the mail whose first words are the phone's, in the thread of the mail that it answers."""
     who, origin, domain = facts.addressee, facts.origin, facts.addressee.domain
@@ -158,18 +180,21 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
     """Return the notice that says what is wrong where, and how the corrected mail is sent with one click."""
     who, domain = facts.addressee, facts.addressee.domain
     subject = wire.clean_header(threading.bare_subject(facts.origin.subject)) if facts.origin else ""
-    told = [_tell(problem, facts, render) for problem in facts.problems]
+    known = {"domain": domain, "mailbox": facts.template_address.partition("@")[0]}
+    told = [caret.tell(problem, facts.source, known, who.language, render) for problem in facts.problems]
+    placed = [one for one in told if one.line]
     # One click must not send an example to a stranger: only what was written, put right.
     is_certain = not any("example" in p.facts or p.reason in _GUESSED for p in facts.problems)
     values = {
         "subject": subject,
-        "placed": [one for one in told if one.line],
+        "placed": placed,
         "unplaced": [one.sentence for one in told if not one.line],
-        "rows": _rows(facts.source, [one for one in told if one.line]),
+        "rows": caret.rows(facts.source, placed),
         "more": facts.problems[-1].facts.get("more", ""),
         "corrected": wire.clean_text(facts.corrected).strip("\n"),
         "is_certain": is_certain,
         "link": _mailto(facts.template_address, subject, facts.corrected) if is_certain else "",
+        "template_address": facts.template_address,
         "simple_address": facts.simple_address,
         "reasons": list(dict.fromkeys(problem.reason for problem in facts.problems)),
     }
@@ -201,12 +226,14 @@ def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
         "will_retry": facts.will_retry,
         "charged": facts.charged,
         "text": wire.clean_text(facts.text),
-        "accepted": when(facts.accepted_at, who.zone, who.language),
+        "accepted": when(facts.accepted_at, who.zone, who.language, facts.attempted_at),
         "attempted": when(facts.attempted_at, who.zone, who.language),
         "carrier": wire.clean_header(carrier),
         "reason": facts.reason,
     }
-    message_id = f"<undelivered.{facts.id}@{domain}>"
+    message_id = (
+        f"<undelivered.{facts.id}.{facts.status}@{domain}>"  # unknown first, rejected later: two mails
+    )
     headers = [
         *_notice(
             who, facts.template_address, render.in_language("undelivered.subject", who.language, **values)
@@ -214,14 +241,36 @@ def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
         *_reply_to(facts.reply_address),
         ("Date", _date(facts.attempted_at, who.zone)),
         ("Message-ID", message_id),
-        *_thread(facts.conversation, domain, facts.origin),
-        ("Auto-Submitted", "auto-replied"),
-        *_quiet(f"SMS notices <notices.{domain}>"),
-        ("X-Mail2SMS-Message", facts.id),
-        ("X-Mail2SMS-Conversation", facts.conversation),
-        ("X-Mail2SMS-Reason", facts.reason),
+        *_about_message(facts.id, facts.conversation, facts.reason, domain, facts.origin),
     ]
     content = _write(headers, {"Subject": "SMS"}, "undelivered", render, who.language, values)
+    return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
+
+
+def held_email(facts: HeldFacts, render: Render) -> Outgoing:
+    """Return the notice that says why a message waits, until when, and how it is stopped."""
+    who, domain = facts.addressee, facts.addressee.domain
+    known = {"country": numbers.region(facts.msisdn), "domain": domain}
+    until, expires = facts.until, facts.expires_at if facts.until is None else None
+    values = {
+        "number": _number(facts.msisdn),
+        "who": _shown(facts.msisdn, facts.name),
+        "cause": render.reason_text(facts.reason, who.language, known),
+        "until": when(until, who.zone, who.language, facts.at) if until else "",
+        "expires": when(expires, who.zone, who.language, facts.at) if expires else "",
+        "accepted": when(facts.accepted_at, who.zone, who.language, facts.at),
+        "text": wire.clean_text(facts.text),
+        "id": facts.id,
+        "reason": facts.reason,
+    }
+    message_id = f"<held.{facts.notice}@{domain}>"
+    headers = [
+        *_notice(who, facts.template_address, render.in_language("held.subject", who.language, **values)),
+        ("Date", _date(facts.at, who.zone)),
+        ("Message-ID", message_id),
+        *_about_message(facts.id, facts.conversation, facts.reason, domain, facts.origin),
+    ]
+    content = _write(headers, {"Subject": "SMS"}, "held", render, who.language, values)
     return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
 
 
@@ -244,6 +293,20 @@ def _notice(who: Addressee, sender: str, subject: str) -> wire.Headers:
         ("From", wire.mailbox("From", f"SMS ({who.domain})", sender)),
         ("To", wire.mailbox("To", "", who.to)),
         ("Subject", wire.unstructured("Subject", subject)),
+    ]
+
+
+def _about_message(
+    id_: str, conversation: str, reason: str, domain: str, origin: Origin | None
+) -> wire.Headers:
+    """What every notice about one message has: its thread, nobody's answer, and the names of things for support."""
+    return [
+        *_thread(conversation, domain, origin),
+        ("Auto-Submitted", "auto-replied"),
+        *_quiet(f"SMS notices <notices.{domain}>"),
+        ("X-Mail2SMS-Message", id_),
+        ("X-Mail2SMS-Conversation", conversation),
+        ("X-Mail2SMS-Reason", reason),
     ]
 
 
@@ -300,64 +363,3 @@ def _mailto(address: str, subject: str, corrected: str) -> str:
     body = wire.clean_text(corrected).strip("\n").replace("\n", "\r\n")
     link = f"mailto:{quote(address, safe='@')}?subject={quote(subject or 'SMS', safe='')}&body={quote(body, safe='')}"
     return link if len(link) <= _MAILTO_LIMIT else ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Told:
-    """A problem in the reader's words."""
-
-    line: int
-    column: int
-    width: int
-    sentence: str
-
-
-def _tell(problem: Problem, facts: RefusedFacts, render: Render) -> _Told:
-    known = {
-        "domain": facts.addressee.domain,
-        "mailbox": facts.template_address.partition("@")[0],
-        **problem.facts,
-        "value": wire.clean_header(problem.value),
-        "hint": wire.clean_header(problem.hint),
-    }
-    has_place = 0 < problem.line <= len(facts.source)
-    return _Told(
-        line=problem.line if has_place else 0,
-        column=max(problem.column, 1),
-        width=max(problem.width, 1),
-        sentence=render.reason_text(problem.reason, facts.addressee.language, known),
-    )
-
-
-def _rows(source: Sequence[str], placed: Sequence[_Told]) -> list[str]:
-    """Return the numbered lines around each fault, with a caret line under each."""
-    rows: list[str] = []
-    last = 0
-    for number, line in enumerate(source, 1):
-        if not any(abs(number - one.line) <= _LINES_AROUND for one in placed):
-            continue
-        if last and number != last + 1:
-            rows.append("   … |")
-        last = number
-        here = [one for one in placed if one.line == number]
-        plain = wire.clean_text(line).replace("\t", " ").replace("\n", " ")
-        start = _crop(here, len(plain))
-        rows.append(f"{number:>4} | {plain[start : start + _SHOWN_WIDTH]}".rstrip())
-        rows += [row for one in here for row in _caret(plain[start:], one.column - 1 - start, one)]
-    return rows
-
-
-def _crop(here: Sequence[_Told], length: int) -> int:
-    """Where to begin to show a line, so that its first fault is in sight."""
-    first = min((min(one.column - 1, length) for one in here), default=0)
-    return 0 if first < _SHOWN_WIDTH - 20 else first - 20
-
-
-def _caret(line: str, column: int, one: _Told) -> list[str]:
-    before = line[: min(max(column, 0), _SHOWN_WIDTH)]
-    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in before)
-    under = "^" * min(one.width, max(len(line) - len(before), 1), _SHOWN_WIDTH)
-    row = f"     | {' ' * (len(before) + wide)}{under}"
-    if len(row) + len(one.sentence) < _CARET_WIDTH:
-        return [f"{row} {one.sentence}"]
-    return [row, f"     | {one.sentence}"]

@@ -11,14 +11,16 @@ from typing import Any
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, Problem
 from mail2sms.hooks._base import HookEvent
-from mail2sms.model import Msisdn, Origin, Status, User, reply_key
+from mail2sms.model import FINAL, Msisdn, Origin, Status, User, reply_key
 from mail2sms.reasons import REASONS
 from mail2sms.relay.compose import (
     Addressee,
+    HeldFacts,
     Outgoing,
     RefusedFacts,
     ReplyFacts,
     UndeliveredFacts,
+    held_email,
     refused_email,
     reply_email,
     undelivered_email,
@@ -32,6 +34,7 @@ _STALE = {
     "expired": {"expired"},
 }
 """Statuses that may be mended later: then there is nothing to tell any more."""
+_WAITS_NO_MORE = FINAL | {Status.SENDING, Status.ENROUTE, Status.UNKNOWN}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +124,8 @@ class Letters(Refusals):
         message = await self._store.read(read_one, notice.account, notice.message or "")
         if message is None or _is_stale(notice, message):
             return None
+        if notice.kind == "held":
+            return held_email(self._held(message, notice), self._render)
         return undelivered_email(self._undelivered(message, notice), self._render)
 
     async def hook_event(self, notice: Notice) -> HookEvent | None:
@@ -129,7 +134,7 @@ class Letters(Refusals):
             mo = await self._store.read(read_mo, notice.mo or "", notice.address)
             return None if mo is None else self._reply_event(notice, mo)
         message = await self._store.read(read_one, notice.account, notice.message or "")
-        if message is None or _is_stale(notice, message):
+        if message is None or _is_stale(notice, message) or notice.kind == "held":  # no event for chats
             return None
         return HookEvent(
             id=notice.id,
@@ -174,6 +179,24 @@ class Letters(Refusals):
             replies=(mo.last.replies if mo.last else 0) + 1,
         )
 
+    def _held(self, message: MessageView, notice: Notice) -> HeldFacts:
+        payload: dict[str, int | None] = json.loads(notice.payload or b"{}")
+        return HeldFacts(
+            id=message.id,
+            notice=notice.id,
+            addressee=self._house.addressee(notice.address),
+            msisdn=Msisdn(message.to),
+            text=message.text,
+            reason=notice.reason,
+            accepted_at=message.created_at,
+            at=notice.created_at,
+            expires_at=message.expires_at,
+            conversation=message.conversation,
+            template_address=self._house.template_address,
+            until=payload.get("until"),
+            origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
+        )
+
     def _undelivered(self, message: MessageView, notice: Notice) -> UndeliveredFacts:
         key = reply_key(self._store.reply_secret, message.conversation)
         return UndeliveredFacts(
@@ -203,6 +226,8 @@ def _number(value: str, country: str) -> Msisdn | None:
 
 
 def _is_stale(notice: Notice, message: MessageView) -> bool:
+    if notice.kind == "held":
+        return message.status in _WAITS_NO_MORE
     told = notice.reason.removeprefix("carrier.")
     return told in _STALE and message.status not in _STALE[told]
 

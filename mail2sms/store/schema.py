@@ -212,7 +212,7 @@ notice = Table(
     metadata,
     _id(),
     _account(),
-    Column("kind", Text, nullable=False),  # reply, refused, undelivered
+    Column("kind", Text, nullable=False),  # reply, refused, held, undelivered
     Column("channel", Text, nullable=False),  # email, or the name of a hook
     Column("address", Text, nullable=False),
     Column("mo", Text),

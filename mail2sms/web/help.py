@@ -5,6 +5,7 @@ The mails and texts are files, which a test sends through the listener: the page
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated
@@ -12,13 +13,14 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query
 from fastapi.responses import HTMLResponse
 
-from mail2sms.reasons import REASONS
 from mail2sms.render import own_folder
 from mail2sms.web.context import Context, Here
 
 LANGUAGES = {"en": "English", "fr": "Français", "it": "Italiano", "de": "Deutsch"}
 EXAMPLES = ("number", "strict", "answer")
 DOMAIN = "sms.acme.example"  # of the examples; shown as the one of this bridge
+
+_FACT = re.compile(r"\{([a-z_]+)\}")
 
 router = APIRouter(include_in_schema=False)
 
@@ -73,8 +75,12 @@ def _page(context: Context, language: str) -> str:
 def _reasons(context: Context, language: str) -> list[tuple[str, str]]:
     """What people may be told, by code. Of a fact that depends on the mail only its place is shown."""
     facts = {"domain": context.domain, "mailbox": context.template_mailbox}
-    told = [code for code, reason in REASONS.items() if reason.tell != "nobody"]
-    return [(code, context.render.reason_outline(code, language, facts)) for code in told]
+    rows = context.render.reason_rows(language)
+    return [
+        (row.code, _FACT.sub(lambda fact: facts.get(fact[1], "…"), row.sentence))
+        for row in rows
+        if row.told != "nobody"
+    ]
 
 
 def _of_here(shown: Example, domain: str) -> Example:

@@ -22,6 +22,7 @@ _KINDS = {
     "<in.": "reply",
     "<refused.": "refused",
     "<undelivered.": "undelivered",
+    "<held.": "held",
 }  # how our Message-IDs begin
 _MAILTO = re.compile(r'href="(mailto:[^"]+)"')
 
@@ -37,7 +38,7 @@ class Corrected:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoMail:
-    """An email in the demo inbox. `kind` is reply, refused, undelivered or nothing; `about` the message it tells of."""
+    """An email in the demo inbox. `kind` is a notice's, or nothing; `about` the message it tells of."""
 
     n: int
     at: int

@@ -1,0 +1,214 @@
+"""Every kind of email in every language, as people get it: what holds of all of them, whatever their words are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import pytest
+
+from mail2sms.errors import Problem
+from mail2sms.model import Photo, Status
+from mail2sms.reasons import REASONS
+from mail2sms.relay.compose import Outgoing
+from mail2sms.wording import LANGUAGES
+from tests.test_compose import AT, CORRECTED, UNKNOWN_FIELD, held, read, refused, reply, undelivered, words
+
+LONG = Problem(reason="text.too_long", facts={"parts": "6", "limit": "4", "more": "2"})
+GUESS = Problem(reason="template.missing_field", value="To", hint="To: 06 39 98 12 34")
+FIELD_LINE = Problem(reason="template.bad_line", value="Marie", line=5, column=1, width=5)
+PHOTO = Photo(name="p", media_type="image/png", content=b"x")
+HEBREW = "שלום, Marie!\nÀ demain"
+
+Compose = Callable[[str], Outgoing]
+# One of each shape that a template can take.
+SHAPES: dict[str, Compose] = {
+    "reply": reply,
+    "reply, with photos": lambda language: reply(language, photos=(PHOTO, PHOTO)),
+    "reply, with one photo": lambda language: reply(language, photos=(PHOTO,)),
+    "reply, from a name": lambda language: reply(language, reply_address="", origin=None, name="שם"),
+    "refused": refused,
+    "refused, many": lambda language: refused(language, problems=(UNKNOWN_FIELD, FIELD_LINE, LONG)),
+    "refused, guessed": lambda language: refused(language, problems=(GUESS,), simple_address=""),
+    "refused, nothing to offer": lambda language: refused(
+        language, problems=(LONG,), corrected="", simple_address="", origin=None
+    ),
+    "refused, too long for a link": lambda language: refused(language, corrected="x" * 2000),
+    "held": held,
+    "held, until": lambda language: held(language, reason="held.quiet_hours", until=AT + 9_000_000),
+    "held, for approval": lambda language: held(language, reason="held.approval", name="Zoé"),
+    "undelivered": undelivered,
+    "undelivered, no carrier": lambda language: undelivered(language, carrier="", code="", detail=""),
+    "undelivered, again": lambda language: undelivered(language, will_retry=True, charged="yes"),
+    "unknown": lambda language: undelivered(
+        language, status=Status.UNKNOWN, reason="carrier.unknown", charged="maybe"
+    ),
+}
+every_language = pytest.mark.parametrize("language", LANGUAGES)
+every_shape = pytest.mark.parametrize("compose", SHAPES.values(), ids=SHAPES.keys())
+
+
+class Page(HTMLParser):
+    """What a mail program makes of the HTML: its elements in order, and the text that people see."""
+
+    EMPTY = ("meta", "br")
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data: str) -> None:
+        if "body" in self.open:
+            self.text += data if "pre" in self.open else f" {data} "
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements of this name."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def said(text: str) -> list[str]:
+    """Return the words, without the links that HTML has behind a button."""
+    return re.findall(r"[\w@^]+", re.sub(r"^mailto:\S+$", "", text, flags=re.MULTILINE))
+
+
+@every_language
+@every_shape
+def test_both_parts_say_the_same(compose: Compose, language: str) -> None:
+    """Word by word, in the same order."""
+    outgoing = compose(language)
+    assert said(words(outgoing)) == said(Page(words(outgoing, "html")).text)
+
+
+@every_language
+@every_shape
+def test_the_html_is_whole_and_leaves_colours_to_the_mail_program(compose: Compose, language: str) -> None:
+    """Small, well-formed, in its language, nothing to load, nothing that dark mode would break."""
+    html = words(compose(language), "html")
+    page = Page(html)
+    assert page.open == []
+    assert page.attributes("html") == [{"lang": language, "dir": "auto"}]
+    metas = {one.get("name"): one.get("content") for one in page.attributes("meta")}
+    assert metas["color-scheme"] == metas["supported-color-schemes"] == "light dark"
+    assert {tag for tag, _ in page.elements}.isdisjoint({"img", "style", "script", "link", "font", "h1"})
+    styles = " ".join(one.get("style") or "" for _, one in page.elements)
+    assert not re.search(r"color|background|url\(", styles)
+    assert not re.search(r"https?:", html)
+    assert all(one.get("role") == "presentation" for one in page.attributes("table"))
+    frame = re.sub(r'(href|aria-label)="[^"]*"', "", html)
+    assert len(frame.encode()) - len(page.text.encode()) < 3000
+
+
+@every_language
+@every_shape
+def test_the_text_is_fit_to_print(compose: Compose, language: str) -> None:
+    """No place left empty, no second blank line, no blank at a line's end but that of the signature line."""
+    outgoing = compose(language)
+    text, subject = words(outgoing), read(outgoing)["Subject"]
+    assert not re.search(r"None|\{|\}|\n\n\n|\?\?", text)
+    assert text == text.strip() + "\n"
+    assert [line for line in text.split("\n") if line != line.rstrip()] in ([], ["-- "])
+    assert subject == " ".join(subject.split())
+    assert "SMS" in subject or subject.startswith("Re: ")
+
+
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES) - {"en"}))
+@every_shape
+def test_nothing_is_left_in_english(compose: Compose, language: str) -> None:
+    """No line of ours is the English one, and no English word is forgotten in it."""
+    theirs = words(compose(language)).split("\n")
+    ours = [line for line in theirs if line[:1].isalpha() and not line.startswith(("Oui", "mailto:"))]
+    english = set(words(compose("en")).split("\n"))
+    assert ours
+    assert english.isdisjoint(ours)
+    assert not re.search(r"\b(the|your|was|not|and|reply|charged|waiting|at \d)\b", "\n".join(ours))
+
+
+@every_language
+@pytest.mark.parametrize(
+    "compose",
+    [
+        lambda language: reply(language, text=HEBREW),
+        lambda language: undelivered(language, text=HEBREW),
+        lambda language: held(language, text=HEBREW),
+    ],
+    ids=["reply", "undelivered", "held"],
+)
+def test_text_of_people_has_its_own_direction_and_no_language_of_ours(
+    compose: Compose, language: str
+) -> None:
+    """A screen reader must not read Hebrew with a German voice."""
+    html = words(compose(language), "html")
+    around = re.search(r"<div ([^>]*)>\s*שלום, Marie!<br>\nÀ demain\s*</div>", html)
+    assert around is not None
+    assert around[1].startswith('dir="auto" lang="" ')
+
+
+@every_language
+def test_the_caret_is_also_told_in_words(language: str) -> None:
+    """Who hears the mail learns the line, what stands there, and what is wrong with it."""
+    outgoing = refused(language, problems=(UNKNOWN_FIELD, FIELD_LINE))
+    faults, corrected = Page(words(outgoing, "html")).attributes("pre")
+    label = faults["aria-label"] or ""
+    assert faults["role"] == "img"
+    assert label == " ".join(label.split())
+    for told in ("Tel: 06 39 98 12 34", "Marie", " 2", " 5"):
+        assert told in label
+    sentences = re.findall(r"\| (?:\^+ )?([^\n^]+[.?])$", words(outgoing), re.MULTILINE)
+    ours = [one for one in sentences if not one.startswith("Your appointment")]
+    assert len(ours) == 2
+    assert all(one in label for one in ours)
+    assert (corrected.get("lang"), corrected.get("dir")) == ("", "auto")
+    assert "aria-label" not in corrected
+
+
+@every_language
+def test_an_sms_is_the_first_that_is_seen(language: str) -> None:
+    """In the inbox's preview and in the mail, in both parts."""
+    outgoing = reply(language, text="Oui")
+    assert words(outgoing).startswith("Oui\n")
+    assert Page(words(outgoing, "html")).text.split()[0] == "Oui"
+
+
+@every_language
+def test_the_button_is_the_link_of_the_text(language: str) -> None:
+    """Both open the same mail."""
+    outgoing = refused(language, corrected=CORRECTED)
+    link = re.search(r"^mailto:\S+$", words(outgoing), re.MULTILINE)
+    assert link is not None
+    assert link[0] in [one["href"] for one in Page(words(outgoing, "html")).attributes("a")]
+
+
+FACTS = {"value", "domain", "mailbox"}
+TOLD = [code for code, reason in REASONS.items() if reason.tell == "sender"]
+
+
+@every_language
+@pytest.mark.parametrize("code", TOLD)
+def test_every_reason_makes_a_mail(code: str, language: str) -> None:
+    """Of its kind, with the facts that its SMTP reply has, and with what it costs."""
+    charged, name = REASONS[code].charged, code.partition(".")[0]
+    facts = dict.fromkeys(FACTS | set(re.findall(r"\{(\w+)\}", REASONS[code].smtp)), "7")
+    problem = Problem(reason=code, value="7", facts=facts)
+    compose: dict[str, Callable[[], Outgoing]] = {
+        "held": lambda: held(language, reason=code),
+        "carrier": lambda: undelivered(language, reason=code, charged=charged),
+    }
+    outgoing = compose.get(name, lambda: refused(language, problems=(problem,)))()
+    text = words(outgoing)
+    assert read(outgoing)["X-Mail2SMS-Reason"] == code
+    assert text.rstrip().endswith(code)
+    assert not re.search(r"[\[\]{}]", text.partition(code)[0])
+    assert charged in {"held": ("later",), "carrier": ("no", "maybe", "yes")}.get(name, ("no",))
