@@ -77,6 +77,16 @@ def test_smtp_and_email_begin_with_the_same_sentence(code: str) -> None:
     assert first_sentence(smtp) in {first_sentence(with_all), first_sentence(with_least)}
 
 
+def test_every_reason_is_given_by_somebody() -> None:
+    """A row that nothing points to would be documentation of what never happens; `held.*` comes with the notice."""
+    package = TEMPLATES.parent.parent / "mail2sms"
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in package.rglob("*.py") if path.name != "reasons.py"
+    )
+    given = set(re.findall(r'"([a-z_]+\.[a-z_]+)"', source))
+    assert {code for code in REASONS if not code.startswith("held.")} <= given
+
+
 def test_the_documentation_has_every_reason() -> None:
     """In the table's order: the whole reply, who is told, whether it costs, and the sentence for people."""
     rows = RENDER.reason_rows()

@@ -21,7 +21,7 @@ from aiosmtpd.smtp import Envelope as Transaction
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.limits import Attempt
 from mail2sms.intake.smtp_commands import COMMANDS, IDLE
-from mail2sms.intake.smtp_syntax import Collector, CommandRefused
+from mail2sms.intake.smtp_syntax import Collector, CommandRefused, too_large
 from mail2sms.intake.smtp_wire import NEVER, Wire, peer_ip
 from mail2sms.log import log, where
 
@@ -223,7 +223,7 @@ class Session(Wire, SMTP):
         earned_s = collector.received_bytes / self._limits.min_bytes_per_s
         self.deadline_s = self._data_since_s + min(self._limits.data_s, self._limits.command_s + earned_s)
         if collector.is_hopeless:
-            self.expel(f"552 5.3.4 the mail is larger than {self._limits.size_bytes} bytes")
+            self.expel(too_large(self._limits.size_bytes))
 
     def _submit(self, collector: Collector) -> None:
         transaction = self.envelope

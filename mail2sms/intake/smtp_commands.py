@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from mail2sms.intake.envelope import Client
-from mail2sms.intake.smtp_syntax import read_mail_parameters, read_path
+from mail2sms.intake.smtp_syntax import BUSY, NO_ADDRESS, read_mail_parameters, read_path, too_large
 
 if TYPE_CHECKING:
     from mail2sms.intake.smtp import Session
@@ -103,9 +103,9 @@ def _mail(session: Session, argument: str) -> str:
     if not address.isascii() and not parameters.is_smtputf8:
         return _NOT_ASCII
     if parameters.size_bytes > budget.limits.size_bytes:
-        return f"552 5.3.4 the mail is larger than {budget.limits.size_bytes} bytes"
+        return too_large(budget.limits.size_bytes)
     if parameters.size_bytes > budget.room(is_trusted=session.is_trusted):
-        return "452 4.3.1 too much mail at once; try again later"
+        return BUSY
     session.envelope.mail_from = address
     session.envelope.smtp_utf8 = parameters.is_smtputf8
     return "250 2.1.0 OK"
@@ -121,7 +121,7 @@ def _rcpt(session: Session, argument: str) -> str:
     if rest:
         return "555 5.5.4 RCPT has no parameters here"
     if not address:
-        return "553 5.1.3 malformed address"
+        return NO_ADDRESS
     if not address.isascii() and not mail.smtp_utf8:
         return _NOT_ASCII
     verdict = session.listener.handler.rcpt(session.client, address)

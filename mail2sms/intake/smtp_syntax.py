@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mail2sms.errors import Problem
 from mail2sms.intake.limits import Budget
+from mail2sms.reasons import smtp_reply
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
 _QUOTED = r'"(?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*"'
@@ -20,9 +22,18 @@ _PATH = re.compile(rf" *<(?:{_ADDRESS})?>(?: +(.*))?\Z")
 _LOCAL_OCTETS, _DOMAIN_OCTETS = 64, 255  # RFC 5321 sections 4.5.3.1.1 and 4.5.3.1.2
 _SIZE_DIGITS = 20  # RFC 1870 section 4
 
+NO_ADDRESS = smtp_reply(Problem(reason="address.syntax"))
+BUSY = smtp_reply(Problem(reason="system.busy"))
+_BARE = smtp_reply(Problem(reason="mail.bare_newline"))
+
 
 class CommandRefused(ValueError):
     """A command that can't be read. The text is the whole SMTP reply."""
+
+
+def too_large(limit_bytes: int) -> str:
+    """Return the reply to a mail of more bytes."""
+    return smtp_reply(Problem(reason="mail.too_large", facts={"limit": str(limit_bytes)}))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +55,7 @@ def read_path(argument: str, keyword: str) -> tuple[str, str]:
     found = _PATH.match(path)
     if found is None:
         is_path = path.lstrip(" ").startswith("<") and ">" in path
-        reply = "553 5.1.3 malformed address" if is_path else f"501 5.5.4 syntax: {keyword}<address>"
+        reply = NO_ADDRESS if is_path else f"501 5.5.4 syntax: {keyword}<address>"
         raise CommandRefused(reply)
     local, domain, parameters = found.groups()
     if local is None:
@@ -56,7 +67,7 @@ def read_path(argument: str, keyword: str) -> tuple[str, str]:
         or len(local.encode()) > _LOCAL_OCTETS
         or len(domain.encode()) > _DOMAIN_OCTETS
     ):
-        raise CommandRefused("553 5.1.3 malformed address")
+        raise CommandRefused(NO_ADDRESS)
     return address, parameters or ""
 
 
@@ -165,7 +176,7 @@ class Collector:
         data = bytes(self._data)
         lines = data.count(b"\r\n")
         if data.count(b"\r") != lines or data.count(b"\n") != lines or b"\0" in data:
-            raise CommandRefused("554 5.5.2 bare CR or LF or NUL in the mail; lines end with CRLF")
+            raise CommandRefused(_BARE)
         return data.replace(b"\r\n.", b"\r\n")[2:]
 
     def release(self) -> None:
@@ -176,9 +187,9 @@ class Collector:
     def _make_room(self, slack: int) -> None:
         wanted = len(self._data) - self._reserved_bytes
         if not self._refusal and len(self._data) - len(b"\r\n") > self._limit_bytes + slack:
-            self._refusal = f"552 5.3.4 the mail is larger than {self._limit_bytes} bytes"
+            self._refusal = too_large(self._limit_bytes)
         elif not self._refusal and not self._budget.reserve(wanted, is_trusted=self._is_trusted):
-            self._refusal = "452 4.3.1 too much mail at once; try again later"
+            self._refusal = BUSY
         elif not self._refusal:
             self._reserved_bytes += wanted
         if self._refusal:
