@@ -11,71 +11,77 @@ import gc
 import os
 import secrets
 import signal
-import ssl
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn
 
 from mail2sms import __version__, carriers, hooks
-from mail2sms.accept import Accept
+from mail2sms.assembly import Base, Parts, assemble
 from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options as SimulatedOptions
 from mail2sms.carriers.simulated import Simulated
 from mail2sms.carriers.simulated import build as build_simulated
 from mail2sms.clock import now_ms
-from mail2sms.config import derived
+from mail2sms.config import reload
 from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
+from mail2sms.errors import BadOption
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
-from mail2sms.inbound import Inbound
 from mail2sms.intake.envelope import ListenerOptions
-from mail2sms.intake.identity import Identity
 from mail2sms.intake.limits import Budget
-from mail2sms.intake.listener import listen
-from mail2sms.intake.receive import Receiver
+from mail2sms.intake.listener import Listener, listen
 from mail2sms.intake.sandbox import Sandbox
-from mail2sms.log import log
-from mail2sms.mailer import Mailer
-from mail2sms.model import SenderId, derive_id
+from mail2sms.intake.template import TemplateInvalid
+from mail2sms.log import log, where
+from mail2sms.model import DeliveryReport, MoMessage, SenderId, derive_id
 from mail2sms.options import Endpoint
 from mail2sms.places import control_path, state_folder
-from mail2sms.relay.letters import Letters
 from mail2sms.relay.loop import Channels, Relay
-from mail2sms.render import Render
 from mail2sms.store import Recovery, Store
 from mail2sms.store.engine import is_sqlite
-from mail2sms.systemd import notify
-from mail2sms.web.app import ApiKey, Context, build
+from mail2sms.systemd import inherited, notify, notify_reloading, refuse_unknown
+from mail2sms.watch import Watch
+from mail2sms.web.app import Context, Reloaded, build, change
 from mail2sms.web.demo import DemoInbox
 from mail2sms.web.server import WebServer
 
-_GRACE_S = 30.0
+_GRACE_S = 30.0  # for all that is under way when we are told to stop
 _STALLED_S = 30.0
 _GC_THRESHOLDS = (10_000, 20, 20)
 
 
 @dataclass(slots=True)
 class Daemon:
-    """Everything that runs, in the order it was started."""
+    """Everything that runs, in the order it was started.
+
+    `config` is the file that a reload reads; without it there is none. `sockets` were passed by systemd.
+    """
 
     settings: Settings
     folder: Path
     demo_inbox: DemoInbox | None = None
+    config: Path | None = None
+    sockets: Mapping[str, list[socket.socket]] = field(default_factory=dict)
     store: Store = field(init=False)
-    accept: Accept = field(init=False)
-    inbound: Inbound = field(init=False)
+    parts: Parts = field(init=False)
     carriers: dict[str, Carrier] = field(init=False)
     dispatch: Dispatch = field(init=False)
     relay: Relay = field(init=False)
-    sandbox: Sandbox = field(init=False)
     addresses: dict[str, Endpoint] = field(default_factory=dict)
-    _http: Http = field(init=False)
-    _mailer: Mailer | None = None
+    _base: Base = field(init=False)
+    _budget: Budget = field(init=False)
+    _listeners: list[Listener] = field(default_factory=list)
+    _servers: list[WebServer] = field(default_factory=list)
     _opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _stop_by_s: float = 0.0
+    _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def start(self) -> None:
         """Open the store, take back what a crash left, connect the carriers, then open the doors.
@@ -83,13 +89,15 @@ class Daemon:
         What was opened is closed again when a later part can't be.
         """
         try:
-            await self._start()
+            async with self._reloading:  # not before all is there to be swapped
+                await self._start()
         except BaseException:
             await self.stop()
             raise
 
     async def _start(self) -> None:
         settings = self.settings
+        refuse_unknown(dict(self.sockets), tuple(settings.listen.addresses()))
         owner = f"{os.uname().nodename[:20]}-{secrets.token_hex(4)}"
         hooks_by_name = {_hook_name(option): option for option in settings.relay.hooks}
         self.store = await Store.open(
@@ -101,117 +109,182 @@ class Daemon:
         )
         log.info("store_recovered", count=await self.store.recover(recovery))
         self.carriers = _build_carriers(settings, self.folder)
-        policy = derived.policy(settings, _simulated_number(self.carriers))
-        self.accept = Accept(self.store, policy, settings.route_table(), settings.validity)
-        self.inbound = Inbound(
-            self.store,
-            settings.account,
-            _owners(settings),
-            settings.default_mailbox or "",
-            settings.reply_window,
-        )
+        sandbox = Sandbox()
+        self._opened.push_async_callback(sandbox.close)
+        number = _simulated_number(self.carriers)
+        self._base = Base(store=self.store, sandbox=sandbox, simulated_number=number)
+        self.parts = assemble(settings, self._base)
+        self._opened.push_async_callback(self._close_parts)
         for carrier in self.carriers.values():
-            await carrier.start(self.inbound.record)
+            await carrier.start(self._record)
             self._opened.push_async_callback(carrier.stop)
         self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown)
-        self._http = Http()
-        self._opened.push_async_callback(self._http.close)
-        if settings.relay.smarthost is not None:
-            self._mailer = Mailer(settings.relay.smarthost, hello=settings.domain)
-            self._opened.push_async_callback(self._mailer.close)
+        http = Http()
+        self._opened.push_async_callback(http.close)
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
-        channels = Channels(mailer=self._mailer, hooks=built, http=self._http)
-        self.relay = Relay(
-            self.store, Letters(self.store, derived.house(settings), Render()), channels, owner
-        )
+        channels = Channels(mailer=self.parts.mailer, hooks=built, http=http)
+        self.relay = Relay(self.store, self.parts.letters, channels, owner)
         self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
         self._opened.push_async_callback(self._stop_loops)
+        self._opened.push_async_callback(self._close_doors)
         await self._open_doors()
 
+    async def _record(self, event: DeliveryReport | MoMessage) -> None:
+        await self.parts.inbound.record(event)
+
+    def _is_exempt(self, ip: str) -> bool:
+        return self.parts.identity.is_known_network(ip)
+
     async def _open_doors(self) -> None:
-        settings = self.settings
-        self.sandbox = Sandbox()
-        self._opened.push_async_callback(self.sandbox.close)
-        identity = Identity(
-            rules=settings.sender_rules(),
-            users=settings.all_users(),
-            passwords=_passwords(settings),
-            account=settings.account,
-            language=settings.language,
-            zone=settings.timezone,
-        )
-        self._opened.callback(identity.close)
-        receiver = Receiver(derived.desk(settings), identity, self.accept, self.store, self.sandbox)
-        budget = Budget(derived.limits(settings))
-        context = _tls_context(settings)
+        settings, parts = self.settings, self.parts
+        self._budget = Budget(parts.limits)
         for name, option in settings.listen.mail().items():
             options = ListenerOptions(
-                hostname=settings.domain, tls=option.tls, login=option.login, context=context
+                hostname=settings.domain, tls=option.tls, login=option.login, context=parts.tls
             )
-            listener = await listen(option.address, options, budget, receiver, identity.is_known_network)
-            self._opened.push_async_callback(listener.stop, _GRACE_S)
+            place = self.sockets.get(name) or option.address
+            is_exempt = parts.identity.is_known_network
+            listener = await listen(place, options, self._budget, parts.receiver, is_exempt)
+            self._listeners.append(listener)
             self.addresses[name] = listener.addresses[0]
-        await self._open_web(identity.is_known_network)
+        context = self._context(parts)
+        await self._serve(WebServer(build(context, is_control=True), path=control_path(self.folder)))
+        if settings.listen.web is not None:
+            web = self.sockets.get("web") or settings.listen.web.address
+            await self._serve(WebServer(build(context), endpoint=web, exempt=self._is_exempt))
+            self.addresses["web"] = settings.listen.web.address
 
-    async def _open_web(self, exempt: Callable[[str], bool]) -> None:
-        settings = self.settings
-        context = Context(
+    async def _serve(self, server: WebServer) -> None:
+        await server.start()
+        self._servers.append(server)
+
+    def _context(self, parts: Parts) -> Context:
+        settings = parts.settings
+        return Context(
             account=settings.account,
             domain=settings.domain,
             country=settings.country,
             mode=settings.mode,
             store=self.store,
-            accept=self.accept,
-            inbound=self.inbound,
+            accept=parts.accept,
+            inbound=parts.inbound,
             carriers=self.carriers,
-            keys=_keys(settings),
+            keys=parts.keys,
             users=settings.all_users(),
             template_mailbox=settings.template_mailbox,
             language=settings.language,
-            template_example=partial(derived.template(settings.template).example, settings.country),
+            template_example=partial(parts.desk.template.example, settings.country),
             demo_inbox=self.demo_inbox,
             demo_smtp=self.addresses.get("smtp"),
             health=self.health,
+            reload=self.reload if self.config is not None else None,
         )
-        control = WebServer(build(context, is_control=True), path=control_path(self.folder))
-        servers = [control]
-        if settings.listen.web is not None:
-            servers.append(WebServer(build(context), endpoint=settings.listen.web.address, exempt=exempt))
-        for server in servers:
-            await server.start()
-            self._opened.push_async_callback(server.stop)
-        if settings.listen.web is not None:
-            self.addresses["web"] = settings.listen.web.address
 
     def health(self) -> dict[str, str]:
         """Return what does not work, by part; empty when all does."""
         late = {"dispatch": self.dispatch.progressed_s, "relay": self.relay.progressed_s}
-        if self._mailer is None and not self.settings.relay.hooks:
-            late.pop("relay")
         now_s = time.monotonic()
         return {part: "stalled" for part, at_s in late.items() if now_s - at_s > _STALLED_S}
 
+    async def reload(self) -> Reloaded:
+        """Read the file again and apply what needs no restart; with an error in it nothing is changed."""
+        assert self.config is not None
+        async with self._reloading:
+            notify_reloading()
+            try:
+                return await self._reload(self.config)
+            finally:
+                notify("READY=1")
+
+    async def _reload(self, config: Path) -> Reloaded:
+        found = await asyncio.to_thread(reload.read, config, self.settings)
+        if isinstance(found, reload.Refused):
+            log.error("reload_refused", count=found.count, line=found.line)
+            return Reloaded(refused=found.report)
+        try:
+            parts = await asyncio.to_thread(assemble, found.settings, self._base)
+        except (BadOption, TemplateInvalid, OSError, UnicodeDecodeError) as e:  # gone since it was looked at
+            log.error("reload_refused", error=where(e))
+            return Reloaded(refused=f"{config}: {e}")
+        self._adopt(parts)
+        log.info("daemon_reloaded", applied=", ".join(found.applied), restart=", ".join(found.restart))
+        return Reloaded(applied=found.applied, restart=found.restart)
+
+    def _adopt(self, parts: Parts) -> None:
+        """Swap all parts in one turn of the loop. What is under way finishes with what it began with."""
+        before, self.parts, self.settings = self.parts, parts, parts.settings
+        self.dispatch.on_unknown = parts.settings.on_unknown
+        self._budget.limits = parts.limits
+        dismissed = before.changed_logins(parts)
+        for listener in self._listeners:
+            listener.adopt(parts.receiver, parts.identity.is_known_network, parts.tls, dismissed)
+        context = self._context(parts)
+        for server in self._servers:
+            change(server.app, context, parts.key_ring)
+        self.relay.adopt(parts.letters, parts.mailer)
+        before.identity.retire()
+        if before.mailer is not None:
+            self._keep(asyncio.create_task(before.mailer.close()))
+
+    def _reload_soon(self) -> None:
+        if not self._stop_by_s:
+            self._keep(asyncio.create_task(self.reload()))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def stop(self) -> None:
         """Refuse newcomers, finish what is under way, then close what the others need: the reverse of the start."""
+        self._stop_by_s = asyncio.get_running_loop().time() + _GRACE_S
         await self._opened.aclose()
+
+    def _left_s(self) -> float:
+        return max(0.0, self._stop_by_s - asyncio.get_running_loop().time())
+
+    async def _close_doors(self) -> None:
+        """All at once, while what was sent before still gets its answers; nothing new is sent."""
+        self.dispatch.stop()
+        self.relay.stop()
+        closing = [listener.stop(self._left_s()) for listener in self._listeners]
+        await asyncio.gather(*closing, *(server.stop() for server in self._servers))
 
     async def _stop_loops(self) -> None:
         self.dispatch.stop()
         self.relay.stop()
-        await asyncio.wait(self._loops, timeout=_GRACE_S)
+        await asyncio.wait(self._loops, timeout=self._left_s())
+
+    async def _close_parts(self) -> None:
+        self.parts.identity.close()
+        if self.parts.mailer is not None:
+            await self.parts.mailer.close()
 
     async def run(self) -> None:
-        """Run until SIGTERM or SIGINT, or until a loop fails (which is raised: better restarted than half alive)."""
+        """Run until SIGTERM or SIGINT, or until a loop fails (which is raised: better restarted than half alive).
+
+        A second signal ends the process where it stands: what was acknowledged is on disk.
+        """
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def hear(number: int) -> None:
+            if stopping.is_set() and self.config is not None:
+                _die(number)
+            stopping.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(number, hear, number)
+        if self.config is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
+        watching = asyncio.create_task(Watch(self.store, self.health, lambda: self.dispatch.sent).run())
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait([waiting, *self._loops], return_when=asyncio.FIRST_COMPLETED)
         log.info("daemon_stopping")
-        notify("STOPPING=1")
+        notify("STOPPING=1", "STATUS=finishing what is under way")
         waiting.cancel()
+        watching.cancel()
         ended = [task for task in self._loops if task.done()]
+        stopping.set()
         await self.stop()
         for task in ended:
             task.result()
@@ -221,7 +294,8 @@ class Daemon:
 async def serve(settings: Settings, config: Path) -> None:
     """Run the service until it is told to stop. Raises StoreUnavailable, OSError when it can't begin."""
     log.info("daemon_started", version=__version__, mode=settings.mode)
-    daemon = Daemon(settings=settings, folder=state_folder(settings.database, config))
+    folder = state_folder(settings.database, config)
+    daemon = Daemon(settings=settings, folder=folder, config=config, sockets=inherited())
     await daemon.start()
     for name, address in daemon.addresses.items():
         log.info("daemon_ready", listener=name, address=str(address))
@@ -254,42 +328,10 @@ def _simulated_number(built: Mapping[str, Carrier]) -> SenderId | None:
     return SenderId(simulated[0].number) if simulated else None
 
 
-def _owners(settings: Settings) -> dict[str, str]:
-    """Return whose mailbox is behind each of our numbers."""
-    owners = {user.number: address for address, user in settings.all_users().items() if user.number}
-    for team in settings.all_teams().values():
-        mailbox = team.email or (team.members[0] if team.members else "")
-        if team.number and mailbox:
-            owners[team.number] = mailbox
-    return {str(number): address for number, address in owners.items()}
-
-
-def _passwords(settings: Settings) -> dict[str, str]:
-    """Return the argon2id hashes by address. Raises BadOption when one can't be read."""
-    return {
-        address.lower(): user.password.reveal()
-        for address, user in settings.users.items()
-        if user.password is not None
-    }
-
-
-def _keys(settings: Settings) -> tuple[ApiKey, ...]:
-    return tuple(
-        ApiKey(
-            name=option.name,
-            secret=option.key,
-            may=frozenset(option.may),
-            sender_id=option.sender_id,
-            reply_to=option.reply_to,
-        )
-        for option in settings.api.keys
-    )
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls.certificate, settings.tls.key)
-    return context
+def _die(number: int) -> NoReturn:
+    """End at once, by the signal that was sent: nothing that we would still do is needed for what is promised."""
+    loop = asyncio.get_running_loop()
+    loop.remove_signal_handler(number)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)

@@ -54,11 +54,16 @@ class Dispatch:
         self._store = store
         self._names = tuple(carriers)
         self._owner = owner
-        self._on_unknown = on_unknown
+        self.on_unknown = on_unknown
         self._stopping = asyncio.Event()
         self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
-        self.progressed_s = time.monotonic()
+        self.sent = 0  # messages that a carrier took, since the start
+
+    @property
+    def progressed_s(self) -> float:
+        """By the steady clock, when the lane that is furthest behind last went on."""
+        return min((lane.turned_s for lane in self._lanes), default=time.monotonic())
 
     async def run(self) -> None:
         """Work until `stop`; returns when everything under way has its outcome written."""
@@ -84,7 +89,7 @@ class Dispatch:
 
     def _lane(self, carrier: Carrier) -> Lane[Claimed]:
         async def claim(free: int) -> list[Claimed]:
-            now, self.progressed_s = now_ms(), time.monotonic()
+            now = now_ms()
             wanted = Claim(carrier=carrier.name, owner=self._owner, now=now, lease_ms=LEASE_MS, limit=free)
             return await self._store.claim(wanted)
 
@@ -121,9 +126,10 @@ class Dispatch:
         earlier: list[Outcome] = [Taken(carrier_message_id="")] * len(claimed.taken)
         tried = replace(mt, attempts=mt.attempts + 1)
         chance = random.random()  # noqa: S311  # spreads retries
-        change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self._on_unknown)
+        change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self.on_unknown)
         ended = tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True))
         await self._settle(Settlement(mt=mt, outcomes=ended, change=change, now=now_ms()))
+        self.sent += change.status is Status.ENROUTE
         _log(mt, change)
 
     async def _settle(self, settlement: Settlement) -> None:
@@ -152,7 +158,7 @@ class Dispatch:
         """Keep what is under way, and take back what nobody keeps."""
         messages = tuple(id_ for id_, _ in self._held)
         await self._store.renew(Renewal(owner=self._owner, lease_ms=LEASE_MS, messages=messages))
-        await self._store.recover(Recovery(now=now_ms(), on_unknown=self._on_unknown))
+        await self._store.recover(Recovery(now=now_ms(), on_unknown=self.on_unknown))
 
     async def _sweep(self) -> None:
         """Give up what is too late, help what waits for a time or a carrier that is gone, forget old keys."""

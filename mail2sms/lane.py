@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -37,6 +38,7 @@ class Lane(Generic[Work]):
         self._window = window
         self._claim = claim
         self._do = do
+        self.turned_s = time.monotonic()  # when it last looked for work, or found all its places taken
         self._is_stopping = False
         self._next_claim_s = 0.0  # not before
         self._under_way: set[asyncio.Task[None]] = set()
@@ -49,6 +51,7 @@ class Lane(Generic[Work]):
     async def run(self) -> None:
         """Work until `stop`; returns when what is under way is done."""
         while not self._is_stopping:
+            self.turned_s = time.monotonic()
             self._bell.clear()
             free = self._window - len(self._under_way)
             taken = await self._take(free) if free else []
@@ -57,7 +60,8 @@ class Lane(Generic[Work]):
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
             if not free:
-                await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+                done = asyncio.FIRST_COMPLETED
+                await asyncio.wait(self._under_way, timeout=_POLL_S, return_when=done)
             elif len(taken) < free and not self._is_stopping:
                 await self._rest()
         if self._under_way:

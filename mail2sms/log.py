@@ -23,7 +23,8 @@ if not _has_rich:
 
 EVENTS = frozenset(
     {
-        "daemon_started", "daemon_ready", "daemon_stopping", "daemon_stopped", "store_opened", "store_recovered",
+        "daemon_started", "daemon_ready", "daemon_stopping", "daemon_stopped",
+        "daemon_reloaded", "daemon_stalled", "reload_refused", "store_opened", "store_recovered",
         "store_failed", "store_halved", "mail_accepted", "mail_repeated", "mail_refused", "mail_failed",
         "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_accepted", "api_failed",
         "mt_intent", "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
@@ -37,6 +38,7 @@ FIELDS = frozenset(
         "event", "level", "timestamp", "mt", "mo", "notice", "submission", "count", "carrier", "code", "reason",
         "status", "segments", "attempt", "due_in_s", "error", "peer", "listener", "address", "url", "database",
         "mode", "version", "seconds", "kind", "proof", "recipients", "where", "line", "signal", "carrier_message_id",
+        "applied", "restart",
     }
 )  # fmt: skip
 

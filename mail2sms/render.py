@@ -14,7 +14,7 @@ from typing import Any, Final
 import jinja2
 
 from mail2sms.reasons import ReasonRow, reason_rows
-from mail2sms.wording import amount, nearest
+from mail2sms.wording import FALLBACK, amount, nearest
 
 _AMOUNTS: Final = frozenset({"parts", "limit", "count", "digits", "length"})
 """Facts that are whole numbers."""

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 
 from mail2sms.options import Endpoint
+
+
+async def open_sockets(place: Endpoint | Sequence[socket.socket]) -> list[socket.socket]:
+    """Return sockets for an endpoint, or those that were inherited, ready to listen. Raises OSError."""
+    if isinstance(place, Endpoint):
+        return await bind(place)
+    # Looked at anew: with proto=0 asyncio would not set TCP_NODELAY.
+    return [socket.socket(fileno=each.detach()) for each in place]
 
 
 async def bind(endpoint: Endpoint) -> list[socket.socket]:

@@ -28,7 +28,7 @@ ORDER = (
     ("carriers", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "relay", "web"),  # stages
-    ("config", "daemon", "systemd", "places", "cli", "__main__"),  # process
+    ("config", "assembly", "daemon", "systemd", "watch", "places", "cli", "__main__"),  # process
 )
 LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}
 # Values, decisions and process modules may import one another; tools, doors and stages never.

@@ -796,12 +796,13 @@ async def test_stop() -> None:
         stopping = asyncio.ensure_future(place.listener.stop(5))
         assert await idle.reply() == "421 4.3.2 shutting down"
         assert await sending.reply() == "421 4.3.2 shutting down"
-        with pytest.raises(OSError):
-            await place.call()
+        assert await (await place.call(greeting="")).reply() == "421 4.3.2 shutting down"
         assert not stopping.done()
         place.desk.gate.set()
         assert await busy.replies(b"") == ["250 2.0.0 m-1", "421 4.3.2 shutting down"]
         await stopping
+        with pytest.raises(OSError):
+            await place.call()
 
 
 async def test_stop_does_not_wait_for_ever() -> None:
@@ -823,7 +824,7 @@ async def test_inherited_sockets_and_ipv6() -> None:
     inherited = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0)
     inherited.bind(("127.0.0.1", 0))
     options = ListenerOptions(hostname=HOST)
-    for place, ip in ((inherited, "127.0.0.1"), (Endpoint("::1", 0), "::1")):
+    for place, ip in (([inherited], "127.0.0.1"), (Endpoint("::1", 0), "::1")):
         listener = await listen(place, options, Budget(Limits()), Desk(), lambda ip: False)
         assert listener.addresses[0].host == ip
         reader, writer = await asyncio.open_connection(ip, listener.addresses[0].port)
@@ -1105,3 +1106,96 @@ async def test_a_client_that_reads_nothing_is_cut_off() -> None:
                 sent += 60_000
         assert sent < 100_000_000
         caller.writer.transport.abort()
+
+
+# What a reload changes
+
+
+async def test_a_mail_keeps_the_handler_that_it_began_with() -> None:
+    """Another decides from the next MAIL on."""
+    async with running() as place:
+        caller = await place.call()
+        await caller.start_mail()
+        other = Desk()
+        place.listener.adopt(other, lambda ip: False, None, frozenset())
+        assert await caller.say(b".\r\n") == "250 2.0.0 m-1"
+        assert (len(place.desk.mails), len(other.mails)) == (1, 0)
+        await caller.start_mail()
+        assert await caller.say(b".\r\n") == "250 2.0.0 m-1"
+        assert (len(place.desk.mails), len(other.mails)) == (1, 1)
+
+
+async def test_new_limits_are_said_and_held() -> None:
+    """In EHLO, and of the next connection."""
+    async with running() as place:
+        caller = await place.call()
+        place.listener.budget.limits = Limits(size_bytes=5000, per_ip=1)
+        place.listener.adopt(place.desk, lambda ip: False, None, frozenset())
+        assert "250-SIZE 5000" in await caller.say("EHLO me")
+        await place.call(greeting="421 4.7.0 too many connections; try again later")
+
+
+async def test_a_new_certificate_is_for_new_handshakes(
+    context: ssl.SSLContext, client_context: ssl.SSLContext, certificate: tuple[Path, Path]
+) -> None:
+    """Who speaks TLS already goes on with the old one."""
+    async with running(tls="required", context=context) as place:
+        first, second = await place.call(), await place.call()
+        await first.start_tls(client_context)
+        renewed = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        renewed.load_cert_chain(*certificate)
+        renewed.sni_callback = lambda *_: seen.append(1)  # type: ignore[assignment]
+        seen: list[int] = []
+        place.listener.adopt(place.desk, lambda ip: False, renewed, frozenset())
+        await second.start_tls(client_context)
+        assert seen == [1]
+        assert (await first.say("NOOP"))[:3] == "250"
+
+
+async def test_a_changed_password_ends_its_sessions(
+    context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """At once, or after the mail that is being judged; other people's go on."""
+    again = "421 4.7.0 the password was changed; log in again"
+    async with running(tls="required", login="required", context=context) as place:
+        callers = {}
+        for who, (name, word) in {
+            "idle": ("marie@acme.example", "tr0mpette"),
+            "busy": ("marie@acme.example", "tr0mpette"),
+            "other": ("paul@acme.example", "clé"),
+        }.items():
+            caller = callers[who] = await place.call()
+            await caller.start_tls(client_context)
+            await caller.say("EHLO me")
+            assert (await caller.say(f"AUTH PLAIN {_b64(f'{chr(0)}{name}{chr(0)}{word}')}"))[:3] == "235"
+        place.desk.gate = asyncio.Event()
+        busy = callers["busy"]
+        await busy.say(BEGIN.split(b"\r\n")[0] + b"\r\n")
+        await busy.say("RCPT TO:<33639981234@sms.acme.example>")
+        await busy.say("DATA")
+        busy.writer.write(b".\r\n")
+        await place.desk.waiting.acquire()
+        place.listener.adopt(place.desk, lambda ip: False, context, frozenset({"marie@acme.example"}))
+        assert await callers["idle"].reply() == again
+        place.desk.gate.set()
+        assert await busy.replies(b"") == ["250 2.0.0 m-1", again]
+        assert (await callers["other"].say("NOOP"))[:3] == "250"
+
+
+async def test_a_login_that_a_reload_overtakes_is_asked_again(
+    context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    """The password was right when it was looked up, and may be none any more."""
+    async with running(tls="required", login="required", context=context) as place:
+        caller = await place.call()
+        await caller.start_tls(client_context)
+        await caller.say("EHLO me")
+
+        class Overtaken(Desk):
+            async def login(self, client: Client, name: str, password: str) -> bool:
+                place.listener.adopt(place.desk, lambda ip: False, context, frozenset())
+                return True
+
+        place.listener.adopt(Overtaken(), lambda ip: False, context, frozenset())
+        said = await caller.say("AUTH PLAIN " + _b64("\0marie@acme.example\0tr0mpette"))
+        assert said == "454 4.7.0 can't verify now; try again later"

@@ -20,8 +20,10 @@ from mail2sms.cli import (
     messages,
     queue,
     send,
+    service,
     tail,
     templates,
+    unit,
 )
 from mail2sms.cli.terminal import print_lines
 
@@ -110,6 +112,9 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_TRY, "demo", _demo),
     (_RUN, "serve", _serve),
     (_RUN, "check", check.check),
+    (_RUN, "reload", service.reload),
+    (_RUN, "health", service.health),
+    (_RUN, "unit", unit.unit),
     (_RUN, "send", send.send),
     (_LOOK, "explain", explain.explain),
     (_LOOK, "messages", messages.messages),

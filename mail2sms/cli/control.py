@@ -29,6 +29,7 @@ class Declined(Failed):
         super().__init__(_exit_of(status), _sentences(told))
         self.reason = str(told.get("type", ""))
         self.title = str(told.get("title", ""))
+        self.detail = str(told.get("detail", ""))
 
 
 def _exit_of(status: int) -> Exit:
@@ -117,6 +118,15 @@ class Happened:
     answer: dict[str, Any] = field(repr=False)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reload:
+    """What is new in the configuration, and what waits for a restart."""
+
+    applied: tuple[str, ...]
+    restart: tuple[str, ...]
+    answer: dict[str, Any] = field(repr=False)
+
+
 class Control:
     """The daemon behind one socket."""
 
@@ -160,10 +170,6 @@ class Control:
         answer = self._ask("GET", f"/api/v1/events?{urlencode(wanted)}")
         return tuple(_happened(one) for one in answer["items"]), answer["next"]
 
-    def health(self) -> dict[str, Any]:
-        """Return what the daemon says of itself."""
-        return self._ask("GET", "/healthz")
-
     def queue(self, limit: int) -> tuple[Message, ...]:
         """Return the messages whose work is not over, the oldest first."""
         return _messages(self._ask("GET", f"/api/v1/queue?limit={limit}"))
@@ -171,6 +177,15 @@ class Control:
     def cancel(self, id_: str) -> dict[str, Any]:
         """Cancel a message that no carrier has yet; return the answer."""
         return self._ask("POST", f"/api/v1/messages/{quote(id_, safe='')}/cancel")
+
+    def reload(self) -> Reload:
+        """Let the daemon read its configuration again. Raises Declined with the findings as its detail."""
+        answer = self._ask("POST", "/api/v1/reload")
+        return Reload(applied=tuple(answer["applied"]), restart=tuple(answer["restart"]), answer=answer)
+
+    def health(self) -> dict[str, Any]:
+        """Return how each part is."""
+        return self._ask("GET", "/api/v1/health")
 
     def _ask(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         connection = _UnixConnection(self._path, self._timeout_s)

@@ -37,7 +37,18 @@ def check(
     settings, report, document = _judge(path, text)
     if settings is None or not environment:
         return report
-    found = list(machine.look(settings, document, probe_database))
+    return _with(report, path, document, list(machine.look(settings, document, probe_database)))
+
+
+def again(path: Path) -> tuple[Settings | None, Report]:
+    """Return the settings and all findings for a daemon that runs: of this machine, the files that are named count."""
+    settings, report, document = _judge(path, None)
+    if settings is None:
+        return None, report
+    return settings, _with(report, path, document, list(machine.look_at_files(settings, document)))
+
+
+def _with(report: Report, path: Path, document: Document, found: list[Fault | str]) -> Report:
     faults = [fault for fault in found if isinstance(fault, Fault)]
     well = tuple(fact for fact in found if isinstance(fact, str))
     return Report(

@@ -34,6 +34,13 @@ def look(settings: Settings, document: Document, probe_database: ProbeDatabase |
     yield from _secrets(settings, document)
 
 
+def look_at_files(settings: Settings, document: Document) -> _Look:
+    """Yield the same of what a running daemon reads again: certificate, template, secrets."""
+    yield from _certificate(settings, document)
+    yield from _template(settings, document)
+    yield from _secrets(settings, document)
+
+
 def _fault(
     document: Document, steps: Steps, message: str, hint: str = "", *, is_warning: bool = False
 ) -> Fault:

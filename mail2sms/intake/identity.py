@@ -108,6 +108,10 @@ class Identity:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def retire(self) -> None:
+        """Let the threads end when the passwords that wait are verified; no other comes."""
+        self._threads.shutdown(wait=False)
+
     async def verify(self, name: str, password: str) -> bool:
         """Whether the password is right; unknown names cost the same. Raises Busy.
 

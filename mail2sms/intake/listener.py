@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from mail2sms.intake.envelope import Handler, ListenerOptions
 from mail2sms.intake.limits import Budget, neighbourhood
 from mail2sms.intake.smtp import Session
 from mail2sms.log import log
 from mail2sms.options import Endpoint
-from mail2sms.sockets import bind
+from mail2sms.sockets import open_sockets
 
 _BACKLOG = 512
 _SWEEP_S = 1.0
@@ -36,22 +38,43 @@ class Listener:
         self.is_exempt = exempt
         self.is_stopping = False
         self.greeting = f"220 {options.hostname} ESMTP mail2sms\r\n".encode()
-        self.ehlo = {is_tls: _ehlo(options, budget.limits.size_bytes, is_tls) for is_tls in (False, True)}
+        self.ehlo = _ehlos(options, budget)
         self.addresses: tuple[Endpoint, ...] = ()
         self._servers: list[asyncio.Server] = []
+        self._is_inherited = False
         self._sessions: set[Session] = set()
         self._all_gone: asyncio.Future[None] = self.loop.create_future()
         self._reported_s: dict[str, float] = {}
         self._sweep_s = min(_SWEEP_S, budget.limits.command_s / 4)
         self._sweeper = self.loop.call_later(self._sweep_s, self._sweep)
 
-    async def open(self, sockets: list[socket.socket]) -> None:
+    async def open(self, sockets: Sequence[socket.socket], *, is_inherited: bool) -> None:
         """Accept connections on bound sockets."""
+        self._is_inherited = is_inherited
         for each in sockets:
             self._servers.append(
                 await self.loop.create_server(lambda: Session(self), sock=each, backlog=_BACKLOG)
             )
             self.addresses += (_endpoint(each),)
+
+    def adopt(
+        self,
+        handler: Handler,
+        exempt: Callable[[str], bool],
+        context: ssl.SSLContext | None,
+        dismissed: frozenset[str],
+    ) -> None:
+        """Let mails that begin from now on be decided by another handler, and new handshakes use another certificate.
+
+        Who logged in by one of the names in `dismissed` (in lower case) must log in again. What the budget's new
+        limits say in EHLO is said from now on, too.
+        """
+        self.handler, self.is_exempt = handler, exempt
+        self.options = replace(self.options, context=context)
+        self.ehlo = _ehlos(self.options, self.budget)
+        for session in list(self._sessions):
+            if (session.client.login or "").lower() in dismissed:
+                session.dismiss()
 
     def admit(self, session: Session) -> str:
         """Count the session in; return a refusal when there is no room."""
@@ -72,18 +95,26 @@ class Listener:
             self._all_gone.set_result(None)
 
     async def stop(self, grace_s: float) -> None:
-        """Accept no more, say 421 to all, and give the mails that are being judged `grace_s` to be answered."""
+        """Say 421 to all and to newcomers, and give the mails that are being judged `grace_s` to be answered.
+
+        Behind an inherited socket newcomers wait instead: whoever keeps it hands them to our successor.
+        """
         self.is_stopping = True
-        for server in self._servers:
-            server.close()
+        if self._is_inherited:
+            self._close()
         judging = [task for session in list(self._sessions) if (task := session.stop()) is not None]
         if judging:
             await asyncio.wait(judging, timeout=grace_s)
+        self._close()
         await self._empty(min(grace_s, _GOODBYE_S))
         for session in list(self._sessions):
             session.abort()
         await self._empty(_GOODBYE_S)
         self._sweeper.cancel()
+
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
 
     async def _empty(self, wait_s: float) -> None:
         if self._sessions:  # closing takes a few turns of the loop
@@ -107,28 +138,31 @@ class Listener:
 
 
 async def listen(
-    place: Endpoint | socket.socket,
+    place: Endpoint | Sequence[socket.socket],
     options: ListenerOptions,
     budget: Budget,
     handler: Handler,
     exempt: Callable[[str], bool],
 ) -> Listener:
-    """Listen on an address, or on a bound socket that was inherited. Raises OSError when that can't be had.
+    """Listen on an address, or on bound sockets that were inherited. Raises OSError when that can't be had.
 
     `exempt` names clients without per-IP limits; what is in `budget` is shared with the daemon's other listeners.
     """
     if options.tls == "required" and options.context is None:
         raise ValueError("tls: required needs a certificate")
     listener = Listener(options, budget, handler, exempt)
-    # An inherited socket is looked at anew: with proto=0 asyncio would not set TCP_NODELAY.
-    sockets = await bind(place) if isinstance(place, Endpoint) else [socket.socket(fileno=place.detach())]
-    await listener.open(sockets)
+    is_inherited = not isinstance(place, Endpoint)
+    await listener.open(await open_sockets(place), is_inherited=is_inherited)
     return listener
 
 
 def _endpoint(bound: socket.socket) -> Endpoint:
     name = bound.getsockname()
     return Endpoint(name[0], name[1]) if isinstance(name, tuple) else Endpoint(str(name), 0)
+
+
+def _ehlos(options: ListenerOptions, budget: Budget) -> dict[bool, bytes]:
+    return {is_tls: _ehlo(options, budget.limits.size_bytes, is_tls) for is_tls in (False, True)}
 
 
 def _ehlo(options: ListenerOptions, size_bytes: int, is_tls: bool) -> bytes:

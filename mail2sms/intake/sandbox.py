@@ -8,6 +8,7 @@ four bytes of length, then the mail as it is, or the answer as JSON. `python -m 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -186,7 +187,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    os.nice(_NICE)
+    with contextlib.suppress(PermissionError):  # the service's system calls may be filtered: then without
+        os.nice(_NICE)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(_LENGTH.size)) == _LENGTH.size:
         _allow_cpu()

@@ -36,7 +36,9 @@ _COSTLY, _CHEAP = 10, 1  # commands, in shares of a turn
 _FAILED_LOGINS = 3
 _TLS_CLOSING_S = 5
 _TROUBLE = "451 4.3.0 our fault; try again later"
+_UNVERIFIED = "454 4.7.0 can't verify now; try again later"
 _GOODBYE = "421 4.3.2 shutting down"
+_LOG_IN_AGAIN = "421 4.7.0 the password was changed; log in again"
 
 
 class Session(Wire, SMTP):
@@ -52,6 +54,7 @@ class Session(Wire, SMTP):
         asyncio.StreamReaderProtocol.__init__(self, None, loop=listener.loop)  # type: ignore[arg-type]
         Wire.__init__(self, listener.loop, listener.budget.limits.command_s)
         self.listener = listener
+        self.handler = listener.handler
         self.mails = 0
         self.is_tls = self.is_exempt = self.is_trusted = False
         self._limits = listener.budget.limits
@@ -60,7 +63,7 @@ class Session(Wire, SMTP):
         self._data_since_s = 0.0
         self._challenged: asyncio.Future[bytes] | None = None  # waits for the client's answer to a challenge
         self._errors = self._commands = self._idle_commands = self._failed_logins = 0
-        self._is_admitted = self._is_judging = self._has_left = False
+        self._is_admitted = self._is_judging = self._has_left = self._is_dismissed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the client in, or say at once that there is no room."""
@@ -105,6 +108,12 @@ class Session(Wire, SMTP):
         else:
             self.expel(_GOODBYE)
         return None
+
+    def dismiss(self) -> None:
+        """Say goodbye to who logged in with what is no password any more, after the mail that is being judged."""
+        self._is_dismissed = True
+        if self._handler_coroutine is None:
+            self.expel(_LOG_IN_AGAIN)
 
     def abort(self) -> None:
         """Cut the connection and whatever still runs."""
@@ -248,7 +257,7 @@ class Session(Wire, SMTP):
 
     async def _judge(self, mail: Envelope, collector: Collector) -> str:
         try:
-            reply = await self.listener.handler.mail(mail)
+            reply = await self.handler.mail(mail)
         finally:
             collector.release()
         self.mails += 1
@@ -280,6 +289,8 @@ class Session(Wire, SMTP):
             self.answer(reply)
         if self.listener.is_stopping:
             self.expel(_GOODBYE)
+        elif self._is_dismissed:
+            self.expel(_LOG_IN_AGAIN)
         self.advance()
         if self._has_left and not self._is_judging:
             self.close()
@@ -319,7 +330,7 @@ class Session(Wire, SMTP):
 
     def log_in(self, mechanism: str, words: list[str]) -> None:
         """Ask for what is missing of name and password, and verify them. `words` are the argument of AUTH."""
-        self._start(self._log_in(mechanism, words), "454 4.7.0 can't verify now; try again later")
+        self._start(self._log_in(mechanism, words), _UNVERIFIED)
 
     async def _log_in(self, mechanism: str, words: list[str]) -> str:
         found = await (self.auth_PLAIN if mechanism == "PLAIN" else self.auth_LOGIN)(self, words)
@@ -333,7 +344,11 @@ class Session(Wire, SMTP):
         if locked:
             self.listener.report(locked, ip)
             return "421 4.7.0 too many wrong passwords; try again later"
-        if await self.listener.handler.login(self.client, name, password):
+        handler = self.listener.handler
+        is_right = await handler.login(self.client, name, password)
+        if handler is not self.listener.handler:  # what was right when it began may be no password any more
+            return _UNVERIFIED
+        if is_right:
             lockout.succeeded(attempt)
             self.client = Client(ip=ip, helo=self.client.helo, is_tls=self.is_tls, login=name)
             self._trust()

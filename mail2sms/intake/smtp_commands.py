@@ -87,7 +87,8 @@ def _why_no_mail(session: Session) -> str:
         return "503 5.5.1 one mail at a time"
     if session.mails >= session.listener.budget.limits.mails_per_connection and not session.is_exempt:
         return "421 4.7.0 too many mails on one connection; connect again"
-    refusal = session.listener.handler.begin(client, offers_login=options.offers_login) or ""
+    session.handler = session.listener.handler  # for the whole of this mail, whatever is reloaded meanwhile
+    refusal = session.handler.begin(client, offers_login=options.offers_login) or ""
     if refusal:
         session.listener.report("stranger", client.ip, "mail_refused")
     return refusal
@@ -124,7 +125,7 @@ def _rcpt(session: Session, argument: str) -> str:
         return NO_ADDRESS
     if not address.isascii() and not mail.smtp_utf8:
         return _NOT_ASCII
-    verdict = session.listener.handler.rcpt(session.client, address)
+    verdict = session.handler.rcpt(session.client, address)
     if verdict is None or isinstance(verdict, str):
         return session.add_recipient(address, verdict)
     session.await_verdict(address, verdict)

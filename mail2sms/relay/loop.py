@@ -11,7 +11,7 @@ import contextlib
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mail2sms import http
 from mail2sms.clock import now_ms
@@ -49,7 +49,11 @@ class Relay:
         self._stopping = asyncio.Event()
         self._held: set[str] = set()
         self._lanes = [self._lane(name) for name in names]
-        self.progressed_s = time.monotonic()
+
+    @property
+    def progressed_s(self) -> float:
+        """By the steady clock, when the lane that is furthest behind last went on."""
+        return min((lane.turned_s for lane in self._lanes), default=time.monotonic())
 
     async def run(self) -> None:
         """Work until `stop`; returns when what is under way is written."""
@@ -59,6 +63,11 @@ class Relay:
             renewing = group.create_task(self._renew())
             await asyncio.wait(lanes)
             renewing.cancel()
+
+    def adopt(self, letters: Letters, mailer: Mailer | None) -> None:
+        """Compose and send from now on with these; what is under way keeps what it has."""
+        self._letters = letters
+        self._channels = replace(self._channels, mailer=mailer)
 
     async def _wait_for_stop(self) -> None:
         await self._stopping.wait()
@@ -79,7 +88,7 @@ class Relay:
 
     def _lane(self, channel: str) -> Lane[Notice]:
         async def claim(free: int) -> list[Notice]:
-            now, self.progressed_s = now_ms(), time.monotonic()
+            now = now_ms()
             wanted = NoticeClaim(channel=channel, owner=self._owner, now=now, lease_ms=_LEASE_MS, limit=free)
             return await self._store.claim_notices(wanted)
 

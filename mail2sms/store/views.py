@@ -209,6 +209,21 @@ def counts(connection: Connection) -> dict[str, int]:
     return {**found, "notices": sum(connection.execute(query).scalar_one() for query in counted)}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """How many messages are due and wait, and since when the first of them has been due (epoch ms)."""
+
+    count: int
+    oldest: int | None
+
+
+def backlog(connection: Connection, now: int) -> Backlog:
+    """Return what is due and not yet under way, of all accounts."""
+    is_due = and_(schema.WAITING, message.c.due_at <= now)
+    row = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
+    return Backlog(count=row[0], oldest=row[1])
+
+
 def conversation_by_key(
     connection: Connection, account: str, msisdn: str, reply_key: str
 ) -> Conversation | None:

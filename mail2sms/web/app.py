@@ -8,12 +8,12 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mail2sms import __version__
-from mail2sms.web import api, demo, help, metrics, operate, problems, sim, webhooks
+from mail2sms.web import api, demo, help, metrics, operate, problems, service, sim, webhooks
 from mail2sms.web.auth import OPENAPI, KeyRing, admit
-from mail2sms.web.context import ApiKey, Context
+from mail2sms.web.context import ApiKey, Context, Reloaded
 from mail2sms.web.gate import Gate
 
-__all__ = ["ApiKey", "Context", "build"]
+__all__ = ["ApiKey", "Context", "KeyRing", "Reloaded", "build", "change"]
 
 _QUIET = {
     "tracing": False,
@@ -37,13 +37,12 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
         redoc_url=None,
         telemetry=_QUIET,  # type: ignore[arg-type]  # its logs would hold bodies that are refused
     )
-    app.state.context = context
     app.state.is_control = is_control
-    app.state.key_ring = KeyRing(context.keys)
+    change(app, context, KeyRing(context.keys))
     app.state.metrics = metrics.Metrics()
     app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
-    for router in (api.router, operate.router, webhooks.router, metrics.router, help.router):
+    for router in (api.router, operate.router, service.router, webhooks.router, metrics.router, help.router):
         app.include_router(router)
     if context.mode == "simulate":
         app.include_router(sim.router)
@@ -51,3 +50,8 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
         app.include_router(demo.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     return app
+
+
+def change(app: FastAPI, context: Context, key_ring: KeyRing) -> None:
+    """Serve another context from now on; requests under way keep theirs. Its mode is the same."""
+    app.state.context, app.state.key_ring = context, key_ring

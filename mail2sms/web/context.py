@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, cast
 
@@ -30,10 +30,20 @@ class ApiKey:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Reloaded:
+    """What became of a reload: what is new, what waits for a restart. `refused`: why nothing was changed at all."""
+
+    applied: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
     """What is served, for whom, and through which doors.
 
-    `template_example` shows the template filled in, in a language. `health` tells what does not work, by part. With
+    `template_example` shows the template filled in, in a language. `health` tells what does not work, by part;
+    `reload` reads the configuration's file again, if there is one. With
     `demo_inbox` this is the demo, whose mails go to `demo_smtp`.
     """
 
@@ -52,6 +62,7 @@ class Context:
     template_example: Callable[[str], str] = str
     render: Render = field(default_factory=Render)
     health: Callable[[], Mapping[str, str]] = dict
+    reload: Callable[[], Awaitable[Reloaded]] | None = None
     demo_inbox: DemoInbox | None = None
     demo_smtp: Endpoint | None = None
 

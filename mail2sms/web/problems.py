@@ -37,6 +37,7 @@ _HTTP = {
     411: ("request.no_length", "the request must say how long it is"),
     413: ("request.too_large", "the request is too large"),
     415: ("request.invalid", "the request cannot be read"),
+    422: ("config.invalid", "the configuration has errors; nothing was changed"),
     500: ("system.error", "something failed on our side; try again later"),
     502: ("system.error", "a part of ours does not answer"),
     503: ("system.database", "the database does not answer; try again later"),

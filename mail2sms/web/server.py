@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from mail2sms.options import Endpoint
-from mail2sms.sockets import bind
+from mail2sms.sockets import open_sockets
 from mail2sms.web.connection import Connection, Sliced
 
 _KEEP_ALIVE_S = 15
@@ -66,19 +66,19 @@ class _Embedded(uvicorn.Server):
 class WebServer:
     """Serves an application on a TCP endpoint or on a unix socket that only our user may open.
 
-    `exempt` names clients without per-IP limits.
+    `endpoint` may also be bound sockets that were inherited. `exempt` names clients without per-IP limits.
     """
 
     def __init__(
         self,
         app: FastAPI,
         *,
-        endpoint: Endpoint | None = None,
+        endpoint: Endpoint | Sequence[socket.socket] | None = None,
         path: Path | None = None,
         exempt: Callable[[str], bool] = lambda ip: False,
     ) -> None:
         assert (endpoint is None) != (path is None), "one of both"
-        self._app = app
+        self.app = app
         self._endpoint = endpoint
         self._path = path
         self._exempt = exempt
@@ -92,13 +92,13 @@ class WebServer:
             sockets = [_bind_path(self._path)]
         else:
             assert self._endpoint is not None
-            await asyncio.to_thread(self._app.openapi)  # 60 ms, that a stranger would cost the loop
-            sockets = await bind(self._endpoint)
+            await asyncio.to_thread(self.app.openapi)  # 60 ms, that a stranger would cost the loop
+            sockets = await open_sockets(self._endpoint)
             for each in sockets:
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNSENT_BYTES)
             self.addresses = tuple(Endpoint(*each.getsockname()[:2]) for each in sockets)
         config = uvicorn.Config(
-            self._app,
+            self.app,
             http=partial(Sliced, self._exempt),  # type: ignore[arg-type]  # uvicorn only calls it
             ws="none",
             lifespan="off",

@@ -369,6 +369,8 @@ class Work:
         await read(views.waiting, account, 100)
         self._names("counts")
         await read(views.counts)
+        self._names("backlog")
+        await read(views.backlog, self.now)
         self._names("conversation_by_key")
         await read(views.conversation_by_key, account, self.old.msisdn, "abcdefghij")
         self._names("read_mo")

@@ -165,7 +165,13 @@ class Server:
     def _is_ready_or_dead(self) -> bool:
         return not self.is_running or self._is_ready()
 
-    def _spawn(self, command: Sequence[str | Path], *, env: dict[str, str] | None = None) -> None:
+    def _spawn(
+        self,
+        command: Sequence[str | Path],
+        *,
+        env: dict[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         with (self.folder / "log").open("ab") as log:
             self._child = subprocess.Popen(
                 [str(word) for word in command],
@@ -175,6 +181,7 @@ class Server:
                 start_new_session=True,
                 cwd=self.folder,
                 env=env,
+                pass_fds=pass_fds,
             )
 
     def _end(self, how: signal.Signals) -> None:

@@ -1,0 +1,140 @@
+"""What follows from the settings alone and is built anew by a reload, ready to be swapped in one step.
+
+Nothing of it is changed once it is built: whatever is under way keeps what it began with.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from mail2sms.accept import Accept
+from mail2sms.config import derived
+from mail2sms.config.schema import Settings
+from mail2sms.inbound import Inbound
+from mail2sms.intake.identity import Identity
+from mail2sms.intake.limits import Limits
+from mail2sms.intake.reading import Desk
+from mail2sms.intake.receive import Receiver
+from mail2sms.intake.sandbox import Sandbox
+from mail2sms.mailer import Mailer
+from mail2sms.model import SenderId
+from mail2sms.relay.letters import Letters
+from mail2sms.render import Render
+from mail2sms.store import Store
+from mail2sms.web.app import ApiKey, KeyRing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """What stays as long as the process: the store, the sandbox, and the simulated carrier's number if there is one."""
+
+    store: Store
+    sandbox: Sandbox
+    simulated_number: SenderId | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """The doors and what they know, for one state of the settings."""
+
+    settings: Settings
+    accept: Accept
+    inbound: Inbound
+    identity: Identity
+    desk: Desk
+    receiver: Receiver
+    letters: Letters
+    mailer: Mailer | None
+    limits: Limits
+    tls: ssl.SSLContext | None
+    keys: tuple[ApiKey, ...]
+    key_ring: KeyRing
+    passwords: dict[str, str]
+
+    def changed_logins(self, other: Parts) -> frozenset[str]:
+        """Return whose password here is another there, or none."""
+        known = self.passwords.items()
+        return frozenset(name for name, hashed in known if other.passwords.get(name) != hashed)
+
+
+def assemble(settings: Settings, base: Base) -> Parts:
+    """Build all of it. Reads secrets, certificate and template, so it is not for the event loop.
+
+    Raises BadOption, TemplateInvalid, OSError (ssl.SSLError is one) or UnicodeDecodeError when one can't be had.
+    """
+    policy = derived.policy(settings, base.simulated_number)
+    accept = Accept(base.store, policy, settings.route_table(), settings.validity)
+    passwords = _passwords(settings)
+    identity = Identity(
+        rules=settings.sender_rules(),
+        users=settings.all_users(),
+        passwords=passwords,
+        account=settings.account,
+        language=settings.language,
+        zone=settings.timezone,
+    )
+    desk = derived.desk(settings)
+    smarthost, keys = settings.relay.smarthost, _keys(settings)
+    return Parts(
+        settings=settings,
+        accept=accept,
+        inbound=Inbound(
+            base.store,
+            settings.account,
+            _owners(settings),
+            settings.default_mailbox or "",
+            settings.reply_window,
+        ),
+        identity=identity,
+        desk=desk,
+        receiver=Receiver(desk, identity, accept, base.store, base.sandbox),
+        letters=Letters(base.store, derived.house(settings), Render()),
+        mailer=Mailer(smarthost, hello=settings.domain) if smarthost is not None else None,
+        limits=derived.limits(settings),
+        tls=_tls_context(settings),
+        keys=keys,
+        key_ring=KeyRing(keys),
+        passwords=passwords,
+    )
+
+
+def _owners(settings: Settings) -> dict[str, str]:
+    """Return whose mailbox is behind each of our numbers."""
+    owners = {user.number: address for address, user in settings.all_users().items() if user.number}
+    for team in settings.all_teams().values():
+        mailbox = team.email or (team.members[0] if team.members else "")
+        if team.number and mailbox:
+            owners[team.number] = mailbox
+    return {str(number): address for number, address in owners.items()}
+
+
+def _passwords(settings: Settings) -> dict[str, str]:
+    """Return the argon2id hashes by address. Raises BadOption when one can't be read."""
+    return {
+        address.lower(): user.password.reveal()
+        for address, user in settings.users.items()
+        if user.password is not None
+    }
+
+
+def _keys(settings: Settings) -> tuple[ApiKey, ...]:
+    return tuple(
+        ApiKey(
+            name=option.name,
+            secret=option.key,
+            may=frozenset(option.may),
+            sender_id=option.sender_id,
+            reply_to=option.reply_to,
+        )
+        for option in settings.api.keys
+    )
+
+
+def _tls_context(settings: Settings) -> ssl.SSLContext | None:
+    if settings.tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls.certificate, settings.tls.key)
+    return context

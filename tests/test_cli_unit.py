@@ -1,0 +1,228 @@
+"""The systemd units that are printed: what they hold, and what systemd itself says of them."""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mail2sms.cli import Failed, unit_files
+from mail2sms.cli.main import run
+from mail2sms.config import Settings
+from mail2sms.config.check import load
+from tests.servers import Daemon, minimal_config, program, wait_until
+
+PLACE = unit_files.Place(program=("/usr/bin/mail2sms",), config=Path("/etc/mail2sms/mail2sms.yaml"))
+PORT_25 = (
+    'listen: {smtp: {address: "0.0.0.0:25"}, web: {address: "127.0.0.1:8025", url: "http://127.0.0.1:8025"}}'
+)
+
+
+def settings(
+    extra: str = "", smtp_port: int = 2525, database: str = "sqlite:////var/lib/mail2sms/x.db"
+) -> Settings:
+    """A configuration that names its API key."""
+    named = 'api: {keys: [{name: booking, key: "credential:booking-key", may: [send]}]}'
+    text = minimal_config(
+        database=database, smtp_port=smtp_port, web_port=8025, extra=f"{extra}\n{named}".strip()
+    )
+    return load(Path("nowhere.yaml"), text)
+
+
+def directives(text: str) -> list[str]:
+    """The lines that systemd reads."""
+    return [line for line in text.splitlines() if line and line[0] not in "#["]
+
+
+KEY = "LoadCredential=booking-key:/etc/mail2sms/secrets/booking-key"
+HASH = "password: 'credential:marie'"
+
+
+@pytest.mark.parametrize(
+    ("extra", "there", "not_there"),
+    [
+        (
+            "",
+            ["CapabilityBoundingSet=", "PrivateUsers=yes", KEY],
+            ["AmbientCapabilities=CAP_NET_BIND_SERVICE", "EnvironmentFile=-/etc/mail2sms/environment"],
+        ),
+        (PORT_25, ["AmbientCapabilities=CAP_NET_BIND_SERVICE"], ["PrivateUsers=yes", "CapabilityBoundingSet="]),
+        (
+            f"users: {{marie@acme.example: {{{HASH}}}}}",
+            ["LoadCredential=marie:/etc/mail2sms/secrets/marie"],
+            [],
+        ),
+        (
+            'relay: {hooks: [{on: reply, url: "env:HOOK_URL", format: mattermost}]}',
+            ["EnvironmentFile=-/etc/mail2sms/environment"],
+            [],
+        ),
+        ("template: /home/anna/order.txt", ["ProtectHome=read-only"], ["ProtectHome=yes"]),
+    ],
+)  # fmt: skip
+def test_the_unit_follows_the_configuration(extra: str, there: list[str], not_there: list[str]) -> None:
+    """A right only for the ports that need it, each credential by name, and each file that must be readable."""
+    lines = directives(unit_files.service(settings(extra), PLACE, has_sockets=False))
+    assert set(there) <= set(lines)
+    assert not set(not_there) & set(lines)
+
+
+def test_the_life_of_the_service() -> None:
+    """It tells systemd when it is ready, is watched, comes back unless a person must act, and reloads checked."""
+    lines = directives(unit_files.service(settings(), PLACE, has_sockets=False))
+    expected = [
+        "Type=notify",
+        "WatchdogSec=30",
+        "Restart=on-failure",
+        "RestartPreventExitStatus=77 78",
+        "StartLimitIntervalSec=0",
+        "KillMode=mixed",
+        "DynamicUser=yes",
+        "StateDirectory=mail2sms",
+        "RuntimeDirectory=mail2sms",
+        "UMask=0077",
+        "ExecStart=/usr/bin/mail2sms serve --config /etc/mail2sms/mail2sms.yaml",
+    ]
+    assert [line for line in expected if line not in lines] == []
+    check = "/usr/bin/mail2sms check --quiet --no-environment /etc/mail2sms/mail2sms.yaml"
+    assert f"ExecStartPre=-{check}" in lines
+    assert [line for line in lines if line.startswith("ExecReload=")] == [
+        f"ExecReload={check}",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("database", "expected"),
+    [
+        ("sqlite:////var/lib/mail2sms/mail2sms.db", []),
+        ("sqlite:////srv/sms data/mail2sms.db", ['ReadWritePaths="/srv/sms data"']),
+        ("postgresql://mail2sms@db/mail2sms", []),
+    ],
+)
+def test_where_the_database_is(database: str, expected: list[str]) -> None:
+    """The state folder is systemd's; another folder must be opened for writing."""
+    lines = directives(unit_files.service(settings(database=database), PLACE, has_sockets=False))
+    assert [line for line in lines if line.startswith("ReadWritePaths=")] == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("127.0.0.1:25", ["ListenStream=127.0.0.1:25"]),
+        ("[::1]:25", ["ListenStream=[::1]:25"]),
+        ("[::]:25", ["ListenStream=[::]:25", "BindIPv6Only=both"]),
+        ("localhost:25", ["ListenStream=127.0.0.1:25", "ListenStream=[::1]:25"]),
+    ],
+)
+def test_a_socket_unit_for_each_listener(address: str, expected: list[str]) -> None:
+    """Named as the daemon will look for it, and opened where the configuration says."""
+    units = unit_files.sockets(settings(f'listen: {{smtp: {{address: "{address}"}}}}'))
+    lines = directives(units.pop("mail2sms-smtp.socket"))
+    assert units == {}
+    assert [line for line in lines if line.startswith(("ListenStream", "BindIPv6Only"))] == expected
+    assert {"FileDescriptorName=smtp", "Service=mail2sms.service"} <= set(lines)
+
+
+def test_systemd_opens_no_names() -> None:
+    """A host name is said to be wrong before systemd says so less clearly."""
+    with pytest.raises(
+        Failed, match=r"listen\.smtp\.address: systemd opens IP addresses, not names such as mx\."
+    ):
+        unit_files.sockets(settings('listen: {smtp: {address: "mx.acme.example:25"}}'))
+
+
+def test_writing_the_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--to` writes what it made before again, and nobody else's file; the program is the one that runs."""
+    config = tmp_path / "mail2sms.yaml"
+    config.write_text(
+        minimal_config(database="sqlite:////x.db", smtp_port=25, web_port=8025), encoding="utf-8"
+    )
+    for _ in range(2):
+        assert run(["unit", "--socket", "--to", str(tmp_path), "--config", str(config)]) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["mail2sms-smtp.socket", "mail2sms-web.socket", "mail2sms.service", "mail2sms.yaml"]
+    started = f"ExecStart={sys.executable} -m mail2sms serve --config {config}"
+    assert started in (tmp_path / "mail2sms.service").read_text(encoding="utf-8")
+    (tmp_path / "mail2sms.service").write_text("[Service]\n", encoding="utf-8")
+    assert run(["unit", "--to", str(tmp_path), "--config", str(config)]) == 64
+    assert "was not made by mail2sms unit" in capsys.readouterr().err
+    assert run(["unit", "--config", str(config)]) == 0
+    assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in capsys.readouterr().out
+
+
+def analyzed(*arguments: str | Path) -> str:
+    """What systemd-analyze says; it has nothing to complain about."""
+    command = [program("systemd-analyze", "systemd"), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("has_sockets", "ceiling"), [(False, 1.6), (True, 1.3)], ids=["port 25 by capability", "sockets"]
+)
+def test_what_systemd_says(has_sockets: bool, ceiling: float, tmp_path: Path) -> None:
+    """It understands every word, and what the service is exposed to is little."""
+    # Here the program stands for itself: what is run must exist.
+    place = unit_files.Place(program=(sys.executable, "-m", "mail2sms"), config=PLACE.config)
+    config = settings(PORT_25)
+    units = {unit_files.SERVICE: unit_files.service(config, place, has_sockets=has_sockets)}
+    units |= unit_files.sockets(config) if has_sockets else {}
+    for name, text in units.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert analyzed("verify", *(tmp_path / name for name in units)) == ""
+    said = analyzed("security", "--offline=true", tmp_path / unit_files.SERVICE)
+    found = re.search(r"exposure level for mail2sms\.service: ([0-9.]+)", said)
+    assert found, said
+    assert float(found[1]) <= ceiling
+
+
+def _calls_of(group: str) -> set[str]:
+    """The system calls of a group such as @system-service."""
+    found: set[str] = set()
+    for line in analyzed("syscall-filter", group).splitlines()[1:]:
+        word = line.strip()
+        if word.startswith("@"):
+            found |= _calls_of(word)
+        elif word and not word.startswith("#"):
+            found.add(word)
+    return found
+
+
+# SQLite gives its files to the owner of the database when it is root, which the service is not; a worker that may not
+# lower its priority goes on without.
+SPARED = {"fchown", "setpriority"}
+
+
+@pytest.mark.servers
+def test_the_daemon_needs_no_more_than_the_unit_allows(tmp_path: Path) -> None:
+    """Its system calls, workers' too: none that is filtered, no memory to write and execute, no other sockets."""
+    log = tmp_path / "calls"
+    strace = [program("strace", "strace"), "-f", "-D", "-qq", "-o", log]
+    mail = "From: marie@acme.example\r\nContent-Type: text/html\r\n\r\n<p>hello <b>you</b></p>\r\n"
+    with Daemon(wrap=strace) as daemon:
+        with smtplib.SMTP("127.0.0.1", daemon.smtp_port, timeout=60) as connection:
+            connection.sendmail("marie@acme.example", ["33639981234@sms.acme.example"], mail)
+        assert wait_until(lambda: bool(daemon.phone("+33639981234")), 30)
+        assert daemon.api("/metrics")[0] == 200
+        daemon.stop()
+    lines = log.read_text(errors="replace").splitlines()
+    named = [(found[1], line) for line in lines if (found := re.match(r"\d+ +(\w+)\(", line))]
+    allowed = _calls_of("@system-service") - _calls_of("@privileged") - _calls_of("@resources")
+    assert {name for name, _ in named} - allowed - _calls_of("@default") <= SPARED
+    assert not [
+        line for name, line in named if name.startswith(("mmap", "mprotect")) and _is_written_and_run(line)
+    ]
+    assert not [
+        line for name, line in named if name == "socket" and not re.search(r"\(AF_(UNIX|INET6?)\b", line)
+    ]
+
+
+def _is_written_and_run(line: str) -> bool:
+    return "PROT_WRITE" in line and "PROT_EXEC" in line
