@@ -343,6 +343,8 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         "/api/v1/queue",
         "/api/v1/queue/{wish}",
         "/api/v1/events",
+        "/api/v1/health",
+        "/api/v1/reload",
     }
     refused = described["paths"][MESSAGES]["post"]["responses"]["4XX"]["content"]
     assert list(refused) == ["application/problem+json"]

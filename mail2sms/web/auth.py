@@ -91,8 +91,15 @@ async def admit(request: Request) -> None:
         await from_here(request)
 
 
+async def _operates(caller: Annotated[Caller, Depends(needs(SEND))]) -> Caller:
+    if not caller.is_operator:
+        raise HttpProblem(403, "only the operator may, through the control socket")
+    return caller
+
+
 Reader = Annotated[Caller, Depends(needs(READ))]
 Sender = Annotated[Caller, Depends(needs(SEND))]
+Operator = Annotated[Caller, Depends(_operates)]
 
 
 async def from_here(request: Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from mail2sms.clock import now_ms
@@ -13,9 +13,9 @@ from mail2sms.lifecycle import Denial, Wish, denied
 from mail2sms.model import Status
 from mail2sms.store import Granted, Wished, events
 from mail2sms.web import bodies
-from mail2sms.web.auth import Caller, Reader, Sender
+from mail2sms.web.auth import Operator, Reader
 from mail2sms.web.context import Context, Here
-from mail2sms.web.problems import DOCUMENTED, HttpProblem
+from mail2sms.web.problems import DOCUMENTED
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, tags=["operator"])
 
@@ -28,15 +28,6 @@ _DENIED = {
     Denial.HELD: "it is held; release it first",
     Denial.TOO_LATE: "its time is over",
 }
-
-
-async def _operator(caller: Sender) -> Caller:
-    if not caller.is_operator:
-        raise HttpProblem(403, "only the operator works on the queue, through the control socket")
-    return caller
-
-
-Operator = Annotated[Caller, Depends(_operator)]
 
 
 class Chosen(BaseModel):

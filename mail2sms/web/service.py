@@ -11,7 +11,7 @@ from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
 from mail2sms.store.views import Backlog, backlog
-from mail2sms.web.auth import Reader, Sender
+from mail2sms.web.auth import Operator, Reader
 from mail2sms.web.context import Here
 from mail2sms.web.problems import DOCUMENTED, HttpProblem
 
@@ -67,10 +67,8 @@ async def _backlog(store: Store, now: int) -> Backlog | None:
 
 
 @router.post("/reload")
-async def reload(context: Here, caller: Sender) -> Reload:
+async def reload(context: Here, _: Operator) -> Reload:
     """Read the configuration again and apply it; with an error in it nothing is changed."""
-    if not caller.is_operator:
-        raise HttpProblem(403, "only the operator reloads, over the control socket")
     if context.reload is None:
         raise HttpProblem(404, "this daemon has no file to read again")
     reloaded = await context.reload()
