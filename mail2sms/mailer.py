@@ -30,9 +30,13 @@ class SmarthostOptions(options.Options):
     """Where our emails leave. `tls` unset: off on this machine, else starttls."""
 
     address: options.EndpointOption
+    """Where it takes mail. Example: smtp.acme.example:587"""
     login: str | None = None
+    """The name to log in with; `password` belongs to it. Example: sms"""
     password: options.SecretOption | None = None
+    """The password to log in with. Example: credential:smarthost"""
     tls: Literal["off", "starttls", "on"] | None = None
+    """How the connection is secured; by default off on this machine, else starttls. Example: on"""
 
     @model_validator(mode="after")
     def _password_is_safe(self) -> Self:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,22 @@ class Options(BaseModel):
     """Base of all option models: unknown keys are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How a value is written in mail2sms.yaml, beside its validator: for the reference and for editors.
+
+    `words` are for people, `pattern` and `types` for JSON Schema. `show` writes a default as people would; `stands_for`
+    is what a key of this type is called where none is given. With `is_list`, several may be written as a list.
+    """
+
+    words: str
+    pattern: str = ""
+    types: tuple[str, ...] = ("string",)
+    show: Callable[[Any], str] = str
+    stands_for: str = "NAME"
+    is_list: bool = False
 
 
 _YES, _NO = frozenset({"yes", "true", "on"}), frozenset({"no", "false", "off"})
@@ -77,6 +94,18 @@ def read_size_bytes(value: Any) -> int:
         return int(found[1]) * _SIZE_BYTES[found[2]]
     hint = "add a unit" if text.isdigit() else ""
     raise BadOption(f'expected a size such as 500kB or 10MB, got "{value}"', hint)
+
+
+def write_duration(milliseconds: int) -> str:
+    """Return a duration as it is written, in the largest unit that is exact."""
+    unit = max((u for u, ms in _DURATION_MS.items() if milliseconds % ms == 0), key=_DURATION_MS.__getitem__)
+    return f"{milliseconds // _DURATION_MS[unit]}{unit}"
+
+
+def write_size(size_bytes: int) -> str:
+    """Return a size as it is written."""
+    unit = max((u for u, one in _SIZE_BYTES.items() if size_bytes % one == 0), key=_SIZE_BYTES.__getitem__)
+    return f"{size_bytes // _SIZE_BYTES[unit]}{unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +259,40 @@ def read_list(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-Flag = Annotated[bool, BeforeValidator(read_flag)]
-Count = Annotated[int, BeforeValidator(read_count)]
-DurationMs = Annotated[int, BeforeValidator(read_duration_ms)]
-SizeBytes = Annotated[int, BeforeValidator(read_size_bytes)]
-RateOption = Annotated[Rate, BeforeValidator(read_rate)]
-EndpointOption = Annotated[Endpoint, BeforeValidator(read_endpoint)]
-Networks = Annotated[tuple[Network, ...], BeforeValidator(read_networks)]
-Zone = Annotated[str, BeforeValidator(read_zone)]
-SecretOption = Annotated[Secret, BeforeValidator(read_secret)]
+_NUMBER = ("integer", "string")  # an editor reads YAML 1.2, where 4 is a number; we read text
+Flag = Annotated[
+    bool,
+    BeforeValidator(read_flag),
+    Written("yes or no", "^(yes|no|on|off|true|false)$", ("boolean", "string")),
+]
+Count = Annotated[int, BeforeValidator(read_count), Written("a whole number", "^[0-9]+$", _NUMBER)]
+DurationMs = Annotated[
+    int,
+    BeforeValidator(read_duration_ms),
+    Written("a duration (30s, 15m, 12h, 2d)", "^[0-9]+ *(ms|s|m|h|d|y)$", show=write_duration),
+]
+SizeBytes = Annotated[
+    int,
+    BeforeValidator(read_size_bytes),
+    Written("a size (500kB, 10MB)", "^[0-9]+ *(B|kB|KB|MB|GB)$", show=write_size),
+]
+RateOption = Annotated[
+    Rate,
+    BeforeValidator(read_rate),
+    Written("a rate (20/s, 200/day)", "^[0-9]+ */ *(s|second|m|minute|h|hour|d|day)$"),
+]
+EndpointOption = Annotated[
+    Endpoint, BeforeValidator(read_endpoint), Written("host:port", "^(\\[[0-9A-Fa-f:.]+\\]|[^:]+):[0-9]+$")
+]
+Networks = Annotated[
+    tuple[Network, ...],
+    BeforeValidator(read_networks),
+    Written("an IP address or network (10.1.0.0/24)", "^[0-9A-Fa-f:.]+(/[0-9]+)?$", is_list=True),
+]
+Zone = Annotated[str, BeforeValidator(read_zone), Written("a time zone (Europe/Paris)")]
+SecretOption = Annotated[
+    Secret,
+    BeforeValidator(read_secret),
+    Written("a secret: credential:NAME, file:PATH, env:NAME or itself", types=("string", "integer")),
+]
 Names = Annotated[tuple[str, ...], BeforeValidator(read_list)]

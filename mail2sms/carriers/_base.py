@@ -21,6 +21,7 @@ class CarrierOptions(Options):
     """Options that every carrier has: `type` is the module's name."""
 
     type: str
+    """Whose account it is. Example: simulated"""
 
 
 class Carrier(ABC):

@@ -42,14 +42,14 @@ _SILENT = frozenset({"0408", "0000"})
 
 
 class Options(CarrierOptions):
-    """`delay`: how long a phone takes to report. `number`: what shows as sender when an API call names none.
-
-    `phones`: the phones' file, for nodes that share them; by default one beside the database.
-    """
+    """How the simulated phones behave."""
 
     delay: DurationMs = 300
+    """How long a phone takes to report. Example: 300ms"""
     number: str = "+33639980000"
+    """What shows as sender when an API call names none. Example: +33639980000"""
     phones: str = ""
+    """The phones' file, for nodes that share it; by default one beside the database."""
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from mail2sms.cli import (
     Failed,
     check,
     explain,
+    explain_config,
     messages,
     queue,
     send,
@@ -27,7 +28,7 @@ from mail2sms.cli import (
 )
 from mail2sms.cli.terminal import print_lines
 
-_TRY, _RUN, _LOOK, _FIX = _GROUPS = ("Try", "Run", "Look", "Fix")
+_TRY, _RUN, _LOOK, _FIX, _READ = _GROUPS = ("Try", "Run", "Look", "Fix", "Read")
 
 
 class _Verbs(TyperGroup):
@@ -40,6 +41,9 @@ class _Verbs(TyperGroup):
         verbs = list(_flat(self.commands))
         for group in _GROUPS:
             members = [(name, text) for name, text, panel in verbs if panel == group]
+            if group == _READ:  # what is looked up now and then: one line for all
+                lines.append(f"  {group:5} {', '.join(name for name, _ in members)}")
+                continue
             for i, (name, text) in enumerate(members):
                 lines.append(f"  {group if i == 0 else '':5} {name:14} {text}")
         codes = [f"{code:d} {text}" for code, text in EXPLAINED.items()]
@@ -128,6 +132,8 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_FIX, "queue hold", queue.queue_hold),
     (_FIX, "queue release", queue.queue_release),
     (_FIX, "queue cancel", queue.queue_cancel),
+    (_READ, "explain-config", explain_config.explain_config),
+    (_READ, "schema", explain_config.schema),
 )
 
 

@@ -39,9 +39,9 @@ def explain(  # a parameter is an option: typer's way
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What would become of a mail, and why; nothing is sent.
+    """What would become of a mail, and why.
 
-    Without a daemon, by the same code. Exit code 0: all of it would be sent; 65: some of it would be refused.
+    Nothing is sent or stored, and no daemon is needed. Exit code 65: some of it would be refused.
     """
     from mail2sms import log
     from mail2sms.cli.judging import Bridge, author

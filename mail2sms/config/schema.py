@@ -78,30 +78,40 @@ class SmtpListener(Options):
     """Mail from your mail server. `login: optional` lets networks of `senders` in beside people who log in."""
 
     address: EndpointOption
+    """Where it listens. Example: 127.0.0.1:2525"""
     tls: Literal["off", "offered", "required"] = "off"
+    """Whether STARTTLS is there; required: no mail without it. Example: offered"""
     login: Literal["no", "optional", "required"] = "no"
+    """Whether people log in; optional: networks of senders need not. Example: optional"""
 
 
 class SubmissionListener(SmtpListener):
     """Mail from people's mail programs (RFC 6409)."""
 
     tls: Literal["off", "offered", "required"] = "required"
+    """Whether STARTTLS is there; required: no mail and no password without it. Example: required"""
     login: Literal["no", "optional", "required"] = "required"
+    """Whether people log in. Example: required"""
 
 
 class WebListener(Options):
     """API and carriers' events. `url` is how others reach it."""
 
     address: EndpointOption
+    """Where it listens. Example: 127.0.0.1:8025"""
     url: Url
+    """How browsers and carriers reach it from outside. Example: https://sms.acme.example"""
 
 
 class Listen(Options):
     """The doors."""
 
     smtp: SmtpListener | None = None
+    """Mail from your mail server."""
     submission: SubmissionListener | None = None
+    """Mail from people's mail programs (RFC 6409)."""
     web: WebListener | None = None
+    """The API, and what carriers report."""
 
     def mail(self) -> dict[str, SmtpListener]:
         """Return the listeners that take mail, by name."""
@@ -118,15 +128,20 @@ class TlsOptions(Options):
     """PEM files: the certificate with its chain, and its key."""
 
     certificate: AbsolutePath
+    """The certificate with its chain, PEM. Example: /etc/mail2sms/tls/fullchain.pem"""
     key: AbsolutePath
+    """Its private key, PEM, without a passphrase. Example: /etc/mail2sms/tls/privkey.pem"""
 
 
 class SenderOption(Options):
     """Who may send, and the proof asked: mail from these networks, or a login."""
 
     pattern: SenderPattern = Field(alias="from")
+    """The From address that the rule is about. Example: *@acme.example"""
     network: Networks = ()
+    """Mail from there is believed to be from whom it says. Example: 10.1.0.20"""
     proof: Annotated[tuple[Literal["login"], ...], ListOfOne] = ()
+    """How the writer proves to be who they say. Example: login"""
 
     @property
     def proofs(self) -> frozenset[Proof]:
@@ -140,91 +155,142 @@ class UserOption(Options):
     """A person. `password` is an argon2id hash or a reference to one."""
 
     name: Text = ""
+    """As people call them. Example: Marie Dubois"""
     number: OwnNumber | None = None
+    """Their phone: what their messages show, and whose SMS come to them. Example: +33639980101"""
     teams: Annotated[tuple[Name, ...], ListOfOne] = ()
+    """The teams that they belong to. Example: support"""
     language: Language | None = None
+    """Of the emails that they receive; else `language`. Example: en"""
     password: PasswordHash | None = None
+    """For logins: its argon2id hash, never the password itself. Example: file:/etc/mail2sms/marie"""
     timezone: Zone | None = None
+    """For the times that they read and write; else `timezone`. Example: Europe/Paris"""
 
 
 class TeamOption(Options):
     """Phones or people written to by one name; `number` is its own sender ID."""
 
     number: OwnNumber | None = None
+    """What messages of its members may show; SMS to it come to `email`. Example: +33639980100"""
     email: Address | None = None
+    """Where SMS to its number come. Example: support@acme.example"""
     members: Annotated[tuple[Address, ...], ListOfOne] = ()
+    """Users whose phones are written to. Example: paul@acme.example"""
     phones: Annotated[tuple[Phone, ...], ListOfOne] = ()
+    """Phones that are written to beside its members'. Example: +33639981234"""
 
 
 class RouteOption(Options):
     """Recipients that match `to` go `via` these carriers in order, or are refused for a reason."""
 
     to: Annotated[tuple[RouteTarget, ...], ListOfOne]
+    """The recipients that it is about. Example: FR"""
     via: Annotated[tuple[Text, ...], ListOfOne] = ()
+    """Carriers by name; the next one is tried when one fails. Example: sim"""
     refuse: Text = ""
+    """Instead of `via`: why these numbers are not written to. Example: special-rate numbers"""
 
 
 class Relay(Options):
     """Where replies and notices go."""
 
     smarthost: SmarthostOptions | None = None
+    """The mail server that our emails leave by."""
     hooks: tuple[HookOption, ...] = ()
+    """Chat rooms and web services that are told what happens."""
 
 
 class Limits(Options):
     """Ceilings of the SMTP listeners. Networks of `senders` are exempt from `per_ip`."""
 
     connections: Annotated[int, whole(1, 100_000)] = 200
+    """Connections at once, over all listeners. Example: 200"""
     per_ip: Annotated[int, whole(1, 100_000)] = 10
+    """Connections at once of one client; networks of senders are exempt. Example: 10"""
     bytes_in_flight: SizeBytes = 64_000_000
+    """All mails together that are being received. Example: 64MB"""
     recipients: Annotated[int, whole(1, 10_000)] = 50
+    """Recipients of one mail. Example: 50"""
     size: SizeBytes = 1_000_000
+    """One mail with its attachments. Example: 1MB"""
 
 
 class KeyOption(Options):
     """One API key. `reply_to` gets the replies to what it sends; `sender_id` is what its messages show."""
 
     name: Name
+    """What the log calls it. Example: booking"""
     key: ApiKey
+    """The key itself, as the program sends it. Example: file:/etc/mail2sms/booking"""
     may: Annotated[tuple[Literal["read", "send"], ...], ListOfOne]
+    """What it may do. Example: send"""
     sender_id: SenderIdOption | None = None
+    """What its messages show. Example: ACME"""
     reply_to: Address | None = None
+    """Who gets what phones answer. Example: desk@acme.example"""
 
 
 class Api(Options):
     """The REST API."""
 
     keys: tuple[KeyOption, ...] = ()
+    """The programs that may use it."""
 
 
 class Settings(Options):
     """The whole configuration. Addresses that are keys stay as written; the methods below give them in lower case."""
 
     domain: Domain
+    """The domain that is written to: NUMBER@domain is a phone. Example: sms.acme.example"""
     country: Country
+    """Where numbers without + belong. Example: FR"""
     language: Language = "en"
+    """Of the emails that people receive. Example: fr"""
     timezone: Zone = "UTC"
+    """For times in mails and emails. Example: Europe/Paris"""
     mode: Mode
+    """simulate sends no SMS, trial only to phones of users and teams, live to all. Example: simulate"""
     database: DatabaseUrl
+    """SQLite, or PostgreSQL for several nodes. Example: sqlite:////var/lib/mail2sms/mail2sms.db"""
     listen: Listen = Listen()
+    """The doors: where mail and API calls are taken."""
     tls: TlsOptions | None = None
+    """The certificate of the listeners."""
     senders: tuple[SenderOption, ...]
+    """Who may send, and the proof asked; the first that matches counts, anyone else gets a 550."""
     users: dict[AddressAsWritten, UserOption] = Field(default_factory=dict)
+    """People, by email address."""
     teams: dict[TeamName, TeamOption] = Field(default_factory=dict)
+    """Groups that are written to by NAME@domain."""
     template: Template = "strict"
+    """What mail to the template mailbox follows. Example: strict"""
     template_mailbox: Name = "sms"
+    """The mailbox whose mail follows `template`. Example: sms"""
     default_mailbox: Address | None = None
+    """Who gets SMS that answer nobody. Example: reception@acme.example"""
     max_parts: Annotated[int, whole(1, 255)] = 4  # one octet counts them: 3GPP TS 23.040 section 9.2.3.24.1
+    """A text that needs more parts is refused, never cut. Example: 4"""
     sender_ids: dict[SenderKey, SenderIdOrNumber] = Field(default_factory=dict)
+    """What phones show as sender; number: the user's or team's own. Example: {default: ACME, FR: number}"""
     countries: Annotated[tuple[Country, ...], ListOfOne]
+    """The only countries that are written to. Example: FR"""
     carriers: dict[Name, CarrierOption]
+    """Accounts at providers, by a name of yours."""
     routes: tuple[RouteOption, ...]
+    """Which carriers a number is sent by; the first that matches counts."""
     relay: Relay = Relay()
+    """Where replies and notices go."""
     on_unknown: Literal["hold", "resend"] = "hold"
+    """A carrier's answer was lost: hold, or resend (it may arrive twice). Example: hold"""
     validity: DurationMs = 2 * _DAY_MS
+    """How long a message is tried before it is given up. Example: 2d"""
     reply_window: DurationMs = 3 * _DAY_MS
+    """So long an SMS goes to whoever wrote to that phone last. Example: 72h"""
     limits: Limits = Limits()
+    """Ceilings of the listeners."""
     api: Api = Api()
+    """The REST API."""
 
     @property
     def account(self) -> str:

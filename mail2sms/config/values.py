@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from mail2sms.carriers._base import CarrierOptions
 from mail2sms.errors import BadNumber, BadOption
 from mail2sms.hooks._base import HookOptions
 from mail2sms.model import Msisdn, SenderId
-from mail2sms.options import Options, Secret, read_count, read_list, read_secret
+from mail2sms.options import Options, Secret, Written, read_count, read_list, read_secret
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})+\Z")
@@ -212,16 +213,24 @@ def _api_key(value: Any) -> Any:
     return text
 
 
-def whole(low: int, high: int) -> BeforeValidator:
-    """Return the validator of a whole number from `low` to `high`."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Reads a whole number from `low` to `high`."""
 
-    def read(value: Any) -> int:
+    low: int
+    high: int
+
+    def __call__(self, value: Any) -> int:
+        """Return it. Raises BadOption."""
         number = read_count(value)
-        if not low <= number <= high:
-            raise BadOption(f"expected a number from {low} to {high}, got {number}")
+        if not self.low <= number <= self.high:
+            raise BadOption(f"expected a number from {self.low} to {self.high}, got {number}")
         return number
 
-    return BeforeValidator(read)
+
+def whole(low: int, high: int) -> BeforeValidator:
+    """Return the validator of a whole number from `low` to `high`."""
+    return BeforeValidator(Whole(low, high))
 
 
 def _one_of(what: str, known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
@@ -268,26 +277,90 @@ def _hook(value: Any, info: ValidationInfo) -> HookOptions:
     return hook_model(value).model_validate(value, context=info.context)
 
 
-Text = Annotated[str, BeforeValidator(_one_text)]
-Domain = Annotated[str, BeforeValidator(read_domain)]
-Address = Annotated[str, BeforeValidator(read_address)]
-AddressAsWritten = Annotated[str, BeforeValidator(_as_written)]
-SenderPattern = Annotated[str, BeforeValidator(_pattern)]
-Name = Annotated[str, BeforeValidator(_name)]
-TeamName = Annotated[str, BeforeValidator(_team_name)]
-Country = Annotated[str, BeforeValidator(_country)]
-Phone = Annotated[Msisdn, BeforeValidator(_phone)]
-OwnNumber = Annotated[Msisdn, BeforeValidator(_own_number)]
-SenderIdOption = Annotated[SenderId, BeforeValidator(_sender_id)]
-SenderIdOrNumber = Annotated[str, BeforeValidator(_sender_id_or_number)]
-SenderKey = Annotated[str, BeforeValidator(_sender_key)]
-RouteTarget = Annotated[str, BeforeValidator(_route_target)]
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute)]
-Template = Annotated[str, BeforeValidator(_template)]
-DatabaseUrl = Annotated[str, BeforeValidator(_database)]
-Url = Annotated[str, BeforeValidator(_url)]
-PasswordHash = Annotated[Secret, BeforeValidator(read_secret), BeforeValidator(_password)]
-ApiKey = Annotated[Secret, BeforeValidator(read_secret), BeforeValidator(_api_key)]
+_AT = "^[^@]+@[^@]+$"
+_A_NAME = "^[a-z0-9][a-z0-9._-]{0,62}$"
+_TEXT_OR_DIGITS = ("string", "integer")  # YAML 1.2, which editors read, takes +33639980101 for a number
+
+Text = Annotated[str, BeforeValidator(_one_text), Written("a text")]
+Domain = Annotated[
+    str, BeforeValidator(read_domain), Written("a domain name", "^[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)+$")
+]
+Address = Annotated[
+    str, BeforeValidator(read_address), Written("an email address", _AT, stands_for="ADDRESS")
+]
+AddressAsWritten = Annotated[
+    str, BeforeValidator(_as_written), Written("an email address", _AT, stands_for="ADDRESS")
+]
+SenderPattern = Annotated[
+    str, BeforeValidator(_pattern), Written("an address, or * and a domain (*@acme.example)", "^(\\*|.+@.+)$")
+]
+Name = Annotated[
+    str, BeforeValidator(_name), Written("a name (small letters, digits, dots, - and _)", _A_NAME)
+]
+TeamName = Annotated[
+    str,
+    BeforeValidator(_team_name),
+    Written("a name (small letters, digits, dots, - and _; not digits alone)", _A_NAME),
+]
+Country = Annotated[
+    str, BeforeValidator(_country), Written("a country code (FR)", "^[A-Z]{2}$", stands_for="COUNTRY")
+]
+Phone = Annotated[
+    Msisdn, BeforeValidator(_phone), Written("a phone number, in quotes", types=_TEXT_OR_DIGITS)
+]
+OwnNumber = Annotated[
+    Msisdn, BeforeValidator(_own_number), Written("a phone number, in quotes", types=_TEXT_OR_DIGITS)
+]
+SenderIdOption = Annotated[
+    SenderId,
+    BeforeValidator(_sender_id),
+    Written("a number, a short code or a name of 11 characters", types=_TEXT_OR_DIGITS),
+]
+SenderIdOrNumber = Annotated[
+    str,
+    BeforeValidator(_sender_id_or_number),
+    Written("number, or a number, a short code or a name of 11 characters", types=_TEXT_OR_DIGITS),
+]
+SenderKey = Annotated[
+    str,
+    BeforeValidator(_sender_key),
+    Written("default, or a country code", "^(default|[A-Z]{2})$", stands_for="COUNTRY"),
+]
+RouteTarget = Annotated[
+    str,
+    BeforeValidator(_route_target),
+    Written('any, a country code or a prefix ("+338")', "^(any|[A-Z]{2}|\\+[0-9]+)$", _TEXT_OR_DIGITS),
+]
+AbsolutePath = Annotated[Path, BeforeValidator(_absolute), Written("the whole path of a file", "^/")]
+Template = Annotated[
+    str,
+    BeforeValidator(_template),
+    Written("strict, simple, subject or the whole path of a file", "^(strict|simple|subject|/.+)$"),
+]
+DatabaseUrl = Annotated[
+    str,
+    BeforeValidator(_database),
+    Written("the URL of a database", "^(sqlite:////|postgresql(\\+psycopg)?://).+$"),
+]
+Url = Annotated[str, BeforeValidator(_url), Written("a URL", "^https?://.+$")]
+PasswordHash = Annotated[
+    Secret,
+    BeforeValidator(read_secret),
+    BeforeValidator(_password),
+    Written(
+        "an argon2id hash, or a secret's name (credential:NAME, file:PATH, env:NAME)",
+        "^(\\$argon2id\\$|credential:|file:|env:).+$",
+    ),
+]
+ApiKey = Annotated[
+    Secret,
+    BeforeValidator(read_secret),
+    BeforeValidator(_api_key),
+    Written(
+        "a secret of 24 characters or its name (credential:NAME, file:PATH, env:NAME)",
+        "^(.{24,}|(credential|file|env):.+)$",
+    ),
+]
 HookOption = Annotated[HookOptions, BeforeValidator(_hook)]
 CarrierOption = Annotated[CarrierOptions, BeforeValidator(_carrier)]
 ListOfOne = BeforeValidator(read_list)  # one value stands for a list of one

@@ -23,8 +23,11 @@ class HookOptions(options.Options):
     """Options that every hook has. The URL is a secret: who knows it may post."""
 
     format: str
+    """The chat service. Example: mattermost"""
     url: options.SecretOption
+    """Where events are posted; who knows it may post, so it is a secret. Example: env:HOOK_URL"""
     on: Annotated[tuple[Kind, ...], BeforeValidator(options.read_list)] = ("reply", "failed")
+    """Which events: a phone replied, or a message failed. Example: failed"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,7 @@ class Options(HookOptions):
     """`secret` is `whsec_` and the key in base64; without one, posts are not signed."""
 
     secret: SecretOption | None = None
+    """whsec_ and a key in base64: signs each post. Example: credential:hook"""
 
 
 class Webhook(Hook):
