@@ -20,6 +20,7 @@ from mail2sms.cli import (
     explain_config,
     messages,
     queue,
+    recipes,
     send,
     service,
     tail,
@@ -134,6 +135,7 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_FIX, "queue cancel", queue.queue_cancel),
     (_READ, "explain-config", explain_config.explain_config),
     (_READ, "schema", explain_config.schema),
+    (_READ, "recipe", recipes.recipe),
 )
 
 
