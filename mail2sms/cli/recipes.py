@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,7 +46,7 @@ def recipe(
         raise Failed(Exit.BAD_CONFIG, f"{path} has no listen.smtp, where a mail server would hand over mail")
     from mail2sms.render import Render
 
-    print_lines(Render().render(f"recipe/{name}.txt", **_values(settings, path)).rstrip("\n"))
+    print_lines(Render().render(f"recipe/{name}.txt", **_values(settings)).rstrip("\n"))
 
 
 def _summaries() -> Iterator[tuple[str, str]]:
@@ -58,7 +57,7 @@ def _summaries() -> Iterator[tuple[str, str]]:
         yield file.stem, first.lstrip("# ").partition(".")[0]
 
 
-def _values(settings: Settings, path: Path) -> dict[str, Any]:
+def _values(settings: Settings) -> dict[str, Any]:
     smtp, web = settings.listen.smtp, settings.listen.web
     networks = [
         str(network.network_address if network.prefixlen == network.max_prefixlen else network)
@@ -67,7 +66,6 @@ def _values(settings: Settings, path: Path) -> dict[str, Any]:
     ]
     key = next((key for key in settings.api.keys if "send" in key.may), None)
     return {
-        "config": path,
         "domain": settings.domain,
         "domain_pattern": re.escape(settings.domain),
         "number": _NUMBER,
