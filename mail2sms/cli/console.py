@@ -16,8 +16,10 @@ from mail2sms.cli import (
     Exit,
     Failed,
     check,
+    completion,
     explain,
     explain_config,
+    manual,
     messages,
     queue,
     recipes,
@@ -136,6 +138,8 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_READ, "explain-config", explain_config.explain_config),
     (_READ, "schema", explain_config.schema),
     (_READ, "recipe", recipes.recipe),
+    (_READ, "completion", completion.completion),
+    (_READ, "man", manual.man),
 )
 
 

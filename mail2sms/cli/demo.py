@@ -28,17 +28,22 @@ _PORTS = 20  # how many ports are tried after the one that was asked for
 _SMTP_S, _KNOCK_S = 20.0, 2.0
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run `demo` or `demo send`; return the exit code. Raises Failed."""
-    if list(arguments[:1]) == ["send"]:
-        return _send(arguments[1:])
+def demo_parser() -> Parser:
+    """Return the parser of `demo`."""
     parser = Parser("mail2sms demo", "Everything on this computer: no SMS and no email leaves it.")
     parser.add_argument("--smtp", metavar="HOST:PORT", help=f"where emails are taken ({SMTP_PLACE})")
     parser.add_argument("--web", metavar="HOST:PORT", help=f"where the page and the API are ({WEB_PLACE})")
     parser.add_argument("--no-browser", action="store_true", help="don't open the page")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep everything there, and go on with it")
     parser.epilog = 'mail2sms demo send "TEXT" hands an email to a running demo.'
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run `demo` or `demo send`; return the exit code. Raises Failed."""
+    if list(arguments[:1]) == ["send"]:
+        return _send(arguments[1:])
+    given = demo_parser().parse_args(arguments)
     smtp = free_place(_place(given.smtp, SMTP_PLACE), None)
     web = free_place(_place(given.web, WEB_PLACE), smtp)
 
@@ -105,12 +110,17 @@ def _bound(host: str, port: int) -> Endpoint | None:
         return Endpoint(host, door.getsockname()[1])
 
 
-def _send(arguments: Sequence[str]) -> int:
+def send_parser() -> Parser:
+    """Return the parser of `demo send`."""
     parser = Parser("mail2sms demo send", "Hand an email to the running demo.")
     parser.add_argument("text", metavar="TEXT", help="what the phone is to show")
     parser.add_argument("--to", metavar="NUMBER", default=PHONE, help=f"the phone ({PHONE})")
     parser.add_argument("--smtp", metavar="HOST:PORT", help="where the demo takes emails (found by itself)")
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def _send(arguments: Sequence[str]) -> int:
+    given = send_parser().parse_args(arguments)
     wish = _place(given.smtp, SMTP_PLACE)
     ports = range(wish.port, wish.port + (1 if given.smtp else _PORTS))
     to = given.to.replace(" ", "")

@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
         raise Failed(Exit.USAGE, f"{message}; {self.prog} --help explains it")
 
 
-def _serve(arguments: Sequence[str]) -> int:
+def serve_parser() -> Parser:
+    """Return the parser of `serve`."""
     parser = Parser(
         prog="mail2sms serve",
         description="Run the daemon until SIGTERM. systemd starts it like this.",
@@ -56,7 +57,11 @@ def _serve(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--config", "-c", type=Path, metavar="FILE", help="mail2sms.yaml, or the folder it is in"
     )
-    path = find_config(parser.parse_args(arguments).config)
+    return parser
+
+
+def _serve(arguments: Sequence[str]) -> int:
+    path = find_config(serve_parser().parse_args(arguments).config)
     settings = read_settings(path)
 
     from mail2sms import daemon, log

@@ -31,7 +31,7 @@ def recipe(
 
     Without a name, all recipes. With one, what to type where, and what to check afterwards.
     """
-    known = dict(_summaries())
+    known = dict(summaries())
     if name is None:
         print_lines(*(f"{each:10} {summary}" for each, summary in known.items()))
         return
@@ -49,7 +49,8 @@ def recipe(
     print_lines(Render().render(f"recipe/{name}.txt", **_values(settings)).rstrip("\n"))
 
 
-def _summaries() -> Iterator[tuple[str, str]]:
+def summaries() -> Iterator[tuple[str, str]]:
+    """Give each recipe's name and what it is for."""
     from mail2sms.render import own_folder
 
     for file in sorted((own_folder() / "recipe").glob("*.txt")):
