@@ -201,10 +201,44 @@ def test_the_daemon_loads_neither_typer_nor_rich() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_template_show_prints_a_mail_that_works(capsys: pytest.CaptureFixture[str]) -> None:
-    """The form is filled in, in the language that is asked for."""
+OWN = "Mobile|Handy: {to}\nAbsender: {sender_id}?\n\n{text}\nENDE\n"
+
+
+@pytest.mark.parametrize("language", ["en", "fr", "de", "it"])
+@pytest.mark.parametrize("name", ["strict", "simple", "subject", "order.txt"])
+def test_template_show_prints_a_mail_that_works(
+    name: str, language: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole mail, headers and all, would be sent as it is printed, an operator's template too."""
+    template = Path(name).resolve() if name.endswith(".txt") else name
+    Path("order.txt").write_text(OWN, encoding="utf-8")
+    written(
+        Path("mail2sms.yaml"),
+        **{"country: FR": f"template: {template}\ncountry: FR\nsender_ids: {{FR: ACME}}"},
+    )
+    assert run(["template", "show", name, "--language", language]) == Exit.OK
+    mail = capsys.readouterr().out
+    assert [line.partition(":")[0] for line in mail.split("\n")[:3]] == ["To", "From", "Subject"]
+    Path("x.eml").write_text(mail, encoding="utf-8")
+    assert run(["explain", "x.eml"]) == Exit.OK, mail
+    assert "would be SENT to 1 phone" in capsys.readouterr().out
+
+
+def test_template_show_needs_no_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without one, the strict template; with one that is named, its own template and domain."""
     assert run(["template", "show", "--language", "fr"]) == Exit.OK
-    assert capsys.readouterr().out.startswith("À: 06 39 98 12 34\n")
+    shown = capsys.readouterr().out
+    assert shown.startswith("To: sms@sms.acme.example\nFrom: marie@acme.example\nSubject: ")
+    assert "\n\nÀ: 06 39 98 12 34\n" in shown
+    Path("order.txt").write_text(OWN, encoding="utf-8")
+    more = f"template: {Path('order.txt').resolve()}\ntemplate_mailbox: texto\ncountry: FR"
+    path = written(Path("other.yaml"), **{"country: FR": more})
+    assert run(["template", "show", "--config", str(path)]) == Exit.OK
+    assert "To: texto@sms.acme.example" in (shown := capsys.readouterr().out)
+    assert "\nMobile: 06 39 98 12 34\n" in shown
+    Path("order.txt").write_text("Mobile: {whom}\n\n{text}\n", encoding="utf-8")
+    assert run(["template", "show", "order.txt"]) == Exit.BAD_CONFIG
+    assert "line 1: there is no {whom}" in capsys.readouterr().err
 
 
 # How messages are shown

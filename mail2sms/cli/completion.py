@@ -181,7 +181,10 @@ def _fish(known: Sequence[Verb]) -> Iterator[str]:
         for verb in inner:
             yield f"{start} -n '{seen}' -a {verb.name.split()[1]} -d {_fished(verb.summary)}"
     for verb in known:
-        yield from _fish_verb(f"{start} -n '{_seen(verb.name, nouns.get(verb.name, []))}'", verb)
+        outer = [noun for noun, inner in nouns.items() if any(v.name == f"{noun} {verb.name}" for v in inner)]
+        elsewhere = "".join(f"; and not __fish_seen_subcommand_from {noun}" for noun in outer)
+        seen = _seen(verb.name, nouns.get(verb.name, [])) + elsewhere
+        yield from _fish_verb(f"{start} -n '{seen}'", verb)
 
 
 def _seen(name: str, inner: Sequence[Verb]) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mail2sms.config import Settings
     from mail2sms.options import Endpoint, Secret
 
-_NUMBER = "33639981234"  # of the range that is nobody's
+NUMBER = "33639981234"  # of the range that is nobody's
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  # where a listener listens, not where others find it
 
 
@@ -69,8 +69,8 @@ def _values(settings: Settings) -> dict[str, Any]:
     return {
         "domain": settings.domain,
         "domain_pattern": re.escape(settings.domain),
-        "number": _NUMBER,
-        "writer": _writer(settings),
+        "number": NUMBER,
+        "writer": example_writer(settings),
         "networks": ", ".join(dict.fromkeys(networks)) or "no server",
         "smtp": _reached(smtp.address) if smtp else None,
         "smtp_tls": smtp.tls if smtp else "off",
@@ -81,7 +81,7 @@ def _values(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _writer(settings: Settings) -> str:
+def example_writer(settings: Settings) -> str:
     """Return somebody whom the rule of a mail server lets write: a user, else anybody."""
     rules = [rule for rule in settings.sender_rules() if rule.networks] or settings.sender_rules()
     users = [address for address in settings.users if any(rule.matches(address.lower()) for rule in rules)]
