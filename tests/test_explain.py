@@ -14,6 +14,7 @@ import pytest
 
 from mail2sms import config
 from mail2sms.accept import Accept
+from mail2sms.cli import explained as page
 from mail2sms.cli.main import run
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings, derived
@@ -177,6 +178,41 @@ def test_the_line_at_fault_and_the_email(tmp_path: Path, capsys: pytest.CaptureF
     )
 
 
+def _keys(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return set().union(*map(_keys, value))
+    return set(value).union(*map(_keys, value.values())) if isinstance(value, dict) else set()
+
+
+def test_the_keys_of_the_document_are_promised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Programs rely on them: each is named where the document is described, and none of those is missing."""
+    file = tmp_path / "x.eml"
+    text = "To: 06 39 98 12 34\nColour: red\n\nBonjour\n\n-- \nMarie"
+    to = f"sms@{DOMAIN}, {NUMBER}"
+    file.write_text(MAIL.format(sender="marie@acme.example", to=to, text=text), encoding="utf-8")
+    found = _keys(explained(capsys, file)[1]) | _keys(explained(capsys, file, "--ip", "192.0.2.1")[1])
+    promised = set(re.findall(r"\w+", (page.__doc__ or "").partition("keys:")[2]))
+    assert found <= promised
+    assert {"verdict", "exit", "problems", "reply", "orders", "messages", "asks", "sample"} <= found
+
+
+@pytest.mark.parametrize(
+    ("sender", "wanted"),
+    [
+        ("marie@acme.example", "to write, senders asks for mail from 127.0.0.1, ::1, 10.1.0.20"),
+        ("x@else.example", "no rule of senders is about this address"),
+    ],
+)
+def test_a_stranger_is_told_what_would_prove_them(
+    sender: str, wanted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rules that are about the address, with their lines."""
+    file = tmp_path / "x.eml"
+    file.write_text(MAIL.format(sender=sender, to=NUMBER, text="x"), encoding="utf-8")
+    assert run(["explain", str(file), "--config", str(CONFIG), "--ip", "192.0.2.1"]) == 65
+    assert wanted in capsys.readouterr().out
+
+
 def test_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No database comes to be, and no folder changes."""
     text = CONFIG.read_text(encoding="utf-8").replace("/var/lib/mail2sms", str(tmp_path))
@@ -193,6 +229,12 @@ def test_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (["explain"], 64, "FILE.eml"),
         (["explain", "nowhere.eml", "--config", str(CONFIG)], 64, "cannot be read"),
         (["explain", str(MAILS[0]), "--config", "nowhere.yaml"], 78, "cannot be read"),
+        (["explain", str(MAILS[0]), "--config", str(CONFIG), "--ip", "x"], 64, '"x" is no IP address'),
+        (
+            ["explain", str(MAILS[0]), "--config", str(CONFIG), "--login", "mari@acme.example"],
+            64,
+            "did you mean",
+        ),
     ],
 )
 def test_what_it_cannot_explain(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import ipaddress
 import re
 import sys
 from collections.abc import Sequence
 from email.utils import getaddresses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mail2sms.cli import Exit, Failed, find_config, is_coloured, read_settings
 from mail2sms.cli.explained import document, page
 from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, to_json
+
+if TYPE_CHECKING:
+    from mail2sms.config import Settings
 
 _NOBODY = "someone@sender.invalid"  # the envelope's sender where the mail names none: it decides nothing
 
@@ -52,6 +56,7 @@ def explain(  # a parameter is an option: typer's way
     log.configure("critical")
     path = find_config(config_file)
     settings = read_settings(path)
+    _check_client(settings, ip, login)
     content = re.sub(rb"\r?\n", b"\r\n", _read(file))  # as mail programs hand it over
     envelope = Envelope(
         client=Client(ip=ip, login=login, is_tls=login is not None),
@@ -69,6 +74,20 @@ def explain(  # a parameter is an option: typer's way
     else:
         print_lines(*page(explained, with_emails=show_email, is_coloured=is_coloured(sys.stdout)))
     raise typer.Exit(explained.exit)
+
+
+def _check_client(settings: Settings, ip: str, login: str | None) -> None:
+    """Raise Failed for a client that there can't be."""
+    try:
+        ipaddress.ip_address(ip)
+    except ValueError as e:
+        raise Failed(Exit.USAGE, f'"{ip}" is no IP address') from e
+    known = [address.lower() for address in settings.users]
+    if login is not None and login.lower() not in known:
+        from mail2sms.config.fields import did_you_mean
+
+        hint = did_you_mean(login, known) or "users log in by the address that they have in the configuration"
+        raise Failed(Exit.USAGE, f'there is no user "{login}"; {hint}')
 
 
 def _read(file: Path) -> bytes:

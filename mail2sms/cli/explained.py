@@ -1,11 +1,12 @@
 """What would become of one mail, as values, as a page for people, and as a document for programs. Pure.
 
-The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envelope` (from, ip, login, rcpts), `writer`
-(address, name, is_user, proof, line; null for a stranger), `to` (address, kind, template, phones, reason, reply),
-`orders` (template, text, left_out, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages), `problems`
-(to, reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp,
-email, nobody), `emails` (to, subject, text). A message has to, country, sender_id, sender_id_by, sender_id_line,
-can_answer, carriers, route_line, due_at, expires_at (ISO 8601), is_later; lines are those of the configuration.
+The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envelope` (from, ip, login, rcpts),
+`writer` (address, name, is_user, proof, line; null for a stranger), `author` (the From address), `wanted` (asks, line:
+what would prove a stranger), `to` (address, kind, template, phones, reason, reply), `orders` (template, text, left_out
+with kind, lines, sample, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages), `problems` (to,
+reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp, email,
+nobody), `emails` (to, subject, text). Of `messages`: to, country, sender_id, sender_id_by, sender_id_line, can_answer,
+carriers, route_line, due_at, expires_at (ISO 8601), is_later. Lines are the configuration's, but those of problems.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ class Who:
     name: str
     is_user: bool
     proof: str
+    line: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """A rule of `senders` that is about the From address, and the proof that it asks for."""
+
+    asks: str
     line: int | None
 
 
@@ -119,12 +128,13 @@ class Mail:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explained:
-    """All of it. `given` are From, address and login as they were taken."""
+    """All of it. `wanted` are the rules that would let the author write: only for who is not proven."""
 
     config: str
     envelope: dict[str, Any]
     writer: Who | None
     author: str
+    wanted: tuple[Wanted, ...]
     to: tuple[Address, ...]
     orders: tuple[Ordered, ...] = ()
     problems: tuple[Trouble, ...] = ()
@@ -147,9 +157,7 @@ class Explained:
 
 def document(explained: Explained) -> dict[str, Any]:
     """Return it for programs."""
-    facts = asdict(explained)
-    del facts["author"]
-    return {"verdict": explained.verdict, "exit": int(explained.exit), **facts}
+    return {"verdict": explained.verdict, "exit": int(explained.exit), **asdict(explained)}
 
 
 def page(explained: Explained, *, with_emails: bool, is_coloured: bool) -> list[str]:
@@ -182,7 +190,11 @@ def _from(explained: Explained, config: str) -> Iterator[str]:
     who, envelope = explained.writer, explained.envelope
     if who is None:
         author = printable(explained.author) or "no single From address"
-        yield from _row("From", f"{author}: no rule of senders proves it from {_client(envelope)}")
+        yield from _row("From", f"{author}, not proven: it comes from {_client(envelope)}")
+        for rule in explained.wanted:
+            yield from _row("", f"to write, senders asks for {rule.asks}", _place(config, rule.line))
+        if explained.author and not explained.wanted:
+            yield from _row("", "no rule of senders is about this address")
         return
     person = f"user {printable(who.name)}" if who.name else "a user" if who.is_user else "no user of ours"
     proof = f"by {who.proof} {_client(envelope)}"

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from mail2sms import routing, segments
 from mail2sms.accept import notices, refused_notice
-from mail2sms.cli.explained import Address, Explained, LeftOutText, Mail, Ordered, Text, Trouble, Who
+from mail2sms.cli.explained import Address, Explained, LeftOutText, Mail, Ordered, Text, Trouble, Wanted, Who
+from mail2sms.cli.recipes import plain_network
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings, derived
 from mail2sms.config.yamltext import Document
@@ -24,7 +25,7 @@ from mail2sms.intake.limits import Budget
 from mail2sms.intake.reading import Asked, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused
-from mail2sms.model import Conversation, MtMessage, Submission, Writer
+from mail2sms.model import Conversation, MtMessage, Proof, Submission, Writer
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay.letters import Refusals
 from mail2sms.render import Render
@@ -183,6 +184,7 @@ class Bridge:
             },
             writer=mail.writer,
             author=mail.author,
+            wanted=() if mail.writer else tuple(self._wanted(mail.author.lower())),
             to=mail.to,
             orders=orders,
             problems=(*mail.at_rcpt, *problems),
@@ -212,6 +214,14 @@ class Bridge:
             proof=proof.value,
             line=line,
         )
+
+    def _wanted(self, author: str) -> Iterator[Wanted]:
+        for at, rule in enumerate(self._rules):
+            if not author or not rule.matches(author):
+                continue
+            networks = [f"mail from {', '.join(map(plain_network, rule.networks))}"] if rule.networks else []
+            logins = [f"a login as {author}"] if rule.proofs - {Proof.NETWORK} else []
+            yield Wanted(asks=" or ".join(networks + logins), line=self._line("senders", at))
 
     def _address(self, reader: Reader, at: int, rcpt: str) -> tuple[Address, Trouble | None]:
         """Return where an address leads, and why it is refused at RCPT."""

@@ -17,7 +17,7 @@ from mail2sms.cli.terminal import ConfigOption, print_lines
 
 if TYPE_CHECKING:
     from mail2sms.config import Settings
-    from mail2sms.options import Endpoint, Secret
+    from mail2sms.options import Endpoint, Network, Secret
 
 NUMBER = "33639981234"  # of the range that is nobody's
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  # where a listener listens, not where others find it
@@ -60,11 +60,7 @@ def summaries() -> Iterator[tuple[str, str]]:
 
 def _values(settings: Settings) -> dict[str, Any]:
     smtp, web = settings.listen.smtp, settings.listen.web
-    networks = [
-        str(network.network_address if network.prefixlen == network.max_prefixlen else network)
-        for rule in settings.senders
-        for network in rule.network
-    ]
+    networks = [plain_network(network) for rule in settings.senders for network in rule.network]
     key = next((key for key in settings.api.keys if "send" in key.may), None)
     return {
         "domain": settings.domain,
@@ -79,6 +75,11 @@ def _values(settings: Settings) -> dict[str, Any]:
         "api_key": key.name if key and web else "",
         "api_secret": _shell(key.key) if key else "",
     }
+
+
+def plain_network(network: Network) -> str:
+    """Return a network as people write it: one host is its address."""
+    return str(network.network_address if network.prefixlen == network.max_prefixlen else network)
 
 
 def example_writer(settings: Settings) -> str:
