@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,15 +21,17 @@ from tests.servers import program
 VERBS = verbs()
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+@cache
+def said(*arguments: str) -> str:
     """What a verb prints."""
-    assert run(arguments) == 0
-    return capsys.readouterr().out
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert run(arguments) == 0
+    return out.getvalue()
 
 
-def test_every_verb_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_is_known() -> None:
     """Those of both parsers, with what the help says of them."""
-    help_ = said(capsys, "--help")
+    help_ = said("--help")
     names = {verb.name for verb in VERBS}
     assert {"demo", "demo send", "serve", "check", "explain", "queue list", "template show", "man"} <= names
     assert all(verb.name.partition(" ")[0] in help_ for verb in VERBS)
@@ -38,9 +43,9 @@ def test_every_verb_is_known(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_every_verb_and_option_is_in_the_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_and_option_is_in_the_script(shell: str) -> None:
     """However a shell writes them."""
-    script = said(capsys, "completion", shell)
+    script = said("completion", shell)
     for verb in VERBS:
         assert all(word in script for word in verb.name.split())
         for flag in (flag for option in verb.options for flag in option.flags if flag.startswith("--")):
@@ -76,12 +81,10 @@ def test_no_script_for_another_shell(capsys: pytest.CaptureFixture[str]) -> None
         ("nonsense ", []),
     ],
 )
-def test_a_real_bash_completes(
-    line: str, expected: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_real_bash_completes(line: str, expected: list[str], tmp_path: Path) -> None:
     """The script is sourced, and asked as bash asks it; files come with their blanks."""
     (tmp_path / "a mail.eml").touch()
-    (tmp_path / "mail2sms.bash").write_text(said(capsys, "completion", "bash"), encoding="utf-8")
+    (tmp_path / "mail2sms.bash").write_text(said("completion", "bash"), encoding="utf-8")
     words = ["mail2sms", *line.split(" ")]
     ask = (
         "set -u; source ./mail2sms.bash; complete -p mail2sms >/dev/null; "
@@ -121,9 +124,9 @@ def shown(page: str) -> str:
 
 
 @pytest.mark.parametrize("words", PAGES, ids=lambda words: " ".join(words) or "mail2sms")
-def test_a_page_is_sound(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_page_is_sound(words: tuple[str, ...]) -> None:
     """It begins as whatis(1) wants it, and nothing that was written for people is taken for a request."""
-    lines = said(capsys, "man", *words).splitlines()
+    lines = said("man", *words).splitlines()
     assert lines[0].startswith(".TH ")
     assert lines[1] == ".SH NAME"
     assert " \\- " in lines[2]
@@ -131,9 +134,9 @@ def test_a_page_is_sound(words: tuple[str, ...], capsys: pytest.CaptureFixture[s
     assert requests <= {".TH", ".SH", ".SS", ".PP", ".TP", ".B", ".I", ".BR", ".RI", ".br"}
 
 
-def test_the_page_of_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_of_all_verbs() -> None:
     """Each verb with its options, and every exit code."""
-    text = re.sub(r"\s+", " ", shown(said(capsys, "man")))
+    text = re.sub(r"\s+", " ", shown(said("man")))
     for verb in VERBS:
         assert f"mail2sms {verb.name}" in text
         assert all(flag in text for option in verb.options for flag in option.flags)
@@ -141,9 +144,9 @@ def test_the_page_of_all_verbs(capsys: pytest.CaptureFixture[str]) -> None:
         assert f" {code} " in text
 
 
-def test_the_page_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_page_of_the_configuration() -> None:
     """Every option with its meaning."""
-    text = re.sub(r"\s+", " ", shown(said(capsys, "man", "mail2sms.yaml")).replace("‐\n", "‐"))
+    text = re.sub(r"\s+", " ", shown(said("man", "mail2sms.yaml")).replace("‐\n", "‐"))
     for option in reference.flat(reference.everything()):
         assert option.name in text
     assert 'Example: from: "*@acme.example"' in text
@@ -151,7 +154,7 @@ def test_the_page_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_the_page_of_one_verb(capsys: pytest.CaptureFixture[str]) -> None:
     """A noun has those of its verbs; another word is no page."""
-    assert "mail2sms queue list" in shown(said(capsys, "man", "queue"))
-    assert "--show-email" in shown(said(capsys, "man", "explain"))
+    assert "mail2sms queue list" in shown(said("man", "queue"))
+    assert "--show-email" in shown(said("man", "explain"))
     assert run(["man", "sned"]) == 64
     assert 'there is no verb "sned"' in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -35,15 +35,14 @@ def _values(verb: str) -> tuple[str, ...]:
     from mail2sms.cli.recipes import summaries
     from mail2sms.config import derived, reference
 
-    if verb == "explain-config":
-        return tuple(dict.fromkeys(option.name for option in reference.flat(reference.everything())))
-    known = {
-        "recipe": tuple(dict(summaries())),
-        "completion": SHELLS,
-        "template show": derived.SHIPPED,
-        "man": ("mail2sms.yaml", *dict.fromkeys(each.name.split()[0] for each in verbs())),
+    known: dict[str, Callable[[], Iterable[str]]] = {
+        "recipe": lambda: dict(summaries()),
+        "completion": lambda: SHELLS,
+        "template show": lambda: derived.SHIPPED,
+        "man": lambda: ["mail2sms.yaml", *(each.name.split()[0] for each in verbs())],
+        "explain-config": lambda: [option.name for option in reference.flat(reference.everything())],
     }
-    return known.get(verb, ())
+    return tuple(dict.fromkeys(known[verb]())) if verb in known else ()
 
 
 def _option_values(option: Option) -> tuple[str, ...]:
