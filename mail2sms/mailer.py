@@ -74,6 +74,19 @@ class Mailer:
             except ValueError:  # includes UnicodeEncodeError: an address that would need SMTPUTF8
                 raise DeliveryFailed("the address cannot be written to", is_final=True) from None
 
+    async def probe(self, envelope_from: str, to: str) -> None:
+        """Ask whether the smarthost would take mail from us to `to`: all but the mail itself. Raises DeliveryFailed."""
+        try:
+            smtp = await _begin(await self._connect(), envelope_from, to)
+            with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+                await smtp.rset()
+                await smtp.quit()
+            smtp.close()
+        except aiosmtplib.SMTPResponseException as e:
+            raise DeliveryFailed(_said(e), is_final=500 <= e.code < 600) from None
+        except (aiosmtplib.SMTPException, OSError, _Stale) as e:
+            raise DeliveryFailed(_ADDRESS.sub("<address>", str(e)) or type(e).__name__) from None
+
     async def close(self) -> None:
         """Close idle connections; those in use close when their mail is through."""
         while self._idle:

@@ -25,10 +25,10 @@ ORDER = (
     ("model", "errors", "reasons", "options"),  # values
     ("numbers", "segments", "routing", "lifecycle", "rules", "verdict", "wording"),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
-    ("carriers", "hooks", "store", "mailer", "render"),  # tools
+    ("carriers", "dns", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "relay", "web"),  # stages
-    ("config", "assembly", "daemon", "systemd", "watch", "places", "cli", "__main__"),  # process
+    ("config", "assembly", "daemon", "doctor", "systemd", "watch", "places", "cli", "__main__"),  # process
 )
 LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}
 # Values, decisions and process modules may import one another; tools, doors and stages never.
@@ -44,6 +44,7 @@ DOORS = {
     "alembic": ("store",),
     "argon2": ("intake.identity",),
     "charset_normalizer": ("intake.charsets",),
+    "dns": ("dns",),
     "fastapi": ("web",),
     "inscriptis": ("intake.html",),
     "jinja2": ("render",),

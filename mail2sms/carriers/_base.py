@@ -43,6 +43,14 @@ class Carrier(ABC):
     async def send(self, part: Part) -> Taken:
         """Hand over one part, once. Raises Unavailable, Refused or Uncertain."""
 
+    async def probe(self) -> str:
+        """Ask the provider about the account, sending nothing; return its answer in a few words, for the operator.
+
+        Works without `start`. Raises Refused (our credentials or options), Unavailable (no answer). Empty: it can't
+        be asked.
+        """
+        return ""
+
     def events(self, headers: Mapping[str, str], body: bytes, query: str) -> tuple[CarrierEvent, ...]:
         """Return what a webhook request of this provider tells. Raises PermissionError if it proves nothing.
 

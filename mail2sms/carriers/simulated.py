@@ -159,6 +159,9 @@ class Simulated(Carrier):
             self._later(self._report(entry))
         return Taken(carrier_message_id=part.attempt_id)
 
+    async def probe(self) -> str:
+        return "simulated: no SMS is sent"
+
     async def says(self, msisdn: Msisdn, to: str, text: str, photos: tuple[Photo, ...] = ()) -> str:
         """The phone writes to one of our numbers; returns the event's id after it was stored."""
         assert self._record is not None
@@ -223,9 +226,8 @@ class Simulated(Carrier):
 
 def build(name: str, options: Options, folder: Path) -> Simulated:
     """Return a simulated carrier that answers under `name`; its phones live in `folder`."""
-    return Simulated(
-        name, options, Phones(Path(options.phones) if options.phones else folder / "phones.jsonl")
-    )
+    phones = Path(options.phones) if options.phones else folder / "phones.jsonl"
+    return Simulated(name, options, Phones(phones))
 
 
 def _now() -> int:

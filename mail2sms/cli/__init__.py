@@ -24,9 +24,10 @@ SYSTEM_FOLDER = Path("/etc/mail2sms")
 
 
 class Exit(IntEnum):
-    """Every exit code there is; any other is a failure of ours. Numbers: sysexits(3)."""
+    """Every exit code there is; any other is a failure of ours. Numbers: sysexits(3), but for 1."""
 
     OK = 0
+    FAILED = 1
     USAGE = 64
     REFUSED = 65
     UNAVAILABLE = 69
@@ -37,6 +38,7 @@ class Exit(IntEnum):
 
 EXPLAINED = {
     Exit.OK: "ok",
+    Exit.FAILED: "doctor found a failure",
     Exit.USAGE: "usage",
     Exit.REFUSED: "the mail or number is refused",
     Exit.UNAVAILABLE: "unavailable: no daemon, not delivered",

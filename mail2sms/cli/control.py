@@ -131,7 +131,7 @@ class Control:
     """The daemon behind one socket."""
 
     def __init__(self, path: Path, timeout_s: float = _TIMEOUT_S) -> None:
-        self._path = path
+        self.path = path
         self._timeout_s = timeout_s
 
     def send(self, order: Mapping[str, Any], *, is_dry_run: bool) -> Receipt:
@@ -188,7 +188,7 @@ class Control:
         return self._ask("GET", "/api/v1/health")
 
     def _ask(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        connection = _UnixConnection(self._path, self._timeout_s)
+        connection = _UnixConnection(self.path, self._timeout_s)
         headers = {"accept": "application/json"} | ({"content-type": "application/json"} if body else {})
         try:
             connection.request(method, target, json.dumps(body) if body else None, headers)
@@ -196,7 +196,7 @@ class Control:
             status, content = response.status, response.read()
         except (OSError, http.client.HTTPException) as e:
             is_order = method == "POST" and connection.is_connected
-            raise _unreachable(e, self._path, is_order=is_order) from e
+            raise _unreachable(e, self.path, is_order=is_order) from e
         finally:
             connection.close()
         try:
@@ -204,8 +204,8 @@ class Control:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise Failed(Exit.UNAVAILABLE, f"{self._path} answers, but not as mail2sms does (HTTP {status})")
-        if status >= 400:
+            raise Failed(Exit.UNAVAILABLE, f"{self.path} answers, but not as mail2sms does (HTTP {status})")
+        if status >= 400 and status not in expected:
             raise Declined(status, answer)
         return answer
 

@@ -8,6 +8,7 @@ from tests.servers.clients import CLIENTS
 from tests.servers.daemon import Daemon, minimal_config
 from tests.servers.dovecot import Dovecot
 from tests.servers.inbox import Inbox
+from tests.servers.nameserver import NameServer
 from tests.servers.postfix import Postfix
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.sink import Mail, MailSink
@@ -19,6 +20,7 @@ __all__ = [
     "Inbox",
     "Mail",
     "MailSink",
+    "NameServer",
     "Postfix",
     "PostgreSQL",
     "Server",

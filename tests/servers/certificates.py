@@ -8,12 +8,12 @@ from pathlib import Path
 from tests.servers._server import program, run
 
 
-def certificate(folder: Path, name: str = "test") -> tuple[Path, Path]:
-    """Return a new certificate for 127.0.0.1, signed by nobody else, and its key."""
+def certificate(folder: Path, name: str = "test", names: str = "IP:127.0.0.1") -> tuple[Path, Path]:
+    """Return a new certificate for 127.0.0.1 (or other `names`), signed by nobody else, and its key; two days."""
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     key_kind = ["-newkey", "rsa:2048", "-nodes", "-days", "2"]  # whose signatures are all of one length
-    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-    run([program("openssl", "openssl"), "req", "-x509", *key_kind, *names, "-keyout", key, "-out", cert])
+    called = ["-subj", f"/CN={name}", "-addext", f"subjectAltName={names}"]
+    run([program("openssl", "openssl"), "req", "-x509", *key_kind, *called, "-keyout", key, "-out", cert])
     return cert, key
 
 
