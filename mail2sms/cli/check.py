@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
 from mail2sms.cli import Exit, find_config, is_coloured
-from mail2sms.cli.terminal import JsonOption, print_lines
+from mail2sms.cli.terminal import JsonOption, print_lines, progress
 
 
 def check(
@@ -25,7 +23,9 @@ def check(
     """Read mail2sms.yaml and say what is wrong with it."""
     from mail2sms import config
 
-    report = config.check(find_config(file), environment=not no_environment, probe_database=_probe_database)
+    path = find_config(file)
+    with progress("checking"):
+        report = config.check(path, environment=not no_environment, probe_database=_probe_database)
     if as_json:
         print_lines(report.as_json())
     elif report.errors or not quiet:
@@ -34,12 +34,12 @@ def check(
 
 
 def _probe_database(url: str) -> str | None:
-    """Knock at PostgreSQL's door: whether it may be used is found out at the start."""
-    parts = urlsplit(url)
-    if not parts.hostname or "," in parts.netloc:
-        return None
+    """Log in to PostgreSQL as the daemon would, and ask whether it keeps what it commits. Seconds at most."""
+    from mail2sms.errors import StoreUnavailable
+    from mail2sms.store.look import look
+
     try:
-        socket.create_connection((parts.hostname, parts.port or 5432), timeout=3).close()
-    except OSError as e:
-        return f"the database does not answer: {e.strerror or e}"
+        look(url)
+    except StoreUnavailable as e:
+        return f"the database can't be used: {e}"
     return None

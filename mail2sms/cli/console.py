@@ -20,6 +20,7 @@ from mail2sms.cli import (
     doctor,
     explain,
     explain_config,
+    init,
     manual,
     messages,
     queue,
@@ -118,6 +119,7 @@ def _serve() -> None:
 _NOUNS = {"queue": "What waits.", "template": "The form that mails follow."}
 _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_TRY, "demo", _demo),
+    (_TRY, "init", init.init),
     (_RUN, "serve", _serve),
     (_RUN, "check", check.check),
     (_RUN, "reload", service.reload),
