@@ -26,6 +26,15 @@ _OURS_TO_MEND: Final = frozenset({530, 534, 535, 538})
 _ADDRESS = re.compile(r"[^\s<>:,;]+@[^\s<>:,;]+")
 
 
+# In this order: a time-out is an OSError too.
+_UNREACHED: Final[dict[type[Exception], str]] = {
+    aiosmtplib.SMTPTimeoutError: "it does not answer in time",
+    TimeoutError: "it does not answer in time",
+    aiosmtplib.SMTPConnectError: "it cannot be reached",
+    OSError: "it cannot be reached",
+}
+
+
 class SmarthostOptions(options.Options):
     """Where our emails leave. `tls` unset: off on this machine, else starttls."""
 
@@ -85,7 +94,8 @@ class Mailer:
         except aiosmtplib.SMTPResponseException as e:
             raise DeliveryFailed(_said(e), is_final=500 <= e.code < 600) from None
         except (aiosmtplib.SMTPException, OSError, _Stale) as e:
-            raise DeliveryFailed(_ADDRESS.sub("<address>", str(e)) or type(e).__name__) from None
+            said = next((words for kind, words in _UNREACHED.items() if isinstance(e, kind)), "it hung up")
+            raise DeliveryFailed(said) from None
 
     async def close(self) -> None:
         """Close idle connections; those in use close when their mail is through."""

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from mail2sms import __version__
-from mail2sms.cli import EXPLAINED, Exit, Failed, export, find_config, moments, show
+from mail2sms.cli import EXPLAINED, Exit, Failed, export, find_config, moments, show, terminal
 from mail2sms.cli.control import Control, Declined, Event, Message
 from mail2sms.cli.main import run
 from tests.servers import Daemon, minimal_config, wait_until
@@ -302,6 +302,27 @@ def test_what_strangers_wrote_cannot_drive_the_terminal() -> None:
         *show.message_row(message(writer=evil, detail=evil)),
     ]
     assert all(line.isprintable() for line in shown)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_narrow_terminal_never_cuts_what_is_copied(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids, numbers and times stay whole; what strangers and carriers said gives way."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    waiting = message(
+        id="m-1QTFA8K0QARG8EH5", reason="retry", detail="the connection closed " * 9, attempts=2
+    )
+    row = show.queue_row(waiting, NOW)
+    terminal.print_table(show.QUEUE_HEADS, [row])
+    head, line, *rest = capsys.readouterr().out.splitlines()
+    assert rest == []
+    assert head.split()[:2] == ["ID", "AGE"]
+    whole = [cell for head, cell in zip(show.QUEUE_HEADS, row, strict=True) if head not in ("FROM", "WHY")]
+    assert [cell for cell in whole if cell not in line] == []
+    assert "…" in line
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def _read(kind: Any, text: str, country: str = "") -> Any:
 def _answers(asking: _Asking, path: Path, options: Mapping[str, str]) -> Answers:
     domain = asking.answer("domain", "1/5  Domain for SMS addresses?", "", lambda text: _read(Domain, text))
     company = domain.partition(".")[2] if domain.count(".") > 1 else domain
-    hint = "\n     addresses or *@domain, then the networks they send from if not this machine"
+    hint = " Addresses or *@domain, then the networks they send from if not this machine\n    "
     senders, networks = asking.answer("senders", f"2/5  Who may send?{hint}", f"*@{company}", _senders)
     carrier = asking.answer("carrier", _menu(), _default_carrier(), _carrier)
     own = _carrier_options(asking, carrier, options)

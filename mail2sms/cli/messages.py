@@ -52,7 +52,7 @@ def messages(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     if as_csv:
         stream = io.TextIOWrapper(sys.stdout.buffer, "utf-8", newline="", write_through=True)
         try:
-            with progress("exporting") as advance:
+            with progress("exporting", is_shown=not sys.stdout.isatty()) as advance:
                 export.write(found, stream, advance)
         finally:
             stream.detach()  # standard output stays open

@@ -85,7 +85,7 @@ def _next_try(message: Message, now: datetime) -> str:
 
 def _goes(due_at: datetime, now: datetime) -> str:
     wait_s = (due_at - now).total_seconds()
-    if wait_s <= 0:
+    if wait_s < 1:
         return "now"
     if wait_s < 3600:
         return f"in {span(wait_s)}"

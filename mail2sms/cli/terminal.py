@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleDimensions
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,7 +30,7 @@ from mail2sms.cli import SYSTEM_FOLDER, Exit, Failed, find_config, is_coloured, 
 from mail2sms.cli.control import Control
 
 _RUNTIME_FOLDER = Path("/run/mail2sms")  # RuntimeDirectory=mail2sms of the systemd unit
-_WIDE = 10_000  # columns where there is no terminal: nothing is cut
+_CUTTABLE, _CUT, _GAP = ("FROM", "WHY"), 8, 2  # columns, what is left of them at least, and what is between
 _STYLES = {
     "delivered": "green",
     "enroute": "cyan",
@@ -98,29 +99,45 @@ def ask_first(question: str, is_agreed: bool) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+def progress(
+    what: str, total: int | None = None, *, is_shown: bool = True
+) -> Iterator[Callable[[int], None]]:
     """Show on a terminal how far it is, of `total` or just that it goes on; the value is called with more done.
 
     On standard error, and gone at the end. Where there is no terminal, nothing is shown.
     """
     console = Console(stderr=True, no_color=not is_coloured(sys.stderr), highlight=False)
-    is_shown = sys.stderr.isatty()
     columns = (BarColumn(), MofNCompleteColumn()) if total is not None else (SpinnerColumn(),)
     all_columns = (TextColumn("{task.description}"), *columns, TimeElapsedColumn())
-    with Progress(*all_columns, console=console, transient=True, disable=not is_shown) as bar:
+    with Progress(
+        *all_columns, console=console, transient=True, disable=not (is_shown and sys.stderr.isatty())
+    ) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table without lines; on a narrow terminal, what was written by others is cut first."""
-    is_terminal = sys.stdout.isatty()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for head in heads:
-        is_cut = head in ("FROM", "WHY")
-        table.add_column(head, no_wrap=True, overflow="ellipsis", min_width=None if is_cut else len(head))
-    for row in rows:
+    """Print a table without lines; on a narrow terminal what was written by others is cut, ids and numbers never."""
+    cells = [tuple(row) for row in rows]
+    console = Console(no_color=not is_coloured(sys.stdout), highlight=False)
+    widths = [max(map(cell_len, column)) for column in zip(heads, *cells, strict=True)]
+    if sys.stdout.isatty():
+        widths = _fit(heads, widths, console.width)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for head, width in zip(heads, widths, strict=True):
+        table.add_column(head, no_wrap=True, overflow="ellipsis", width=width)
+    for row in cells:
         table.add_row(*(Text(cell, style=_STYLES.get(cell.partition(",")[0], "")) for cell in row))
-    Console(
-        width=None if is_terminal else _WIDE, no_color=not is_coloured(sys.stdout), highlight=False
-    ).print(table)
+    # Wider than the terminal: it wraps, and nothing is lost. Without a height a dumb terminal would stay at 80.
+    console.size = ConsoleDimensions(sum(widths) + _GAP * len(widths), len(cells) + 1)
+    console.print(table)
+
+
+def _fit(heads: Sequence[str], widths: Sequence[int], room: int) -> list[int]:
+    """Narrow the columns that may be cut, the last of them most, until the table fits or they are at their least."""
+    fitted = list(widths)
+    for position in reversed(range(len(heads))):
+        excess = sum(fitted) + _GAP * len(fitted) - room
+        if heads[position] in _CUTTABLE and excess > 0:
+            fitted[position] = max(min(_CUT, fitted[position]), fitted[position] - excess)
+    return fitted

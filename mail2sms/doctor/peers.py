@@ -34,7 +34,8 @@ async def smarthost(patient: Patient) -> list[Finding]:
     except BadOption as e:
         return [Finding(name="smarthost", level="FAIL", sentence=str(e), remedy=(e.hint,) if e.hint else ())]
     except DeliveryFailed as e:
-        sentence = f"{options.address} does not take mail from {ours} to {theirs}: {e.detail}"
+        asked = f" does not take mail from {ours} to {theirs}" if e.is_final else ""
+        sentence = f"{options.address}{asked}: {e.detail}"
         way_out = _NOT_TAKEN if e.is_final else _NOT_REACHED
         return [Finding(name="smarthost", level="FAIL", sentence=sentence, remedy=(way_out,))]
     sentence = f"{options.address} takes mail from ...@{settings.domain}"
