@@ -510,9 +510,11 @@ def test_sent_message_is_delivered_and_shown(
     assert (
         run(["send", PHONE, "Bonjour", "--as", "marie@acme.example", "--wait", "--json", *socket_option]) == 0
     )
-    receipt = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    receipt = json.loads(out)
     id_ = receipt["items"][0]["id"]
     assert receipt["items"][0]["status"] == "delivered"
+    assert err == ""  # no terminal: no bar
     assert [shown["text"] for shown in daemon.phone(PHONE)] == ["Bonjour"]
     assert run(["message", id_, *socket_option]) == 0
     assert f"{id_}  marie@acme.example -> +33 6 39 98 12 34" in capsys.readouterr().out
@@ -645,6 +647,19 @@ def test_an_export_has_every_message_and_no_formula(
     assert head.startswith(b"\xef\xbb\xbfid;created_at;to;from;sender_id;status;")
     assert first.split(b";")[2:6] == [b"33639981234", b"marie@acme.example", b"33639980101", b"delivered"]
     assert first.endswith(b";'=1+1")
+
+
+@pytest.mark.parametrize("limit", [None, 1, 2, 3, 4])
+def test_pages_are_one_list(
+    socket_option: list[str], limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many a request brings, none is missing, none comes twice, and no more than were wanted."""
+    control = Control(Path(socket_option[1]))
+    for number in range(4):
+        control.send({"to": ["+33639982222"], "text": f"{number}"}, is_dry_run=False)
+    whole = [found.id for found in control.messages(to="+33639982222", limit=1000)]
+    monkeypatch.setattr("mail2sms.cli.control._PAGE", 2)
+    assert [found.id for found in control.every(limit, to="+33639982222")] == whole[:limit]
 
 
 def test_tail_goes_on_after_a_new_start(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,12 @@ def test_the_defaults_are_a_configuration_that_is_good(capsys: pytest.CaptureFix
     assert settings.sender_ids == {"default": "ACME"}
 
 
+def test_a_trial_without_phones_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody could be written to."""
+    assert run(["init", "new", *ALL, "--mode", "trial"]) == Exit.OK
+    assert "Next   1  write your own phones into new/mail2sms.yaml" in capsys.readouterr().out
+
+
 def test_every_answer_can_be_an_option(_posting: None) -> None:
     """Nobody is asked; networks stand beside the senders, phones make a trial."""
     senders = "it@acme.co.uk, *@acme.co.uk 10.1.0.20"

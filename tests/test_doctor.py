@@ -17,6 +17,8 @@ from mail2sms.cli.doctor import looks, rendered
 from mail2sms.cli.main import run
 from mail2sms.dns import Dns
 from mail2sms.doctor import Finding, Patient, examine, machine, names, peers, spf
+from mail2sms.store import Store
+from mail2sms.store.schema import HEAD
 from tests.servers import Daemon, MailSink, NameServer, free_port, minimal_config
 from tests.servers.certificates import certificate
 
@@ -255,6 +257,20 @@ async def test_the_disk_of_the_database(
     assert found.level == level
     assert said in found.sentence
     assert not (tmp_path / "mail2sms.db").exists()
+
+
+async def test_a_look_at_the_database_leaves_nothing_behind(server: NameServer, tmp_path: Path) -> None:
+    """Beside a daemon that has it open, and after one that closed it."""
+    looked = patient(server, tmp_path)
+    store = await Store.open(looked.settings.database)
+    (found,) = await machine.database(looked)
+    await store.close()
+    files = set(tmp_path.iterdir())
+    assert (
+        shown([found, *await machine.database(looked)])
+        == [f"ok SQLite, schema {HEAD}, keeps what it commits"] * 2
+    )
+    assert set(tmp_path.iterdir()) == files
 
 
 async def test_a_database_that_is_none(server: NameServer, tmp_path: Path) -> None:

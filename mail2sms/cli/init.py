@@ -318,6 +318,8 @@ def _next_steps(path: Path, answers: Answers) -> list[str]:
     start = "sudo systemctl enable --now mail2sms" if has_unit else f"mail2sms serve{named}"
     is_open = answers.smtp.host in ("0.0.0.0", "::")  # noqa: S104  # is not bound
     here = Endpoint("127.0.0.1", answers.smtp.port) if is_open else answers.smtp
+    if answers.mode == "trial" and not answers.phones:
+        start = f"write your own phones into {path} (users or teams): a trial sends to no other; then {start}"
     domain, transport = answers.domain, f"smtp:[{here.host}]:{here.port}"
     return [
         f"Next   1  {start}",

@@ -94,7 +94,7 @@ async def _listed(patient: Patient, host: str, address: str, record: str) -> Fin
     first, _, rest = record.partition(" ")
     kind = f"ip{ipaddress.ip_address(address).version}"
     sentence = f"replies are sent as ...@{domain}, but its SPF does not list {host} ({address}): {result}"
-    remedy = (f'change:  {domain}. TXT "{first} {kind}:{address} {rest}"'.replace(' "', ' "').rstrip(),)
+    remedy = (f'change:  {domain}. TXT "{first} {kind}:{address} {rest}"',)
     return Finding(name="SPF", level="FAIL", sentence=sentence, remedy=remedy)
 
 

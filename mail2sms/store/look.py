@@ -35,8 +35,13 @@ def look(url: str) -> Looked:
 
 
 def _read_only(url: str) -> Engine:
-    """Not the readers' engine: the last of its connections would write the log into the database."""
-    return create_engine(f"sqlite:///file:{engine.sqlite_path(url)}?mode=ro&uri=true")
+    """Not the readers' engine: the last of its connections would write the log into the database.
+
+    Without a log nobody has it open, and as `immutable` it is read without a new one being made.
+    """
+    path = engine.sqlite_path(url)
+    more = "" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1"
+    return create_engine(f"sqlite:///file:{path}?mode=ro{more}&uri=true")
 
 
 def _look(connection: Connection, *, is_shared: bool) -> Looked:
