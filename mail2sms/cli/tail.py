@@ -5,6 +5,7 @@ The place in the log is kept here, so a daemon that is started anew, or a socket
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Annotated
@@ -33,6 +34,8 @@ def tail(
     Ctrl-C ends it. A daemon that is started anew is waited for, and nothing is missed.
     """
     control = reach(config_file, socket_path)
+    if sys.stderr.isatty():
+        tell("what happens from now on; Ctrl-C ends it")
     for happened in follow(control, to=to, user=user):
         print_now(to_json(happened.answer) if as_json else show.event_line(happened))
 
