@@ -1,4 +1,4 @@
-"""`mail2sms messages`, `message` and `cancel`: what the daemon has, exporting it, and stopping one."""
+"""`mail2sms messages` and `message`: what the daemon has, and exporting it."""
 
 from __future__ import annotations
 
@@ -80,14 +80,3 @@ def message(
     """One message and what happened to it."""
     found = reach(config_file, socket_path).message(id_)
     print_lines(*([to_json(found.answer)] if as_json else show.timeline(found)))
-
-
-def cancel(
-    id_: IdArgument,
-    as_json: JsonOption = False,
-    config_file: ConfigOption = None,
-    socket_path: SocketOption = None,
-) -> None:
-    """Stop a message that no carrier has yet."""
-    answer = reach(config_file, socket_path).cancel(id_)
-    print_lines(to_json(answer) if as_json else f"{answer['id']}  {answer['status']}")
