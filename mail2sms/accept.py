@@ -145,27 +145,33 @@ def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
         return told
     id_ = derive_id("n", first.id, "refused")
     about = merge(verdict.refusals)
-    return (*told, refused_notice(id_, first.writer, first.origin, about, first.created_at))
+    notice = refused_notice(id_, first.writer, first.origin, about, first.created_at, is_partly=True)
+    return (*told, notice)
 
 
 def _partly_refused(first: Submission, refused: Sequence[RefusedPhone]) -> tuple[NewNotice, ...]:
     """Some recipients are written to, some are not: an email says which, since SMTP has one answer for all."""
     if first.origin.source != "smtp":  # the API says so in its answer
         return ()
-    problems = [replace(r.problem, value=r.problem.value or numbers.display(r.msisdn)) for r in refused]
+    problems = [
+        replace(r.problem, facts={**r.problem.facts, "to": numbers.display(r.msisdn)}) for r in refused
+    ]
     now = first.created_at
     id_ = derive_id("n", first.id, "partly")
-    return (refused_notice(id_, first.writer, first.origin, Refusal(*problems), now),)
+    return (refused_notice(id_, first.writer, first.origin, Refusal(*problems), now, is_partly=True),)
 
 
-def refused_notice(id_: str, writer: Writer, origin: Origin, refusal: Refusal, now: int) -> NewNotice:
-    """Return the notice that tells a proven writer of a refusal."""
+def refused_notice(
+    id_: str, writer: Writer, origin: Origin, refusal: Refusal, now: int, *, is_partly: bool = False
+) -> NewNotice:
+    """Return the notice that tells a proven writer of a refusal; `is_partly`: others get the text."""
     payload = {
         "problems": [asdict(problem) for problem in refusal.problems],
         "source": list(refusal.source),
         "corrected": refusal.corrected,
         "language": writer.language,
         "origin": asdict(origin),
+        "is_partly": is_partly,
     }
     return NewNotice(
         id=id_,

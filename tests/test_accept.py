@@ -10,6 +10,7 @@ import pytest
 
 from mail2sms import segments
 from mail2sms.accept import Accept
+from mail2sms.clock import now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Conversation, Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
 from mail2sms.routing import Route
@@ -188,7 +189,11 @@ async def test_one_bad_recipient_does_not_stop_the_others(store: Store) -> None:
     claim = NoticeClaim(channel="email", owner="n", now=NOW, lease_ms=1000, limit=5)
     notice = (await store.claim_notices(claim))[0]
     payload = json.loads(notice.payload or b"")
-    assert (notice.reason, payload["problems"][0]["value"]) == ("country.not_allowed", "+44 7700 900123")
+    assert (notice.reason, payload["problems"][0]["facts"]["to"]) == (
+        "country.not_allowed",
+        "+44 7700 900123",
+    )
+    assert payload["is_partly"] is True
 
 
 async def test_a_refusal_is_told_once_per_mail_and_not_without_end(store: Store) -> None:
@@ -198,6 +203,8 @@ async def test_a_refusal_is_told_once_per_mail_and_not_without_end(store: Store)
     origin = Origin(source="smtp", subject="x")
     first = await door.tell_refusal(writer(), origin, refusal, "<1@a>")
     assert await door.tell_refusal(writer(), origin, refusal, "<1@a>") == first
+    claim = NoticeClaim(channel="email", owner="n", now=now_ms(), lease_ms=1000, limit=5)
+    assert json.loads((await store.claim_notices(claim))[0].payload or b"")["is_partly"] is False
     for number in range(2, 21):
         await door.tell_refusal(writer(), origin, refusal, f"<{number}@a>")
     with pytest.raises(Refusal):

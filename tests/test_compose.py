@@ -420,6 +420,20 @@ def test_all_problems_are_shown_at_once() -> None:
     )
 
 
+def test_who_gets_it_and_who_does_not_is_told_apart() -> None:
+    """Nobody sends it again to everyone for one number."""
+    problem = Problem(reason="country.not_allowed", facts={"country": "US", "to": "+1 202-555-0123"})
+    outgoing = refused(problems=(problem,), source=(), corrected="", simple_address="", is_partly=True)
+    assert read(outgoing)["Subject"] == "SMS not sent to everyone: Rendez-vous du 12 mai"
+    assert words(outgoing) == (
+        "Your SMS was not sent to everyone. The other recipients get it; what was not sent is not charged.\n"
+        "\n"
+        "+1 202-555-0123 – SMS to US are not allowed here. Ask your administrator to add this country.\n"
+        "\n"
+        "Reason: country.not_allowed\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "column", "under"),
     [

@@ -42,11 +42,12 @@ def tell(
     has_place = 0 < problem.line <= len(source)
     line, column = _plain(source[problem.line - 1]) if has_place else "", max(problem.column, 1)
     start = _crop([column], len(line))
+    sentence = render.reason_text(problem.reason, language, known)
     return Told(
         line=problem.line if has_place else 0,
         column=column,
         width=max(problem.width, 1),
-        sentence=render.reason_text(problem.reason, language, known),
+        sentence=f"{known['to']} – {sentence}" if "to" in known else sentence,
         shown=line[start : start + _SHOWN_WIDTH].strip(),
     )
 

@@ -76,6 +76,7 @@ class RefusedFacts:
     """A mail that was not turned into SMS. `problems`, `source` and `corrected` as in `errors.Refusal`.
 
     `template_address` takes the corrected mail; `simple_address` is the number's own address, where known.
+    `is_partly`: other recipients get the text; a problem of one has its number as the fact `to`.
     """
 
     id: str
@@ -86,6 +87,7 @@ class RefusedFacts:
     source: tuple[str, ...] = field(default=(), repr=False)
     corrected: str = field(default="", repr=False)
     simple_address: str = ""
+    is_partly: bool = False
     origin: Origin | None = None
 
 
@@ -187,6 +189,7 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
     is_certain = not any("example" in p.facts or p.reason in _GUESSED for p in facts.problems)
     values = {
         "subject": subject,
+        "is_partly": facts.is_partly,
         "placed": placed,
         "unplaced": [one.sentence for one in told if not one.line],
         "rows": caret.rows(facts.source, placed),

@@ -90,6 +90,7 @@ class Refusals:
             source=tuple(payload["source"]),
             corrected=payload["corrected"],
             simple_address=self._simple_address(payload["corrected"], payload["problems"]),
+            is_partly=payload.get("is_partly", False),  # a notice may be older than this word
             origin=Origin(**{**origin, "references": tuple(origin["references"])}),
         )
 
