@@ -50,7 +50,7 @@ from mail2sms.web.app import Context, Reloaded, build, change
 from mail2sms.web.demo import DemoInbox
 from mail2sms.web.server import WebServer
 
-_GRACE_S = 30.0  # for all that is under way when we are told to stop
+_GRACE_S = 27.0  # for all that is under way when we are told to stop: with the goodbyes half a minute
 _STALLED_S = 30.0
 _GC_THRESHOLDS = (10_000, 20, 20)
 
@@ -280,7 +280,7 @@ class Daemon:
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait([waiting, *self._loops], return_when=asyncio.FIRST_COMPLETED)
         log.info("daemon_stopping")
-        notify("STOPPING=1", "STATUS=finishing what is under way")
+        notify("STOPPING=1", "WATCHDOG=1", "STATUS=finishing what is under way")
         waiting.cancel()
         watching.cancel()
         ended = [task for task in self._loops if task.done()]

@@ -11,10 +11,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.proofs._lanes import PostingDaemon, configuration, connect
+from tests.proofs._lanes import send as order
 from tests.servers import Daemon, wait_until
 from tests.servers.activated import Activated
 from tests.servers.daemon import KEY
@@ -226,6 +229,44 @@ def test_stopping_under_load_loses_nothing() -> None:
         daemon.start()
         assert_all_there(daemon, clients)
         assert "mt_unknown" not in daemon.log()
+
+
+class SlowProvider(BaseHTTPRequestHandler):
+    """Takes an order, and says so when it is let go on."""
+
+    asked, go_on = threading.Event(), threading.Event()
+
+    def do_POST(self) -> None:
+        """Take it."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.set()
+        self.go_on.wait(30)
+        self.send_response(202)
+        self.end_headers()
+        self.wfile.write(b'{"id": "p-1", "status": "queued"}')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_stopping_waits_for_a_carriers_answer() -> None:
+    """A request under way gets its answer, and so the message is in no doubt."""
+    server = HTTPServer(("127.0.0.1", 0), SlowProvider)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    extra = configuration({"slow": f"http://127.0.0.1:{server.server_port}/"}, more=", timeout: 20s")
+    with PostingDaemon({}, mode="live", extra=extra) as daemon:
+        with connect(daemon) as connection:
+            order(connection, "+33639980012", "under way")
+        assert SlowProvider.asked.wait(30)
+        os.kill(daemon.pid, signal.SIGTERM)
+        assert wait_until(lambda: "daemon_stopping" in daemon.log(), 10)
+        SlowProvider.go_on.set()
+        assert end(daemon) == 0
+        after = daemon.log().partition("daemon_stopping")[2]
+        assert "mt_enroute" in after
+        assert "daemon_stopped" in after
+    server.shutdown()
+    server.server_close()
 
 
 def test_the_second_signal_ends_at_once() -> None:
