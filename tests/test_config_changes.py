@@ -9,6 +9,8 @@ import pytest
 from mail2sms.config.changes import compare
 from mail2sms.config.check import load
 from mail2sms.config.schema import Settings
+from mail2sms.errors import BadOption
+from mail2sms.options import Secret
 from tests.servers import minimal_config
 
 KEPT = """\
@@ -143,3 +145,17 @@ def test_nothing_said_names_a_person() -> None:
     assert said == "1 user added 1 user removed 1 user changed 1 team added default_mailbox changed" + (
         " 1 API key added 1 API key removed"
     )
+
+
+@pytest.mark.parametrize(
+    ("folder", "hint"), [("", ""), ("/run/credentials/mail2sms.service", "then restart")]
+)
+def test_a_credential_that_systemd_did_not_pass(
+    folder: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was passed at the start, so a reload finds no new one: that is said where it can be so."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", folder)
+    with pytest.raises(BadOption) as missing:
+        Secret("credential:mail2sms-none").reveal()
+    assert hint in missing.value.hint
+    assert bool(missing.value.hint) is bool(hint)
