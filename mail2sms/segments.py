@@ -78,6 +78,11 @@ def encoding(text: str) -> Encoding:
     return Encoding.UCS2 if _NOT_GSM.search(text) else Encoding.GSM7
 
 
+def foreign(text: str) -> tuple[str, ...]:
+    """Return the characters that GSM-7 does not have, each once, in order: they make a text Unicode."""
+    return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
+
+
 def count(text: str) -> int:
     """Return the number of segments; an empty text is one.
 

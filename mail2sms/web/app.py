@@ -11,6 +11,7 @@ from mail2sms import __version__
 from mail2sms.web import api, demo, help, metrics, operate, problems, service, sim, webhooks
 from mail2sms.web.auth import OPENAPI, KeyRing, admit
 from mail2sms.web.context import ApiKey, Context, Reloaded
+from mail2sms.web.feed import Feed
 from mail2sms.web.gate import Gate
 
 __all__ = ["ApiKey", "Context", "KeyRing", "Reloaded", "build", "change"]
@@ -46,7 +47,9 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
         app.include_router(router)
     if context.mode == "simulate":
         app.include_router(sim.router)
-    if context.is_demo:
+    if context.demo_inbox is not None:
+        app.state.feed = Feed(context.store, context.account, context.demo_inbox)
+        app.state.endings = (app.state.feed.close,)
         app.include_router(demo.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     return app

@@ -1,57 +1,77 @@
 """The demo page: a mailbox, a phone, and what happens between them. Everything it does goes through the real doors.
 
-An email is handed to the SMTP listener like anybody's; what is shown of messages is what the store says.
+An email is handed to the SMTP listener like anybody's; what is shown of messages is what the store says. Each view is
+an address and each action a form, so that it works without a script; the script only asks for the page again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
-import smtplib
-from collections.abc import Callable
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import formatdate
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import parse_qs, urlencode
 
-from fastapi import APIRouter, Depends, Response
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from pydantic import ValidationError
 
-from mail2sms import segments
 from mail2sms.clock import now_ms
-from mail2sms.options import Endpoint
-from mail2sms.store import MessageView, MoView, Search
+from mail2sms.model import Msisdn
+from mail2sms.store import MoView, Search
 from mail2sms.store.views import find, read_mo, read_one
-from mail2sms.web import bodies, sim
+from mail2sms.web import bodies, demo_mail, demo_shown, demo_view, feed, sim
 from mail2sms.web.auth import from_here
 from mail2sms.web.context import Context, Here
+from mail2sms.web.demo_mail import Draft
+from mail2sms.web.demo_tries import TRIES
+from mail2sms.web.demo_view import left_out
 from mail2sms.web.inbox import DemoInbox, DemoMail, SentMail
 from mail2sms.web.problems import HttpProblem
 
-__all__ = ["DemoInbox", "router"]
+__all__ = ["DemoInbox", "left_out", "router"]
 
+PHONE = Msisdn("+33639981234")
 _SHOWN = 20  # messages and replies on the page
-_SMTP_S = 20
-_ADDRESS = re.compile(r"[!-;=?-~]{1,320}")
-_END_MARKER = "##"  # of the strict template
+_FORM = "application/x-www-form-urlencoded"
+_FIELDS = 20
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+HEADERS = {
+    "referrer-policy": "same-origin"
+}  # without a referrer, a browser's form says it comes from nowhere
 
 router = APIRouter(dependencies=[Depends(from_here)], include_in_schema=False)
 
 
-class Draft(BaseModel):
-    """An email to send from the page."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where in the page somebody is: its address says so. `mail` is an open email (0 none, None the newest)."""
 
-    model_config = ConfigDict(extra="forbid")
+    phone: str = PHONE
+    mail: int | None = None
+    try_: str = ""
+    sent: str = ""
+    correct: int | None = None
 
-    from_: Annotated[str, Field(alias="from", max_length=320)]
-    to: Annotated[str, Field(max_length=320)]
-    subject: Annotated[str, Field(max_length=500)] = ""
-    text: Annotated[str, Field(max_length=bodies.TEXT_LENGTH)]
-    in_reply_to: Annotated[str, Field(max_length=1000)] = ""
-    references: Annotated[str, Field(max_length=8000)] = ""
+    def url(self, part: str = "", **changes: Any) -> str:
+        """Return the address of the page with changes; `part` is the column to look at."""
+        given = {"phone": self.phone, "mail": self.mail, "try": self.try_, "sent": self.sent, **changes}
+        kept = {name: value for name, value in given.items() if value not in ("", None, PHONE)}
+        return "/demo" + (f"?{urlencode(kept)}" if kept else "") + (f"#{part}" if part else "")
+
+
+async def _place(
+    context: Here,
+    phone: Annotated[str, Query(max_length=64)] = PHONE,
+    mail: Annotated[int | None, Query(ge=0, lt=10**9)] = None,
+    try_: Annotated[str, Query(alias="try", max_length=40)] = "",
+    sent: Annotated[str, Query(max_length=200)] = "",
+    correct: Annotated[int | None, Query(ge=0, lt=10**9)] = None,
+) -> Place:
+    return Place(phone=sim.phone(phone, context), mail=mail, try_=try_, sent=sent, correct=correct)
+
+
+AtPlace = Annotated[Place, Depends(_place)]
 
 
 @router.get("/")
@@ -61,17 +81,91 @@ async def front() -> Response:
 
 
 @router.get("/demo")
-async def page(context: Here) -> HTMLResponse:
-    """Return the page; what it shows comes from `state`."""
-    return HTMLResponse(
-        context.render.render("portal/demo.html", domain=context.domain, mailbox=context.template_mailbox)
+async def page(context: Here, place: AtPlace) -> HTMLResponse:
+    """Return the page."""
+    kept = _inbox(context)
+    happened = await _happened(context)
+    mails = list(kept)[-_SHOWN:][::-1]
+    is_any = place.mail is None and bool(mails)
+    opened = mails[0] if is_any else kept.get(place.mail or 0)
+    if opened is not None:
+        kept.seen.add(opened.n)
+    shown = await asyncio.to_thread(sim.carrier(context).phones.shown, Msisdn(place.phone))
+    phones = [PHONE, place.phone, *(view.to for view in happened.messages)]
+    html = context.render.render(
+        "portal/demo.html",
+        domain=context.domain,
+        place=place,
+        tries=TRIES,
+        draft=_draft(place, context),
+        sent=_sent(place, kept),
+        cards=demo_view.cards(happened),
+        mails=mails,
+        seen=kept.seen,
+        opened=opened,
+        signature=demo_mail.SIGNATURE,
+        phones=list(dict.fromkeys(phones)),
+        bubbles=demo_view.bubbles(shown, happened.said, place.phone),
+        contact=shown[-1]["from"] if shown else "",
+        number=demo_view.number,
+        bare=demo_mail.bare,
+        clock=lambda at: demo_view.clock(at, now_ms()),
     )
+    return HTMLResponse(html, headers=HEADERS)
+
+
+@router.post("/demo/send")
+async def send(request: Request, context: Here) -> Response:
+    """Hand an email to the SMTP listener: from the form, or as JSON, which is told what it said."""
+    is_form = request.headers.get("content-type", "").startswith(_FORM)
+    given = await _fields(request) if is_form else await request.body()
+    at = {name: given.pop(name, "") for name in ("phone", "try")} if isinstance(given, dict) else {}
+    try:
+        draft = Draft.model_validate(given) if isinstance(given, dict) else Draft.model_validate_json(given)
+    except ValidationError as e:
+        raise HttpProblem(400, _first(e)) from None
+    mail = await _send(draft, context)
+    if not is_form:
+        said = {"code": mail.code, "reply": mail.reply, "message_id": mail.message_id}
+        return JSONResponse({**said, "raw": mail.raw.decode()})
+    return await _sent_page(mail, at, context)
+
+
+@router.post("/demo/reply/{n}")
+async def reply(n: int, request: Request, context: Here) -> Response:
+    """Answer an email of the inbox by an email."""
+    given = await _fields(request)
+    mail = _mail(n, context)
+    written = demo_view.clock(mail.at, 0)
+    answer = demo_mail.answer(mail, given.get("text", ""), written)
+    return await _sent_page(await _send(answer, context), given, context)
+
+
+@router.post("/demo/phone")
+async def write_back(request: Request, context: Here) -> Response:
+    """Let the phone write to the number it has a text from."""
+    given = await _fields(request)
+    phone = sim.phone(given.get("phone", PHONE), context)
+    text = given.get("text", "").strip()
+    if text:
+        typed = sim.Typed(text=text[:1000], to=given.get("to", "")[:64])
+        await sim.write_back(phone, typed, context)
+    return RedirectResponse(Place(phone=phone).url("phone"), 303, HEADERS)
+
+
+@router.get("/demo/events")
+async def events(request: Request, last_event_id: Annotated[str, Header()] = "") -> Response:
+    """Stream what happens, as server-sent events; `Last-Event-ID` brings what was missed."""
+    live: feed.Feed = request.app.state.feed
+    if live.is_full:
+        raise HttpProblem(429, "too many pages are open; close one")
+    return StreamingResponse(live.stream(last_event_id), headers=feed.HEADERS)
 
 
 @router.get("/demo/inbox")
 async def inbox(context: Here) -> JSONResponse:
     """Return the emails that would have left, newest last."""
-    return JSONResponse([_shown_mail(mail) for mail in _inbox(context)])
+    return JSONResponse([demo_shown.mail(mail) for mail in _inbox(context)])
 
 
 @router.get("/demo/inbox/{n}")
@@ -89,49 +183,46 @@ async def photo(n: int, index: int, context: Here) -> Response:
     return Response(photos[index].content, media_type=photos[index].media_type)
 
 
-@router.post("/demo/send")
-async def send(draft: Draft, context: Here) -> JSONResponse:
-    """Hand an email to the SMTP listener and return what it said."""
-    if context.demo_smtp is None:
-        raise HttpProblem(404, "there is no SMTP listener")
-    message_id = f"<demo.{secrets.token_hex(8)}@{context.domain}>"
-    raw = _compose(draft, message_id)
-    at = now_ms()
-    try:
-        code, reply = await asyncio.to_thread(_submit, context.demo_smtp, draft, raw)
-    except OSError:  # smtplib's own exceptions too
-        raise HttpProblem(502, "the SMTP listener does not answer") from None
-    sent = SentMail(
-        at=at,
-        message_id=message_id,
-        sender=draft.from_,
-        to=draft.to,
-        subject=draft.subject,
-        code=code,
-        reply=reply,
-        text=draft.text,
-    )
-    _inbox(context).sent.append(sent)
-    return JSONResponse({"code": code, "reply": reply, "message_id": message_id, "raw": raw.decode()})
-
-
 @router.get("/demo/state")
 async def state(context: Here, since: str | None = None, phone: str | None = None) -> JSONResponse:
-    """Return everything the page shows, in one answer."""
-    store, account = context.store, context.account
-    wanted = Search(since=bodies.read_since(since) if since is not None else None, limit=_SHOWN)
-    found = await store.read(find, account, wanted)
-    views = await asyncio.gather(*(store.read(read_one, account, view.id) for view in found))
-    kept = _inbox(context)
+    """Return everything the page shows, in one answer for programs."""
+    happened = await _happened(context, bodies.read_since(since) if since is not None else None)
     msisdn = sim.phone(phone, context) if phone else None
     content = {
-        "messages": [_shown_message(view, kept) for view in views if view is not None],
-        "sent": [_shown_sent(mail) for mail in kept.sent][-_SHOWN:],
-        "inbox": [_shown_mail(mail) for mail in kept][-_SHOWN:],
-        "said": [_shown_mo(mo, n) for n, mo in await _said(kept, context)],
+        "messages": [demo_shown.message(view, happened.sent) for view in happened.messages],
+        "sent": [demo_shown.sent(mail) for mail in happened.sent][-_SHOWN:],
+        "inbox": [demo_shown.mail(mail) for mail in happened.mails][-_SHOWN:],
+        "said": [demo_shown.mo(mo, n) for n, mo in happened.said],
         "phone": await asyncio.to_thread(sim.carrier(context).phones.shown, msisdn) if msisdn else [],
     }
     return JSONResponse(content)
+
+
+async def _happened(context: Context, since: int | None = None) -> demo_view.Happened:
+    store, account = context.store, context.account
+    found = await store.read(find, account, Search(since=since, limit=_SHOWN))
+    views = await asyncio.gather(*(store.read(read_one, account, view.id) for view in found))
+    kept = _inbox(context)
+    return demo_view.Happened(
+        messages=[view for view in views if view is not None],
+        mails=tuple(kept),
+        sent=tuple(kept.sent)[-_SHOWN:],
+        said=await said(context),
+        users=context.users,
+        template_mailbox=context.template_mailbox,
+    )
+
+
+async def said(context: Context) -> list[tuple[int, MoView]]:
+    """Return what phones wrote, with the number of the email that brought it."""
+    kept = _inbox(context)
+    replies = [mail for mail in kept if mail.kind == "reply"][-_SHOWN:]
+    for mail in replies:
+        if mail.about not in kept.said:
+            mo = await context.store.read(read_mo, mail.about, mail.to)
+            if mo is not None:
+                kept.said[mail.about] = mo
+    return [(mail.n, kept.said[mail.about]) for mail in replies if mail.about in kept.said]
 
 
 def _inbox(context: Context) -> DemoInbox:
@@ -146,118 +237,52 @@ def _mail(n: int, context: Context) -> DemoMail:
     return mail
 
 
-def _compose(draft: Draft, message_id: str) -> bytes:
-    """Write the mail as a mail program would. Raises HttpProblem."""
-    headers = {
-        "From": draft.from_,
-        "To": draft.to,
-        "Subject": draft.subject,
-        "Date": formatdate(localtime=True),
-        "Message-ID": message_id,
-        "In-Reply-To": draft.in_reply_to,
-        "References": draft.references,
-    }
-    if not (_ADDRESS.fullmatch(draft.from_) and _ADDRESS.fullmatch(draft.to)):
-        raise HttpProblem(400, "from and to are one bare email address each")
-    if not all(value.isprintable() for value in headers.values()):
-        raise HttpProblem(400, "a header holds control characters")
-    mail = EmailMessage(policy=SMTP)
-    for name, value in headers.items():
-        if value:
-            mail[name] = value
-    mail.set_content(draft.text)
-    return mail.as_bytes()
+def _draft(place: Place, context: Context) -> dict[str, str]:
+    """Return what stands in the form: the corrected mail, what was just sent, what is tried, or the first one."""
+    kept = _inbox(context)
+    mail = kept.get(place.correct) if place.correct else None
+    if mail is not None and mail.corrected is not None:
+        one = mail.corrected
+        return {"from": demo_mail.bare(mail.to), "to": one.to, "subject": one.subject, "text": one.text}
+    sent = _sent(place, kept)
+    if sent is not None and not sent.is_reply:
+        return {"from": sent.sender, "to": sent.to, "subject": sent.subject, "text": sent.text}
+    wanted = next((each for each in TRIES if each.name == place.try_), TRIES[0])
+    values = {"from": f"marie@{context.domain}", "to": f"{wanted.to}@{context.domain}"}
+    return {**values, "subject": wanted.subject, "text": wanted.text}
 
 
-def _submit(smtp: Endpoint, draft: Draft, raw: bytes) -> tuple[int, str]:
-    """Return the listener's last word: its refusal, or what it said to the mail."""
-    with smtplib.SMTP(smtp.host, smtp.port, local_hostname="demo.localhost", timeout=_SMTP_S) as client:
-        client.ehlo()
-        steps: tuple[Callable[[], tuple[int, bytes]], ...] = (
-            lambda: client.mail(draft.from_, ["BODY=8BITMIME"]),
-            lambda: client.rcpt(draft.to),
-            lambda: client.data(raw),
-        )
-        code, reply = 0, b""
-        for step in steps:
-            code, reply = step()
-            if code >= 400:
-                break
-        return code, reply.decode("ascii", "replace")
+def _sent(place: Place, kept: DemoInbox) -> SentMail | None:
+    return next((mail for mail in kept.sent if mail.message_id == f"<{place.sent}>"), None)
 
 
-async def _said(kept: DemoInbox, context: Context) -> list[tuple[int, MoView]]:
-    """Return what phones wrote, with the number of the email that brought it."""
-    replies = [mail for mail in kept if mail.kind == "reply"][-_SHOWN:]
-    for mail in replies:
-        if mail.about not in kept.said:
-            mo = await context.store.read(read_mo, mail.about, mail.to)
-            if mo is not None:
-                kept.said[mail.about] = mo
-    return [(mail.n, kept.said[mail.about]) for mail in replies if mail.about in kept.said]
+async def _send(draft: Draft, context: Context) -> SentMail:
+    if context.demo_smtp is None:
+        raise HttpProblem(404, "there is no SMTP listener")
+    mail = await demo_mail.send(draft, context.demo_smtp, context.domain)
+    _inbox(context).sent.append(mail)
+    return mail
 
 
-def _shown_message(view: MessageView, kept: DemoInbox) -> dict[str, Any]:
-    sent = next((mail for mail in kept.sent if mail.message_id == view.message_id), None)
-    return {
-        **bodies.message_with_events(view).model_dump(),
-        "message_id": view.message_id,
-        "conversation": view.conversation,
-        "left_out": left_out(sent.text, view.text) if sent is not None else [],
-    }
+async def _sent_page(mail: SentMail, at: Mapping[str, str], context: Context) -> Response:
+    """Show the page with what was said to the email, and the phone it went to."""
+    found = await context.store.read(find, context.account, Search(limit=_SHOWN))
+    to = next((view.to for view in reversed(found) if view.message_id == mail.message_id), None)
+    shown = to or sim.phone(at.get("phone") or PHONE, context)
+    url = Place(phone=shown, sent=mail.message_id.strip("<>"), try_=at.get("try", "")).url("did")
+    return RedirectResponse(url, 303, HEADERS)
 
 
-def left_out(written: str, text: str) -> list[str]:
-    """Return the lines after the text that did not become SMS."""
-    written, text = segments.clean(written), segments.clean(text)
-    place = written.find(text) if text else -1
-    if place < 0:
-        return []
-    lines = [line for line in written[place + len(text) :].split("\n") if line.strip()]
-    return lines[1:] if lines[:1] == [_END_MARKER] else lines
+async def _fields(request: Request) -> dict[str, str]:
+    """Read a form's fields. Raises HttpProblem."""
+    try:
+        text = (await request.body()).decode()
+        fields = parse_qs(text, keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")
+    except ValueError:  # UnicodeDecodeError is one
+        raise HttpProblem(400, "the form cannot be read") from None
+    return {name: values[0].replace("\r\n", "\n") for name, values in fields.items()}
 
 
-def _shown_sent(mail: SentMail) -> dict[str, Any]:
-    return {
-        "at": bodies.iso(mail.at),
-        "message_id": mail.message_id,
-        "from": mail.sender,
-        "to": mail.to,
-        "subject": mail.subject,
-        "code": mail.code,
-        "reply": mail.reply,
-    }
-
-
-def _shown_mail(mail: DemoMail) -> dict[str, Any]:
-    corrected = mail.corrected
-    return {
-        "n": mail.n,
-        "at": bodies.iso(mail.at),
-        "kind": mail.kind,
-        "from": mail.sender,
-        "to": mail.to,
-        "subject": mail.subject,
-        "text": mail.text,
-        "is_automatic": mail.is_automatic,
-        "message_id": mail.message_id,
-        "in_reply_to": mail.in_reply_to,
-        "references": mail.references,
-        "reply_to": mail.reply_to,
-        "about": mail.about,
-        "photos": [one.name for one in mail.photos],
-        "corrected": corrected and {"to": corrected.to, "subject": corrected.subject, "text": corrected.text},
-    }
-
-
-def _shown_mo(mo: MoView, n: int) -> dict[str, Any]:
-    return {
-        "id": mo.id,
-        "mail": n,
-        "at": bodies.iso(mo.at),
-        "conversation": mo.conversation,
-        "from": mo.msisdn,
-        "to": mo.our_address,
-        "text": mo.text,
-        "photos": len(mo.photos),
-    }
+def _first(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import os
 import re
 import time
 from collections import deque
@@ -70,6 +71,8 @@ class SentMail:
     code: int
     reply: str
     text: str = field(repr=False)
+    raw: bytes = field(default=b"", repr=False)
+    is_reply: bool = False
 
 
 class DemoInbox:
@@ -81,6 +84,7 @@ class DemoInbox:
         self._last = 0
         self.sent: deque[SentMail] = deque(maxlen=200)
         self.said: dict[str, MoView] = {}
+        self.seen: set[int] = set()
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             for path in sorted(folder.glob("*.eml")):
@@ -90,11 +94,13 @@ class DemoInbox:
         """The mails, newest last."""
         return iter(tuple(self._mails.values()))
 
-    def add(self, raw: bytes) -> int:
-        """Keep an email as it would have left; returns its number, from 1."""
-        mail = self._keep(raw, time.time_ns() // 1_000_000)
+    def add(self, raw: bytes, at: int | None = None) -> int:
+        """Keep an email as it would have left, or did `at` another time; returns its number, from 1."""
+        mail = self._keep(raw, time.time_ns() // 1_000_000 if at is None else at)
         if self._folder is not None:
-            (self._folder / f"{mail.n:06}.eml").write_bytes(raw)
+            path = self._folder / f"{mail.n:06}.eml"
+            path.write_bytes(raw)
+            os.utime(path, (mail.at / 1000, mail.at / 1000))
         return mail.n
 
     def get(self, n: int) -> DemoMail | None:

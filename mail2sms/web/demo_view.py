@@ -1,0 +1,335 @@
+"""What the demo page shows, as values for its template: the steps of each email, the phone's texts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from mail2sms import numbers, segments
+from mail2sms.model import LeftOut, Msisdn, User
+from mail2sms.store import EventView, MessageView, MoView
+from mail2sms.web.demo_mail import bare
+from mail2sms.web.inbox import DemoMail, SentMail
+
+_END_MARKER = "##"  # of the strict template
+_CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
+_SIZES = {"gsm7": (160, 153), "ucs2": (70, 67)}  # 3GPP TS 23.040: alone, and each of several
+
+_CAUSES = {
+    "carrier.unknown_number": "the number does not exist",
+    "carrier.undeliverable": "the phone cannot be reached",
+    "carrier.rejected": "the carrier rejected it",
+    "carrier.expired": "it did not get through in time",
+}
+_LEFT = {
+    "signature": (
+        "signature",
+        "A mail program writes a signature below the line “-- ”. It would cost an SMS each time.",
+    ),
+    "quote": (
+        "the email that is answered",
+        "The phone’s owner wrote or has seen it; only what is new is sent.",
+    ),
+    "disclaimer": (
+        "disclaimer",
+        "The company’s mail server adds it to every email; it is not part of the message.",
+    ),
+    "after_marker": ("everything below ##", "The strict template ends at the line “##”."),
+    "attachment": ("attachment", "An SMS carries text alone."),
+}
+_TEMPLATES = {
+    "strict": "The address is the template mailbox, so the first lines say to whom, from whom and when.",
+    "simple": "The address is the number, so the whole text is the message.",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One step of a message's life. `gone` is struck through, `why` explains, `mail` is an email to open."""
+
+    id: str
+    mark: str
+    text: str
+    kind: str = ""
+    small: str = ""
+    gone: str = ""
+    why: str = ""
+    mail: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """What became of one email (or API call)."""
+
+    id: str
+    at: int
+    title: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bubble:
+    """One text on the phone: `kind` is got or typed; `photo` is where its picture is."""
+
+    id: str
+    at: int
+    kind: str
+    text: str
+    parts: int = 1
+    photo: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Happened:
+    """Everything known: messages newest first, mails and what phones said oldest first."""
+
+    messages: Sequence[MessageView]
+    mails: Sequence[DemoMail]
+    sent: Sequence[SentMail]
+    said: Sequence[tuple[int, MoView]]
+    users: Mapping[str, User] = field(default_factory=dict)
+    template_mailbox: str = "sms"
+
+
+def cards(all_: Happened) -> list[Card]:
+    """Return what became of every email, newest first."""
+    found = []
+    by_submission: dict[str, list[MessageView]] = {}
+    for view in all_.messages:
+        by_submission.setdefault(view.submission, []).insert(0, view)
+    for views in by_submission.values():
+        sent = next((mail for mail in all_.sent if mail.message_id == views[0].message_id), None)
+        found.append(_accepted(views, sent, all_))
+    told = {view.message_id for view in all_.messages}
+    notices = {mail.in_reply_to or str(mail.n): mail for mail in all_.mails if mail.kind == "refused"}
+    for mail in all_.sent:
+        if mail.message_id not in told and (mail.code >= 400 or mail.reply.startswith("2.0.0 n-")):
+            found.append(_refused(mail, notices.pop(mail.message_id, None)))
+    found += [_refused(None, notice) for notice in notices.values()]
+    return sorted(found, key=lambda card: card.at, reverse=True)
+
+
+def _accepted(views: Sequence[MessageView], sent: SentMail | None, all_: Happened) -> Card:
+    first = views[0]
+    is_mail = first.message_id is not None and "@" in first.writer
+    title = f"“{first.subject}”" if first.subject else "An email" if is_mail else "An API call"
+    steps = [*_received(first, sent), *_read(first, sent, all_)]
+    for view in views:
+        steps += [*_sizes(view), *_routed(view, all_.users), *_events(view)]
+        steps += _told(view, all_.mails)
+    steps += _answered(views, all_)
+    key = sent.message_id if sent is not None else first.submission
+    return Card(id=_key(key), at=first.created_at, title=title, steps=_numbered(key, steps))
+
+
+def _received(view: MessageView, sent: SentMail | None) -> Iterator[Step]:
+    who = view.writer or "nobody"
+    if sent is None:
+        yield Step(id="", mark="↓", text=f"Received from {who}")
+        return
+    size = f"{len(sent.raw)} bytes by SMTP, from this machine: the proof that {who} may send. "
+    yield Step(
+        id="",
+        mark="↓",
+        text=f"Received from {who}",
+        small=f"{size}Answered {sent.code} {sent.reply}, after it was on disk.",
+    )
+
+
+def _read(view: MessageView, sent: SentMail | None, all_: Happened) -> Iterator[Step]:
+    if sent is not None:
+        is_strict = sent.to.partition("@")[0].lower() == all_.template_mailbox
+        name = "strict" if is_strict else "simple"
+        yield Step(id="", mark="≡", text=f"Template {name}", why=_TEMPLATES[name])
+    gone = left_out(sent.text, view.text) if sent is not None else []
+    for left in view.left_out:
+        yield _left(left, gone if len(view.left_out) == 1 or left.kind != "attachment" else [])
+        gone = []
+
+
+def _left(left: LeftOut, gone: Sequence[str]) -> Step:
+    what, why = _LEFT.get(left.kind, (left.kind, "It is not part of the message."))
+    lines = f" ({left.lines} line{'s' * (left.lines != 1)})" if left.lines else ""
+    return Step(id="", mark="✂", text=f"Left out: {what}{lines}", gone="\n".join(gone), why=why)
+
+
+def _sizes(view: MessageView) -> Iterator[Step]:
+    alone, joined = _SIZES.get(view.encoding, (0, 0))
+    coding = _CODINGS.get(view.encoding, view.encoding)
+    size = f"{len(view.text)} characters, {coding}, {view.parts} part{'s' * (view.parts != 1)}"
+    foreign = segments.foreign(view.text)
+    because = ""
+    if foreign:
+        more = f" and {len(foreign) - 3} more" * (len(foreign) > 3)
+        because = (
+            f"{' '.join(foreign[:3])}{more} is not in the SMS alphabet, so all of it travels as Unicode. "
+        )
+    held = f"One part holds {alone} characters, each of several {joined}."
+    yield Step(
+        id="",
+        mark="#",
+        text=size,
+        small=because.strip(),
+        why=held if because else f"GSM-7 is the alphabet of SMS. {held}",
+    )
+
+
+def _routed(view: MessageView, users: Mapping[str, User]) -> Iterator[Step]:
+    user = users.get(view.writer.lower())
+    if user is not None and user.number == view.sender_id:
+        why = f"It is {user.name or user.address}’s own number (users), so answers find the way back."
+    elif not view.sender_id.startswith("+"):
+        why = "It is a name: phones cannot answer it."
+    else:
+        why = "It is the number for everybody who has no own one (sender_ids: default)."
+    yield Step(id="", mark="@", text=f"The phone shows {number(view.sender_id)}", why=why)
+    carriers = ", else ".join(view.route)
+    to = numbers.region(Msisdn(view.to))
+    text = f"Route for {number(view.to)}: {to} → {carriers}"
+    yield Step(
+        id="",
+        mark="→",
+        text=text,
+        why="The first route that fits names the carriers in order; the next one helps when one is down.",
+    )
+
+
+def _events(view: MessageView) -> Iterator[Step]:
+    for event in view.events[1:]:
+        found = _event(view, event)
+        if found is not None:
+            yield found
+    if view.status == "enroute":
+        yield Step(id="", mark="…", text="Waits for the carrier’s report")
+
+
+def _event(view: MessageView, event: EventView) -> Step | None:
+    cause = _CAUSES.get(event.reason, event.detail or event.reason)
+    after = span(event.at - view.created_at)
+    retry = f"Not taken ({event.detail or 'busy'}): tried again, now by {event.carrier}"
+    table = {
+        "enroute": ("→", "", f"{event.carrier} took it after {after}"),
+        "delivered": ("✓", "good", f"Delivered after {after}"),
+        "undeliverable": ("!", "bad", f"Not delivered: {cause}"),
+        "rejected": ("!", "bad", f"Not sent: {cause}"),
+        "expired": ("!", "bad", f"Given up: {cause}"),
+        "cancelled": ("×", "", "Cancelled"),
+        "unknown": (
+            "?",
+            "bad",
+            "The carrier’s answer was lost. It may have arrived, so it is not sent again.",
+        ),
+        "queued": ("…", "", retry if event.reason == "retry" else "Waits"),
+    }
+    if event.status not in table:
+        return None
+    mark, kind, text = table[event.status]
+    return Step(id="", mark=mark, kind=kind, text=text)
+
+
+def _told(view: MessageView, mails: Iterable[DemoMail]) -> Iterator[Step]:
+    for mail in mails:
+        if mail.kind == "undelivered" and mail.about == view.id:
+            yield Step(id="", mark="✉", text=f"Told {bare(mail.to)} by email", mail=mail.n)
+
+
+def _answered(views: Sequence[MessageView], all_: Happened) -> Iterator[Step]:
+    """Yield what the phone said between this text and the next one of the conversation."""
+    ours = {view.id for view in views}
+    for n, mo in all_.said:
+        before = [v for v in all_.messages if v.conversation == mo.conversation and v.created_at <= mo.at]
+        if not before or before[0].id not in ours:
+            continue
+        photo = " and a photo" if mo.photos else ""
+        yield Step(
+            id="", mark="←", kind="good", text=f"Reply from {number(mo.msisdn)}", small=f"“{mo.text}”{photo}"
+        )
+        if mo.text.strip().upper() == "STOP":
+            yield Step(
+                id="",
+                mark="i",
+                text="STOP is brought to you as any reply",
+                why="Today nothing is blocked by it: keeping a list of who wants no more SMS comes later.",
+            )
+        mail = next((mail for mail in all_.mails if mail.n == n), None)
+        if mail is not None:
+            yield Step(id="", mark="✉", text=f"Sent to {bare(mail.to)} by email", mail=n)
+
+
+def _refused(mail: SentMail | None, notice: DemoMail | None) -> Card:
+    """Return the card of an email that became nothing; of one from another program only the notice is known."""
+    steps = [Step(id="", mark="↓", text=f"Received from {mail.sender}")] if mail is not None else []
+    if mail is not None and mail.code >= 400:
+        steps.append(
+            Step(id="", mark="!", kind="bad", text="Refused at once", small=f"{mail.code} {mail.reply}")
+        )
+    else:
+        steps.append(Step(id="", mark="!", kind="bad", text="No SMS sent: something in the email is wrong"))
+    if notice is not None:
+        steps.append(
+            Step(id="", mark="✉", text="An email says what, where, and how to put it right", mail=notice.n)
+        )
+    key = mail.message_id if mail is not None else f"n-{notice.n if notice else 0}"
+    title = mail.subject if mail is not None else notice.subject if notice else ""
+    at = mail.at if mail is not None else notice.at if notice else 0
+    return Card(id=_key(key), at=at, title=f"“{title}”" if title else "An email", steps=_numbered(key, steps))
+
+
+def _numbered(key: str, steps: Iterable[Step]) -> tuple[Step, ...]:
+    return tuple(replace(step, id=f"{_key(key)}-{n}") for n, step in enumerate(steps))
+
+
+def _key(text: str) -> str:
+    """Return an id for the page."""
+    return "s-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in text)
+
+
+def left_out(written: str, text: str) -> list[str]:
+    """Return the lines after the text that did not become SMS."""
+    written, text = segments.clean(written), segments.clean(text)
+    place = written.find(text) if text else -1
+    if place < 0:
+        return []
+    lines = [line for line in written[place + len(text) :].split("\n") if line.strip()]
+    return lines[1:] if lines[:1] == [_END_MARKER] else lines
+
+
+def bubbles(
+    shown: Iterable[Mapping[str, Any]], said: Iterable[tuple[int, MoView]], phone: str
+) -> list[Bubble]:
+    """Return what one phone shows, oldest first."""
+    found = [
+        Bubble(
+            id=_key(f"{one['id']}-{one['at']}"),
+            at=one["at"],
+            kind="got",
+            text=one["text"],
+            parts=one["parts"],
+        )
+        for one in shown
+    ]
+    for n, mo in said:
+        if mo.msisdn == phone:
+            photo = f"/demo/inbox/{n}/photos/0" if mo.photos else ""
+            found.append(Bubble(id=_key(mo.id), at=mo.at, kind="typed", text=mo.text, photo=photo))
+    return sorted(found, key=lambda bubble: bubble.at)
+
+
+def number(text: str) -> str:
+    """Return a number in groups; a name or short code as it is."""
+    return numbers.display(Msisdn(text)) if text.startswith("+") and text[1:].isdigit() else text
+
+
+def span(ms: int) -> str:
+    """Return a short length of time: `80 ms`, `1.1 s`."""
+    return f"{max(0, ms)} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+
+
+def clock(at: int, now: int) -> str:
+    """Return the time of this place; with its day when that is another."""
+    moment, today = (datetime.fromtimestamp(ms / 1000).astimezone() for ms in (at, now))
+    if moment.date() == today.date():
+        return f"{moment:%H:%M}"
+    return f"{moment.day} {moment:%b %H:%M}"
