@@ -148,15 +148,21 @@ class Daemon:
             self._listeners.append(listener)
             self.addresses[name] = listener.addresses[0]
         context = self._context(parts)
-        await self._serve(WebServer(build(context, is_control=True), path=control_path(self.folder)))
+        await self.serve(WebServer(build(context, is_control=True), path=control_path(self.folder)))
         if settings.listen.web is not None:
             web = self.sockets.get("web") or settings.listen.web.address
-            await self._serve(WebServer(build(context), endpoint=web, exempt=self._is_exempt))
+            await self.serve(WebServer(build(context), endpoint=web, exempt=self._is_exempt))
             self.addresses["web"] = settings.listen.web.address
 
-    async def _serve(self, server: WebServer) -> None:
+    async def serve(self, server: WebServer) -> None:
+        """Start a web server that is stopped with our own."""
         await server.start()
         self._servers.append(server)
+
+    @property
+    def context(self) -> Context:
+        """What is served over the web now."""
+        return self._context(self.parts)
 
     def _context(self, parts: Parts) -> Context:
         settings = parts.settings

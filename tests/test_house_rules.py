@@ -55,6 +55,7 @@ DOORS = {
     "pydantic": ("",),  # each module declares its own options
     "pydantic_core": ("config",),
     "rich": ("cli",),
+    "segno": ("cli.qr",),
     "sqlalchemy": ("store",),
     "starlette": ("web",),
     "structlog": ("log",),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mail2sms.segments import Encoding, clean, count, encoding, fold, split, unsendable
+from mail2sms.segments import Encoding, clean, count, encoding, fold, foreign, split, unsendable
 
 ONE_SEPTET = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -315,3 +315,13 @@ def test_long_texts_take_linear_time(text: str) -> None:
     count(text)
     split(text)
     assert time.process_time() - start < CPU_LIMIT_S
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", ()), ("Hé €[~]", ()), ("Łódź", ("Ł", "ó", "ź")), ("📦a📦ł", ("📦", "ł")), ("ç", ("ç",))],
+)
+def test_foreign_characters(text: str, found: tuple[str, ...]) -> None:
+    """What GSM-7 does not have, each once: the reason why a text travels as Unicode."""
+    assert foreign(text) == found
+    assert (encoding(text) is Encoding.UCS2) == bool(found)

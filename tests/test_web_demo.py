@@ -143,6 +143,65 @@ async def test_what_the_listener_or_the_page_refuses(
     assert (await state(here))["messages"] == []
 
 
+async def test_forms_work_without_a_script(here: World) -> None:
+    """Each action answers with the address of the page that shows what became of it."""
+    form = {"from": MARIE.address, "to": TO, "subject": "Plain", "text": SIGNED, "phone": "", "try": "emoji"}
+    async with here.http.post("/demo/send", data=form) as answer:
+        page = await answer.text()
+        assert (answer.status, answer.url.path, answer.url.query["try"]) == (200, "/demo", "emoji")
+    assert "250 2.0.0 m-" in page
+    assert "Subject: Plain" in page  # the raw email
+
+    async def shown() -> dict[str, Any] | None:
+        found = await state(here)
+        return found if found["phone"] else None
+
+    said = {"phone": "+33639981234", "to": (await until(shown))["phone"][0]["from"], "text": "<b>Oui</b>"}
+    async with here.http.post("/demo/phone", data=said, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (303, "/demo#phone")
+
+    async def came() -> list[Any] | None:
+        return (await state(here))["inbox"] or None
+
+    (mail,) = await until(came)
+    async with here.http.get("/demo") as answer:
+        page = await answer.text()
+        assert "&lt;b&gt;Oui" in page
+        assert "<b>Oui" not in page
+    async with here.http.post(f"/demo/reply/{mail['n']}", data={"text": "Merci"}) as answer:
+        assert answer.status == 200
+
+    async def thanked() -> bool:
+        return [text["text"] for text in (await state(here))["phone"]] == ["Bonjour", "Merci"]
+
+    await until(thanked)
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status"),
+    [
+        ("/demo/send", b"to=x", 400),
+        ("/demo/send", b"text=%FF", 400),
+        ("/demo/send", b"&".join(b"a%d=" % n for n in range(50)), 400),
+        ("/demo/reply/99", b"text=x", 404),
+        ("/demo/phone", b"phone=abc&text=x&to=x", 422),
+        ("/demo/phone", b"phone=&text=x&to=ACME", 400),
+    ],
+)
+async def test_form_that_cannot_be(here: World, path: str, form: bytes, status: int) -> None:
+    """It is told, not a failure of ours."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with here.http.post(path, data=form, headers=headers) as answer:
+        assert answer.status == status
+
+
+@pytest.mark.parametrize("query", ["phone=abc", "mail=-1", "mail=x", "mail=99999999999999999999"])
+async def test_address_of_the_page_that_cannot_be(here: World, query: str) -> None:
+    """A 400, not a 500."""
+    async with here.http.get(f"/demo?{query}") as answer:
+        assert 400 <= answer.status < 500
+
+
 async def test_the_page_asks_nobody_else(here: World) -> None:
     """Own files only, no inline script or style, and a policy that says so."""
     async with here.http.get("/", allow_redirects=True) as answer:

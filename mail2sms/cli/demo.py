@@ -10,6 +10,7 @@ import smtplib
 import socket
 import sys
 import tempfile
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -26,6 +27,8 @@ PHONE = "+33639981234"
 SMTP_PLACE, WEB_PLACE = Endpoint("127.0.0.1", 2525), Endpoint("127.0.0.1", 8025)
 _PORTS = 20  # how many ports are tried after the one that was asked for
 _SMTP_S, _KNOCK_S = 20.0, 2.0
+_SEEDS = 20_000
+_ELSEWHERE = "192.0.2.1"  # RFC 5737: nobody's
 
 
 def demo_parser() -> Parser:
@@ -35,6 +38,10 @@ def demo_parser() -> Parser:
     parser.add_argument("--web", metavar="HOST:PORT", help=f"where the page and the API are ({WEB_PLACE})")
     parser.add_argument("--no-browser", action="store_true", help="don't open the page")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep everything there, and go on with it")
+    parser.add_argument(
+        "--seed", metavar="N", type=_count, default=0, help="N messages of the last two weeks"
+    )
+    parser.add_argument("--lan", action="store_true", help="let a real phone be the simulated one (QR code)")
     parser.epilog = 'mail2sms demo send "TEXT" hands an email to a running demo.'
     return parser
 
@@ -46,6 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     given = demo_parser().parse_args(arguments)
     smtp = free_place(_place(given.smtp, SMTP_PLACE), None)
     web = free_place(_place(given.web, WEB_PLACE), smtp)
+    lan = free_place(Endpoint(_lan_address(), web.port), None) if given.lan else None
 
     from mail2sms import log
     from mail2sms.cli.demo_run import Demo
@@ -53,12 +61,19 @@ def run(arguments: Sequence[str]) -> int:
     log.configure("error")
     with _folder(given.keep) as folder:
         demo = Demo(
-            folder=folder, smtp=smtp, web=web, is_kept=bool(given.keep), is_opened=not given.no_browser
+            folder=folder,
+            smtp=smtp,
+            web=web,
+            is_kept=bool(given.keep),
+            is_opened=not given.no_browser,
+            seed=given.seed,
+            lan=lan,
         )
         with contextlib.suppress(KeyboardInterrupt):
             run_loop(demo.run())
     kept = f"everything is in {given.keep}" if given.keep else "nothing was kept"
-    print(f"Stopped; {kept}.", file=sys.stderr)
+    after = "   Next: mail2sms init   writes your own mail2sms.yaml in five questions" * sys.stderr.isatty()
+    print(f"Stopped; {kept}.{after}", file=sys.stderr)
     return Exit.OK
 
 
@@ -74,6 +89,22 @@ def _folder(kept: Path | None) -> Iterator[Path]:
     except OSError as e:
         raise Failed(Exit.NOT_ALLOWED, f"{kept} can't be made: {e.strerror}") from e
     yield kept.resolve()
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _SEEDS):
+        raise ArgumentTypeError(f"a number from 1 to {_SEEDS}, please, not {text!r}")
+    return int(text)
+
+
+def _lan_address() -> str:
+    """Return this machine's address in its network. Raises Failed."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        try:
+            door.connect((_ELSEWHERE, 9))  # UDP: nothing is sent, the address is only chosen
+        except OSError as e:
+            raise Failed(Exit.UNAVAILABLE, "--lan: this machine is in no network") from e
+        return str(door.getsockname()[0])
 
 
 def _place(text: str | None, default: Endpoint) -> Endpoint:

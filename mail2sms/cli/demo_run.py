@@ -15,7 +15,9 @@ from pathlib import Path
 from mail2sms import __version__
 from mail2sms.cli import CONFIG, read_settings
 from mail2sms.cli.demo import DOMAIN, PHONE, SMTP_PLACE
+from mail2sms.cli.demo_seed import seed
 from mail2sms.cli.demo_steps import Step, Steps
+from mail2sms.cli.qr import drawn
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings
 from mail2sms.daemon import Daemon
@@ -24,7 +26,9 @@ from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
 from mail2sms.options import Endpoint, read_zone
+from mail2sms.web import demo_lan
 from mail2sms.web.demo import DemoInbox
+from mail2sms.web.server import WebServer
 
 _MAIL_BYTES = 50_000_000
 
@@ -71,6 +75,14 @@ mail2sms {version} demo. Everything is simulated: no SMS and no email leaves thi
   Send one from here:      mail2sms demo send{at} "Votre colis est arrivé"       Ctrl-C stops{forgets}
 """
 
+_PHONE = """
+  A real phone     in the same network becomes the simulated one: scan this with its camera (once; then it is yours).
+                   Only the phone's page is open to the network. What is written there travels unencrypted.
+
+{code}
+  {page}
+"""
+
 
 def configuration(*, folder: Path, smtp: Endpoint, web: Endpoint, inbox: Endpoint, key: str) -> str:
     """Return the demo's mail2sms.yaml."""
@@ -97,6 +109,8 @@ class Demo:
     web: Endpoint
     is_kept: bool
     is_opened: bool
+    seed: int = 0
+    lan: Endpoint | None = None
 
     async def run(self) -> None:
         """Start everything, say what happens, and stop when told to."""
@@ -113,7 +127,9 @@ class Demo:
         daemon = Daemon(settings=settings, folder=self.folder, demo_inbox=inbox)
         started_at = now_ms()
         await daemon.start()
-        self._greet(key)
+        is_seeded = bool(self.seed) and await seed(daemon, self.seed, started_at)
+        phone_page = await self._open_phone(daemon)
+        self._greet(key, phone_page, is_seeded=is_seeded)
         following = asyncio.create_task(Steps(daemon.store, DOMAIN, inbox, started_at).follow(_say))
         try:
             await daemon.run()
@@ -122,6 +138,14 @@ class Demo:
             await asyncio.gather(following, return_exceptions=True)  # the store was closed under it
             await sink.stop(1.0)
 
+    async def _open_phone(self, daemon: Daemon) -> str:
+        """Serve the phone in the local network, if that is wanted; return the address of its page."""
+        if self.lan is None:
+            return ""
+        pairing = demo_lan.Pairing(self.lan)
+        await daemon.serve(WebServer(demo_lan.build(daemon.context, pairing), endpoint=self.lan))
+        return pairing.page
+
     def _settings(self, inbox: Endpoint, key: str) -> Settings:
         path = self.folder / CONFIG
         path.touch(mode=0o600)  # it holds the API key
@@ -129,7 +153,7 @@ class Demo:
         path.write_text(text, encoding="utf-8")
         return read_settings(path)
 
-    def _greet(self, key: str) -> None:
+    def _greet(self, key: str, phone_page: str, *, is_seeded: bool) -> None:
         """Say where everything is; a program gets one JSON object."""
         page = f"http://{self.web}/demo"
         will_open = self.is_opened and _has_display()
@@ -145,8 +169,16 @@ class Demo:
                 browser="            (opening your browser; --no-browser to stop that)" * will_open,
                 forgets="" if self.is_kept else " and forgets everything",
             )
+            if is_seeded:
+                text += (
+                    f"\n  History     {self.seed} messages of the last two weeks, with replies and failures\n"
+                )
+            if phone_page:
+                text += _PHONE.format(code=drawn(phone_page), page=phone_page)
         else:
             places = {"smtp": str(self.smtp), "web": str(self.web), "page": page}
+            if phone_page:
+                places["phone_page"] = phone_page
             text = json.dumps({"event": "ready", "domain": DOMAIN, **places, "key": key})
         print(text, flush=True)
         if will_open:

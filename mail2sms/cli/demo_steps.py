@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from mail2sms import numbers
 from mail2sms.cli.show import coding, count, number, printable
+from mail2sms.model import Msisdn
 from mail2sms.store import EventView, MessageView, MoView, Search, Store
 from mail2sms.store.views import find, read_mo, read_one
 from mail2sms.web.inbox import DemoInbox, DemoMail
@@ -18,6 +20,7 @@ from mail2sms.web.inbox import DemoInbox, DemoMail
 _POLL_S = 0.4
 _FOLLOWED = 500  # messages, the newest
 
+_TEXT_WIDTH = 84
 _HIDDEN = frozenset({"sending"})
 
 
@@ -40,7 +43,7 @@ class Step:
         """Return the step for people, with the time of this place."""
         event = self.event.replace("_", " ").replace("sms in", "SMS in")
         id_ = self.message if self.message.startswith("m-") else ""  # other ids are good for nothing here
-        return f"{self.moment.astimezone():%H:%M:%S}  {event:13} {id_:20}  {self.text}".rstrip()
+        return f"{self.moment.astimezone():%H:%M:%S}  {event:13}  {self.text:{_TEXT_WIDTH}}  {id_}".rstrip()
 
 
 class Steps:
@@ -90,7 +93,7 @@ class Steps:
 
 
 def of_arrival(view: MessageView) -> Iterator[Step]:
-    """Yield the email, if it was one, and that it was accepted."""
+    """Yield the email, if it was one, that it was accepted, and where it goes."""
     to = number(view.to)
     if view.message_id is not None and "@" in view.writer:
         subject = f'  "{printable(view.subject)}"' if view.subject else ""
@@ -102,12 +105,21 @@ def of_arrival(view: MessageView) -> Iterator[Step]:
             facts={"from": view.writer, "to": view.to, "subject": view.subject},
         )
     size = f"{count(len(view.text), 'character')}, {coding(view.encoding)}, {count(view.parts, 'part')}"
+    left = [f"{each.kind} left out" for each in view.left_out]
     yield Step(
         at=view.created_at,
         event="accepted",
         message=view.id,
-        text=f"{to}  {size}",
+        text=f"{to}  {', '.join([size, *left])}",
         facts={"to": view.to, "parts": view.parts, "encoding": view.encoding, "text": view.text},
+    )
+    region = numbers.region(Msisdn(view.to))
+    yield Step(
+        at=view.created_at,
+        event="routed",
+        message=view.id,
+        text=f"{to}  {region} -> {', else '.join(view.route)}  as {number(view.sender_id)}",
+        facts={"to": view.to, "region": region, "carrier": view.carrier, "sender_id": view.sender_id},
     )
 
 

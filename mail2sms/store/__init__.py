@@ -18,7 +18,20 @@ from sqlalchemy import Connection, exc
 from mail2sms.errors import StoreUnavailable
 from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Status
-from mail2sms.store import bell, engine, migrate, mos, notices, put, queue, reports, rescue, settings, wishes
+from mail2sms.store import (
+    bell,
+    engine,
+    migrate,
+    mos,
+    notices,
+    past,
+    put,
+    queue,
+    reports,
+    rescue,
+    settings,
+    wishes,
+)
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.put import Bundle, Stored
@@ -153,6 +166,10 @@ class Store:
     async def put(self, bundle: Bundle) -> Stored:
         """Store what was accepted (or the notice of a refusal), durably and once."""
         return await self._write.run(put.PUT, bundle)
+
+    async def remember(self, was: past.Past) -> None:
+        """Store messages that are over, with all that became of them."""
+        await self._write.run(past.REMEMBER_PAST, was, bulk=True)
 
     async def claim(self, claim: Claim) -> list[Claimed]:
         """Lease due messages of a carrier."""

@@ -32,6 +32,7 @@ from mail2sms.web.problems import HttpProblem
 __all__ = ["DemoInbox", "left_out", "router"]
 
 PHONE = Msisdn("+33639981234")
+TYPED = 1000  # characters that a phone takes
 _SHOWN = 20  # messages and replies on the page
 _FORM = "application/x-www-form-urlencoded"
 _FIELDS = 20
@@ -118,7 +119,7 @@ async def page(context: Here, place: AtPlace) -> HTMLResponse:
 async def send(request: Request, context: Here) -> Response:
     """Hand an email to the SMTP listener: from the form, or as JSON, which is told what it said."""
     is_form = request.headers.get("content-type", "").startswith(_FORM)
-    given = await _fields(request) if is_form else await request.body()
+    given = await fields(request) if is_form else await request.body()
     at = {name: given.pop(name, "") for name in ("phone", "try")} if isinstance(given, dict) else {}
     try:
         draft = Draft.model_validate(given) if isinstance(given, dict) else Draft.model_validate_json(given)
@@ -134,7 +135,7 @@ async def send(request: Request, context: Here) -> Response:
 @router.post("/demo/reply/{n}")
 async def reply(n: int, request: Request, context: Here) -> Response:
     """Answer an email of the inbox by an email."""
-    given = await _fields(request)
+    given = await fields(request)
     mail = _mail(n, context)
     written = demo_view.clock(mail.at, 0)
     answer = demo_mail.answer(mail, given.get("text", ""), written)
@@ -144,11 +145,11 @@ async def reply(n: int, request: Request, context: Here) -> Response:
 @router.post("/demo/phone")
 async def write_back(request: Request, context: Here) -> Response:
     """Let the phone write to the number it has a text from."""
-    given = await _fields(request)
-    phone = sim.phone(given.get("phone", PHONE), context)
+    given = await fields(request)
+    phone = sim.phone(given.get("phone") or PHONE, context)
     text = given.get("text", "").strip()
     if text:
-        typed = sim.Typed(text=text[:1000], to=given.get("to", "")[:64])
+        typed = sim.Typed(text=text[:TYPED], to=given.get("to", "")[:64])
         await sim.write_back(phone, typed, context)
     return RedirectResponse(Place(phone=phone).url("phone"), 303, HEADERS)
 
@@ -156,10 +157,7 @@ async def write_back(request: Request, context: Here) -> Response:
 @router.get("/demo/events")
 async def events(request: Request, last_event_id: Annotated[str, Header()] = "") -> Response:
     """Stream what happens, as server-sent events; `Last-Event-ID` brings what was missed."""
-    live: feed.Feed = request.app.state.feed
-    if live.is_full:
-        raise HttpProblem(429, "too many pages are open; close one")
-    return StreamingResponse(live.stream(last_event_id), headers=feed.HEADERS)
+    return streamed(request, last_event_id)
 
 
 @router.get("/demo/inbox")
@@ -211,6 +209,14 @@ async def _happened(context: Context, since: int | None = None) -> demo_view.Hap
         users=context.users,
         template_mailbox=context.template_mailbox,
     )
+
+
+def streamed(request: Request, last_event_id: str) -> Response:
+    """Return the application's feed as an answer. Raises HttpProblem."""
+    live: feed.Feed = request.app.state.feed
+    if live.is_full:
+        raise HttpProblem(429, "too many pages are open; close one")
+    return StreamingResponse(live.stream(last_event_id), headers=feed.HEADERS)
 
 
 async def said(context: Context) -> list[tuple[int, MoView]]:
@@ -273,8 +279,8 @@ async def _sent_page(mail: SentMail, at: Mapping[str, str], context: Context) ->
     return RedirectResponse(url, 303, HEADERS)
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    """Read a form's fields. Raises HttpProblem."""
+async def fields(request: Request) -> dict[str, str]:
+    """Return a form's fields. Raises HttpProblem."""
     try:
         text = (await request.body()).decode()
         fields = parse_qs(text, keep_blank_values=True, max_num_fields=_FIELDS, errors="strict")

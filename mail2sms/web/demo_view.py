@@ -68,6 +68,12 @@ class Card:
     title: str
     steps: tuple[Step, ...]
 
+    @property
+    def end(self) -> Step:
+        """The step that says how it ended, so far."""
+        telling = [step for step in self.steps if step.kind and step.mark != "←"]
+        return (telling or self.steps)[-1]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bubble:
@@ -297,7 +303,11 @@ def left_out(written: str, text: str) -> list[str]:
 
 
 def bubbles(
-    shown: Iterable[Mapping[str, Any]], said: Iterable[tuple[int, MoView]], phone: str
+    shown: Iterable[Mapping[str, Any]],
+    said: Iterable[tuple[int, MoView]],
+    phone: str,
+    *,
+    shows_photos: bool = True,
 ) -> list[Bubble]:
     """Return what one phone shows, oldest first."""
     found = [
@@ -312,7 +322,7 @@ def bubbles(
     ]
     for n, mo in said:
         if mo.msisdn == phone:
-            photo = f"/demo/inbox/{n}/photos/0" if mo.photos else ""
+            photo = f"/demo/inbox/{n}/photos/0" if mo.photos and shows_photos else ""
             found.append(Bubble(id=_key(mo.id), at=mo.at, kind="typed", text=mo.text, photo=photo))
     return sorted(found, key=lambda bubble: bubble.at)
 

@@ -63,7 +63,8 @@ class Feed:
             told = self._resumed(last_id)
             yield f"retry: {_AGAIN_MS}\n" + self._event("hello", {}, told)
             while not self._is_closed:
-                for told, event in self._since(told):
+                for number, event in self._since(told):
+                    told = number
                     yield event
                 if not await _rings(wake):
                     yield ": still here\n\n"
@@ -74,7 +75,7 @@ class Feed:
                 self._looking = None
 
     def _since(self, told: int) -> list[tuple[int, str]]:
-        return [(number, event) for number, event in self._kept if number > told]
+        return [each for each in self._kept if each[0] > told]
 
     def _resumed(self, last_id: str) -> int:
         """Return after which event to go on; a stranger's id, or one of an earlier start, is as good as none."""

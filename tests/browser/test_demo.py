@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import cache
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -17,7 +22,11 @@ import pytest_asyncio
 # Never playwright's sync API: it leaves its event loop running, and pytest-asyncio's tests fail after it.
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
-from tests.servers import program
+from mail2sms.options import Endpoint
+from mail2sms.web.demo_lan import Pairing, build
+from mail2sms.web.server import WebServer
+from tests.servers import free_port, program
+from tests.web_fakes import DOMAIN, MARIE, world
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 
@@ -65,19 +74,50 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
 
 
 @asynccontextmanager
-async def opened(browser: Browser, address: str, width: int) -> AsyncIterator[Page]:
+async def opened(browser: Browser, address: str, width: int, **more: Any) -> AsyncIterator[Page]:
     """The page in a window; at the end, nothing may have gone wrong in it or gone out to another host."""
-    page = await browser.new_page(viewport={"width": width, "height": 900}, locale="en-GB")
+    page = await browser.new_page(
+        viewport={"width": width, "height": 900}, locale="en-GB", reduced_motion="reduce", **more
+    )
     page.set_default_timeout(PATIENCE_MS)
     wrong: list[str] = []
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    ours = address.removesuffix("demo")
+    ours = "/".join(address.split("/")[:3]) + "/"
     page.on("request", lambda asked: None if asked.url.startswith(ours) else wrong.append(asked.url))
     await page.goto(address)
     yield page
     await page.close()
     assert wrong == []
+
+
+@cache
+def axe() -> str:
+    """Deque's axe-core, as a script."""
+    return (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
+async def nothing_bars(page: Page) -> None:
+    """Nobody is kept out, whatever they read the page with, and in light and dark: axe-core finds nothing."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(axe())
+    seen = "async (options) => (await axe.run(options)).violations.map(v => [v.id, v.nodes.map(n => n.html)])"
+    assert await page.evaluate(seen, {}) == []
+    await page.emulate_media(color_scheme="dark")
+    assert await page.evaluate(seen, {"runOnly": ["color-contrast"]}) == []
+    await page.emulate_media(color_scheme="light")
+
+
+async def no_scrolling_sideways(page: Page) -> None:
+    """Everything is as wide as the window."""
+    assert await page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+async def until_shown(page: Page, text: str, where: Locator) -> None:
+    """Load the page again until it shows something."""
+    async with asyncio.timeout(PATIENCE_MS / 1000):
+        while await where.filter(has_text=text).count() == 0:
+            await page.reload()
 
 
 def phone(page: Page) -> Locator:
@@ -90,66 +130,162 @@ def cards(page: Page, title: str) -> Locator:
     return page.get_by_role("article").filter(has=page.get_by_role("heading", name=f"“{title}”"))
 
 
-def inbox(page: Page, subject: str) -> Locator:
-    """The emails of a subject."""
-    return page.get_by_role("list", name="Inbox").get_by_role("button").filter(has_text=subject)
-
-
 async def test_email_goes_to_the_phone_and_its_answer_comes_back_to_be_answered(
     browser: Browser, address: str
 ) -> None:
-    """The first minute of everybody who tries it: press Send, write back, answer the email."""
+    """The first minute of everybody who tries it: press Send, write back, answer the email. Nothing is reloaded."""
     async with opened(browser, address, 1400) as page:
+        await nothing_bars(page)
         await page.get_by_role("button", name="Send email").click()
         text = "Hello, your appointment is on Tuesday at 14:30. Does that suit you?"
         await expect(phone(page).filter(has_text=text)).not_to_contain_text("Marie")
         card = cards(page, "Your appointment")
-        await expect(card).to_contain_text("Signature left out")
-        await expect(card.locator("del")).to_have_text("Marie Dubois, ACME\n12 rue de la Paix, Paris")
-        await expect(card).to_contain_text("Delivered after")
+        await expect(card.locator("del")).to_have_text("--\nMarie Dubois, ACME\n12 rue de la Paix, Paris")
+        for step in (
+            "Received from marie@sms.demo.example",
+            "Template simple",
+            "Left out: signature",
+            "67 characters, GSM-7, 1 part",
+            "The phone shows +33 6 39 98 01 01",
+            "FR → sim-a, else sim-b",
+            "Delivered after",
+        ):
+            await expect(card).to_contain_text(step)
+        await card.get_by_text("why?").first.click()
+        await expect(card).to_contain_text("the whole text is the message")
+        await page.get_by_text("Show the raw email").click()
+        await expect(page.get_by_label("The email as it was sent")).to_contain_text(
+            "Subject: Your appointment"
+        )
+        await nothing_bars(page)
 
         await page.get_by_label("Write an SMS back").fill("Oui, merci !")
         await page.get_by_role("button", name="Send the SMS").click()
-        await expect(card).to_contain_text("Reply from +33 6 39 98 12 34")
-        await inbox(page, "Re: Your appointment").click()
         mail = page.get_by_role("article", name="Open email")
         await expect(mail).to_contain_text("Oui, merci !")
+        await expect(card).to_contain_text("Reply from +33 6 39 98 12 34")
+        await expect(card).to_contain_text("the whole text is the message")  # what was opened stays open
 
         await mail.get_by_label("Reply by email").fill("À mardi.")
         await mail.get_by_role("button", name="Send reply").click()
-        answer = phone(page).filter(has_text="À mardi.")
-        await expect(answer).not_to_contain_text("Oui")
-        await expect(cards(page, "Re: Your appointment")).to_contain_text(
-            "Signature and quoted email left out"
-        )
+        await expect(phone(page).filter(has_text="À mardi.")).not_to_contain_text("Oui")
+        await expect(cards(page, "Re: Your appointment")).to_contain_text("the email that is answered")
+        await nothing_bars(page)
 
 
-async def test_mistake_comes_back_with_its_place_and_one_click_sends_the_corrected_email(
+async def test_mistake_comes_back_with_its_place_and_the_corrected_message(
     browser: Browser, address: str
 ) -> None:
-    """The refusal shows the line with a caret below what is wrong."""
+    """The refusal shows the line with a caret below what is wrong; its link fills the form."""
     async with opened(browser, address, 1400) as page:
-        await page.get_by_role("button", name="A mistake").click()
+        await page.get_by_role("link", name="A mistake").click()
+        await expect(page.get_by_label("Email text")).to_have_value(re.compile("Expirs: 2h"))
         await page.get_by_role("button", name="Send email").click()
-        refused = cards(page, "Delivery").filter(has_text="No SMS sent")
-        await refused.get_by_role("button", name="Open it").click()
+        await expect(cards(page, "Delivery")).to_contain_text("No SMS sent")
         mail = page.get_by_role("article", name="Open email")
-        await expect(mail).to_contain_text("   2 | Expirs: 2h\n     | ^^^^^^ There is no field “Expirs”.")
-        await expect(mail).to_contain_text("Did you mean “Expires”?")
-        await mail.get_by_role("button", name="Send the corrected email").click()
+        await expect(mail).to_contain_text("   2 | Expirs: 2h\n     | ^^^^^^")
+        await nothing_bars(page)
+        await mail.get_by_role("link", name="Send the corrected message").click()
+        await expect(page.get_by_label("Email text")).to_have_value(re.compile("Expires: 2h"))
+        await page.get_by_role("button", name="Send email").click()
         await expect(phone(page).filter(has_text="Your parcel has arrived.")).not_to_contain_text("##")
-        await expect(cards(page, "Delivery").filter(has_text="Delivered after")).to_be_visible()
+        sent = cards(page, "Delivery").filter(has_text="Delivered after")
+        await expect(sent).to_contain_text("Template strict")
 
 
-async def test_narrow_window_has_nothing_beside_it(browser: Browser, address: str) -> None:
+CHIPS = (
+    ("Emoji", "Parcel", "📦 is not in the SMS alphabet, so all of it travels as Unicode.", "2 parts"),
+    (
+        "A number that does not exist",
+        "Appointment",
+        "Not delivered: the number does not exist",
+        "SMS not delivered",
+    ),
+    ("STOP", "News", "STOP is brought to you as any reply", "STOP"),
+    ("No report", "Reminder", "Waits for the carrier’s report", "bring your documents"),
+    ("Carrier down", "Alarm", "Not taken (503 carrier down): tried again, now by sim-b", "Cold room 2"),
+    ("A photo", "Damage", "and a photo", "Voilà la photo"),
+)
+"""What can be tried: the chip, the email's subject, the step that shows it, and what is seen elsewhere."""
+
+
+async def test_each_chip_shows_what_it_says(browser: Browser, address: str) -> None:
+    """A click fills the form, a second one sends it; what it is about appears."""
+    async with opened(browser, address, 1400) as page:
+        for chip, title, step, elsewhere in CHIPS:
+            await page.get_by_role("link", name=chip, exact=True).click()
+            await expect(page.get_by_label("Subject")).to_have_value(title)
+            await page.get_by_role("button", name="Send email").click()
+            await expect(cards(page, title).first).to_contain_text(step)
+            await expect(page.get_by_text(elsewhere).first).to_be_visible()
+        picture = page.get_by_role("article", name="Open email").get_by_role("img")
+        await expect(picture).to_have_js_property("naturalWidth", 64)
+        await nothing_bars(page)
+
+
+async def test_narrow_window_has_tabs_and_nothing_beside_it(browser: Browser, address: str) -> None:
     """At 360 pixels, with everything open and a word that is wider, nobody has to scroll sideways."""
     async with opened(browser, address, 360) as page:
+        await expect(page.get_by_role("heading", name="The phone")).to_be_hidden()
         await page.get_by_label("To", exact=True).fill("0639980404@sms.demo.example")  # as written in France
         await page.get_by_label("Subject").fill("Wide" * 30)
         await page.get_by_role("button", name="Send email").click()
-        await page.get_by_text("Show the raw email").click()
-        await cards(page, "Wide" * 30).get_by_role("button", name="Open it").click()
+        await cards(page, "Wide" * 30).get_by_role("link", name="Open it").click()
         mail = page.get_by_role("article", name="Open email")
         await expect(mail).to_contain_text("The number does not exist")
+        await page.get_by_text("Show the raw email").click()
+        await no_scrolling_sideways(page)
+        await page.get_by_role("link", name="3 Phone").click()
         await expect(page.get_by_text("No phone has this number.")).to_be_visible()
-        assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        await no_scrolling_sideways(page)
+        await nothing_bars(page)
+
+
+async def test_works_by_the_keyboard_alone(browser: Browser, address: str) -> None:
+    """What is reached by Tab shows where the focus is, and Enter sends."""
+    async with opened(browser, address, 1400) as page:
+        await page.get_by_label("Subject").focus()
+        for _ in range(2):  # the text, the button
+            await page.keyboard.press("Tab")
+        focused = page.locator(":focus-visible")
+        await expect(focused).to_have_text("Send email")
+        outline = await focused.evaluate("element => getComputedStyle(element).outlineStyle")
+        assert outline == "solid"
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("status").filter(has_text="250 2.0.0 m-")).to_be_visible()
+
+
+async def test_without_a_script_one_can_send_see_and_answer(browser: Browser, address: str) -> None:
+    """Plain links and forms; the page is loaded again to see what is new."""
+    async with opened(browser, address, 1400, java_script_enabled=False) as page:
+        await page.get_by_role("link", name="Emoji").click()
+        await page.get_by_label("Subject").fill("No script")
+        await page.get_by_role("button", name="Send email").click()
+        await until_shown(page, "Delivered after", cards(page, "No script"))
+        await page.get_by_label("Write an SMS back").fill("Sans script")
+        await page.get_by_role("button", name="Send the SMS").click()
+        await until_shown(page, "Sans script", page.get_by_role("article", name="Open email"))
+        await page.get_by_label("Reply by email").fill("Answered so")
+        await page.get_by_role("button", name="Send reply").click()
+        await until_shown(page, "Answered so", phone(page).last)
+
+
+async def test_a_real_phone_is_the_simulated_one(browser: Browser, tmp_path: Path) -> None:
+    """The key of the QR code opens the phone once; texts arrive by themselves, and what is typed comes back."""
+    async with world(tmp_path, is_demo=True) as here:
+        place = Endpoint("127.0.0.1", free_port())
+        pairing = Pairing(place)
+        server = WebServer(build(here.context, pairing), endpoint=place)
+        await server.start()
+        async with opened(browser, pairing.page, 360) as page:
+            await expect(page.get_by_text("No messages")).to_be_visible()
+            draft = {"from": MARIE.address, "to": f"33639981234@{DOMAIN}", "text": "Bonjour"}
+            async with here.http.post("/demo/send", json=draft) as answer:
+                assert answer.status == 200
+            await expect(phone(page)).to_contain_text("Bonjour")
+            await page.get_by_label("Write an SMS back").fill("Oui")
+            await page.get_by_role("button", name="Send the SMS").click()
+            await expect(phone(page).filter(has_text="Oui")).to_be_visible()
+            await nothing_bars(page)
+            await no_scrolling_sideways(page)
+        await server.stop()
