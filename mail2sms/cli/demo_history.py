@@ -58,8 +58,8 @@ _TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("Shift", "Can you take the shift on {day} at {hour}:00? Please answer yes or no."),
         ("Meeting moved", "The meeting of {day} is now at {hour}:15, in room 2."),
     ),
-    "ups": (("On battery", "UPS 3: on battery since {hour}:07, {ref} minutes left."),),
-    "monitor": (("Cold room", "Cold room 2: 9 °C since {hour}:40. Please check the door."),),
+    "ups": (("On battery", "UPS 3: on battery since {time}, {ref} minutes left."),),
+    "monitor": (("Cold room", "Cold room 2: 9 degrees since {time}. Please check the door."),),
 }
 _WEIGHTS = {"marie": 38, "paul": 27, "zoe": 20, "ups": 8, "monitor": 7}
 _ANSWERS = (
@@ -161,6 +161,7 @@ def _submission(chance: random.Random, who: str, to: tuple[Msisdn, ...], at: int
         "day": f"{datetime.fromtimestamp(at / 1000 + 2 * 86_400).astimezone():%A}",
         "hour": str(chance.randrange(9, 18)),
     }
+    facts["time"] = f"{datetime.fromtimestamp(at / 1000 - 120).astimezone():%H:%M}"
     facts["ref"] = str(chance.randrange(5, 60) if who == "ups" else chance.randrange(100, 999))
     writer = Writer(
         account=house.account,

@@ -86,7 +86,7 @@ TRIES = (
         shows="The first carrier does not take it, so the second does.",
         to="33639980503",
         subject="Alarm",
-        text=_signed("Cold room 2: 9 °C since 07:40. Please check the door."),
+        text=_signed("Cold room 2: 9 degrees since 07:40. Please check the door."),
     ),
 )
 """The first is what the page opens with."""

@@ -121,9 +121,11 @@ def _accepted(views: Sequence[MessageView], sent: SentMail | None, all_: Happene
     first = views[0]
     is_mail = first.message_id is not None and "@" in first.writer
     title = f"“{first.subject}”" if first.subject else "An email" if is_mail else "An API call"
-    steps = [*_received(first, sent), *_read(first, sent, all_)]
+    steps = [*_received(first, sent), *_read(first, sent, all_), _size(first)]
+    senders = {view.sender_id: view for view in reversed(views)}
+    steps += [_sender(view, all_.users) for view in senders.values()]
     for view in views:
-        steps += [*_sizes(view), *_routed(view, all_.users), *_events(view)]
+        steps += [_route(view), *_events(view)]
         steps += _told(view, all_.mails)
     steps += _answered(views, all_)
     key = sent.message_id if sent is not None else first.submission
@@ -161,7 +163,7 @@ def _left(left: LeftOut, gone: Sequence[str]) -> Step:
     return Step(id="", mark="✂", text=f"Left out: {what}{lines}", gone="\n".join(gone), why=why)
 
 
-def _sizes(view: MessageView) -> Iterator[Step]:
+def _size(view: MessageView) -> Step:
     alone, joined = _SIZES.get(view.encoding, (0, 0))
     coding = _CODINGS.get(view.encoding, view.encoding)
     size = f"{len(view.text)} characters, {coding}, {view.parts} part{'s' * (view.parts != 1)}"
@@ -173,7 +175,7 @@ def _sizes(view: MessageView) -> Iterator[Step]:
             f"{' '.join(foreign[:3])}{more} is not in the SMS alphabet, so all of it travels as Unicode. "
         )
     held = f"One part holds {alone} characters, each of several {joined}."
-    yield Step(
+    return Step(
         id="",
         mark="#",
         text=size,
@@ -182,7 +184,7 @@ def _sizes(view: MessageView) -> Iterator[Step]:
     )
 
 
-def _routed(view: MessageView, users: Mapping[str, User]) -> Iterator[Step]:
+def _sender(view: MessageView, users: Mapping[str, User]) -> Step:
     user = users.get(view.writer.lower())
     if user is not None and user.number == view.sender_id:
         why = f"It is {user.name or user.address}’s own number (users), so answers find the way back."
@@ -190,11 +192,14 @@ def _routed(view: MessageView, users: Mapping[str, User]) -> Iterator[Step]:
         why = "It is a name: phones cannot answer it."
     else:
         why = "It is the number for everybody who has no own one (sender_ids: default)."
-    yield Step(id="", mark="@", text=f"The phone shows {number(view.sender_id)}", why=why)
+    return Step(id="", mark="@", text=f"The phone shows {number(view.sender_id)}", why=why)
+
+
+def _route(view: MessageView) -> Step:
     carriers = ", else ".join(view.route)
     to = numbers.region(Msisdn(view.to))
     text = f"Route for {number(view.to)}: {to} → {carriers}"
-    yield Step(
+    return Step(
         id="",
         mark="→",
         text=text,

@@ -91,6 +91,11 @@ async def opened(browser: Browser, address: str, width: int, **more: Any) -> Asy
     assert wrong == []
 
 
+SMALLEST = """Math.min(...[...document.querySelectorAll("body *")]
+    .filter((one) => one.innerText?.trim()).map((one) => parseFloat(getComputedStyle(one).fontSize)))"""
+"""The size of the smallest text, in pixels."""
+
+
 @cache
 def axe() -> str:
     """Deque's axe-core, as a script."""
@@ -102,7 +107,8 @@ async def nothing_bars(page: Page) -> None:
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(axe())
     seen = "async (options) => (await axe.run(options)).violations.map(v => [v.id, v.nodes.map(n => n.html)])"
-    assert await page.evaluate(seen, {}) == []
+    assert await page.evaluate(seen, {"rules": {"target-size": {"enabled": True}}}) == []
+    assert await page.evaluate(SMALLEST) >= 14
     await page.emulate_media(color_scheme="dark")
     assert await page.evaluate(seen, {"runOnly": ["color-contrast"]}) == []
     await page.emulate_media(color_scheme="light")

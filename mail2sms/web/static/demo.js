@@ -23,6 +23,7 @@ function grow(old, fresh) {
     if (!element) {
       element = document.importNode(child, true);
       remember(element);
+      element.classList.add("fresh");
     } else if (known(element) !== html) {
       if (child.matches("[data-grows]") && element.matches("[data-grows]")) {
         grow(element, child);
@@ -61,9 +62,13 @@ function show(html) {
     }
   }
   if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
-  const bubbles = root.querySelector("#bubbles");
-  if (bubbles.firstElementChild.children.length !== texts) bubbles.scrollTop = bubbles.scrollHeight;
+  if (root.querySelector("#texts").children.length !== texts) scrollDown();
   if (root.querySelectorAll("#bubbles .got").length > got) buzz();
+}
+
+function scrollDown() {
+  const bubbles = root.querySelector("#bubbles");
+  bubbles.scrollTop = bubbles.scrollHeight;
 }
 
 function buzz() {
@@ -82,9 +87,13 @@ const tab = () => root.dataset.tab;
 function choose(name) {
   root.dataset.tab = name;
   for (const link of tabs) {
-    link.toggleAttribute("aria-current", link.dataset.tab === name);
-    if (link.dataset.tab === name) link.querySelector("span")?.remove();
+    const isChosen = link.dataset.tab === name;
+    if (isChosen) {
+      link.setAttribute("aria-current", "true");
+      link.querySelector("span")?.remove();
+    } else link.removeAttribute("aria-current");
   }
+  if (name === "phone") scrollDown();
 }
 
 function markNew(name) {
@@ -180,6 +189,8 @@ document.addEventListener("click", (event) => {
   });
 });
 
+document.addEventListener("load", (event) => { if (event.target.closest?.("#bubbles")) scrollDown(); }, true); // a photo came
+
 document.addEventListener("change", (event) => {
   if (event.target.id === "number") event.target.form.requestSubmit();
 });
@@ -208,6 +219,5 @@ function listen() {
 document.documentElement.classList.add("js");
 if (root.querySelector("#mailbox")) choose(["mailbox", "did", "phone"].includes(location.hash.slice(1)) ? location.hash.slice(1) : "mailbox");
 remember(root);
-const bubbles = root.querySelector("#bubbles");
-bubbles.scrollTop = bubbles.scrollHeight;
+scrollDown();
 listen();
