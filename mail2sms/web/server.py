@@ -124,7 +124,7 @@ class WebServer:
         if self._server is None or self._task is None:
             return
         for end in getattr(
-            self._app.state, "endings", ()
+            self.app.state, "endings", ()
         ):  # of streams, which would not finish by themselves
             end()
         self._server.stop()
