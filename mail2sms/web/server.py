@@ -123,9 +123,7 @@ class WebServer:
         """Take no more, and let the requests under way finish."""
         if self._server is None or self._task is None:
             return
-        for end in getattr(
-            self.app.state, "endings", ()
-        ):  # of streams, which would not finish by themselves
+        for end in getattr(self.app.state, "endings", ()):  # streams would not finish by themselves
             end()
         self._server.stop()
         await self._task
