@@ -79,7 +79,7 @@ def test_step_of_a_message(changes: dict[str, Any], step: str) -> None:
 def test_character_that_makes_it_unicode_is_named() -> None:
     """The first three, and how many more."""
     (card,) = cards(happened(view(text="ŁłŃń", encoding="ucs2")))
-    assert any(one.small.startswith("Ł ł Ń and 1 more is not in the SMS alphabet") for one in card.steps)
+    assert any(one.small.startswith("Ł ł Ń and 1 more are not in the SMS alphabet") for one in card.steps)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from pydantic import ValidationError
 
@@ -95,7 +96,6 @@ async def page(context: Here, place: AtPlace) -> HTMLResponse:
     phones = [PHONE, place.phone, *(view.to for view in happened.messages)]
     html = context.render.render(
         "portal/demo.html",
-        domain=context.domain,
         place=place,
         tries=TRIES,
         draft=_draft(place, context),
@@ -104,12 +104,10 @@ async def page(context: Here, place: AtPlace) -> HTMLResponse:
         mails=mails,
         seen=kept.seen,
         opened=opened,
-        signature=demo_mail.SIGNATURE,
         phones=list(dict.fromkeys(phones)),
         bubbles=demo_view.bubbles(shown, happened.said, place.phone),
         contact=shown[-1]["from"] if shown else "",
         number=demo_view.number,
-        bare=demo_mail.bare,
         clock=lambda at: demo_view.clock(at, now_ms()),
     )
     return HTMLResponse(html, headers=HEADERS)
@@ -124,7 +122,7 @@ async def send(request: Request, context: Here) -> Response:
     try:
         draft = Draft.model_validate(given) if isinstance(given, dict) else Draft.model_validate_json(given)
     except ValidationError as e:
-        raise HttpProblem(400, _first(e)) from None
+        raise RequestValidationError(e.errors()) from None
     mail = await _send(draft, context)
     if not is_form:
         said = {"code": mail.code, "reply": mail.reply, "message_id": mail.message_id}
@@ -287,8 +285,3 @@ async def fields(request: Request) -> dict[str, str]:
     except ValueError:  # UnicodeDecodeError is one
         raise HttpProblem(400, "the form cannot be read") from None
     return {name: values[0].replace("\r\n", "\n") for name, values in fields.items()}
-
-
-def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"

@@ -13,6 +13,7 @@ from mail2sms.store import EventView, MessageView, MoView
 from mail2sms.web.demo_mail import bare
 from mail2sms.web.inbox import DemoMail, SentMail
 
+_BUBBLES = 100  # texts on the phone, the newest
 _END_MARKER = "##"  # of the strict template
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
 _SIZES = {"gsm7": (160, 153), "ucs2": (70, 67)}  # 3GPP TS 23.040: alone, and each of several
@@ -171,8 +172,9 @@ def _size(view: MessageView) -> Step:
     because = ""
     if foreign:
         more = f" and {len(foreign) - 3} more" * (len(foreign) > 3)
+        are = "are" if len(foreign) > 1 else "is"
         because = (
-            f"{' '.join(foreign[:3])}{more} is not in the SMS alphabet, so all of it travels as Unicode. "
+            f"{' '.join(foreign[:3])}{more} {are} not in the SMS alphabet, so all of it travels as Unicode. "
         )
     held = f"One part holds {alone} characters, each of several {joined}."
     return Step(
@@ -314,7 +316,7 @@ def bubbles(
     *,
     shows_photos: bool = True,
 ) -> list[Bubble]:
-    """Return what one phone shows, oldest first."""
+    """Return what one phone shows, oldest first; the newest of very many."""
     found = [
         Bubble(
             id=_key(f"{one['id']}-{one['at']}"),
@@ -329,7 +331,7 @@ def bubbles(
         if mo.msisdn == phone:
             photo = f"/demo/inbox/{n}/photos/0" if mo.photos and shows_photos else ""
             found.append(Bubble(id=_key(mo.id), at=mo.at, kind="typed", text=mo.text, photo=photo))
-    return sorted(found, key=lambda bubble: bubble.at)
+    return sorted(found, key=lambda bubble: bubble.at)[-_BUBBLES:]
 
 
 def number(text: str) -> str:

@@ -123,7 +123,7 @@ async def until_shown(page: Page, text: str, where: Locator) -> None:
     """Load the page again until it shows something."""
     async with asyncio.timeout(PATIENCE_MS / 1000):
         while await where.filter(has_text=text).count() == 0:
-            await page.reload()
+            await page.get_by_role("link", name="Show what is new").click()
 
 
 def phone(page: Page) -> Locator:
