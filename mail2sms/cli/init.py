@@ -314,16 +314,18 @@ def _check(path: Path) -> None:
 def _next_steps(path: Path, answers: Answers) -> list[str]:
     is_system = path.resolve().parent == SYSTEM_FOLDER
     named = "" if is_system or path == Path(CONFIG) else f" --config {path}"
-    has_unit = is_system and any((folder / "mail2sms.service").exists() for folder in _UNITS)
-    start = "sudo systemctl enable --now mail2sms" if has_unit else f"mail2sms serve{named}"
+    has_unit = any((folder / "mail2sms.service").exists() for folder in _UNITS)
+    start = f"mail2sms serve{named}"
+    if is_system:
+        unit = "" if has_unit else "sudo mail2sms unit --to /etc/systemd/system; "
+        start = f"{unit}sudo systemctl enable --now mail2sms"
     is_open = answers.smtp.host in ("0.0.0.0", "::")  # noqa: S104  # is not bound
     here = Endpoint("127.0.0.1", answers.smtp.port) if is_open else answers.smtp
     if answers.mode == "trial" and not answers.phones:
         start = f"write your own phones into {path} (users or teams): a trial sends to no other; then {start}"
-    domain, transport = answers.domain, f"smtp:[{here.host}]:{here.port}"
     return [
         f"Next   1  {start}",
-        f"       2  let your mail server bring mail for {domain} to {here}; in Postfix:",
-        f"            relay_domains = {domain}      and in transport:  {domain} {transport}",
+        f"       2  let your mail server bring mail for {answers.domain} to {here}:",
+        f"            mail2sms recipe postfix{named}      (or exim, m365, google, script)",
         f"       3  mail2sms doctor{named}",
     ]
