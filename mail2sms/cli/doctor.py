@@ -14,6 +14,7 @@ import typer
 from mail2sms.cli import Exit, Failed, find_config, is_coloured, read_settings, show
 from mail2sms.cli.control import Control
 from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, progress, reach, to_json
+from mail2sms.clock import now_ms
 from mail2sms.doctor import Finding, Level, Look, Patient, examine
 from mail2sms.model import FINAL, Status
 from mail2sms.options import Endpoint, read_endpoint
@@ -53,7 +54,7 @@ def doctor(
         socket=control.path,
         state=state_folder(settings.database, path),
         dns=names,
-        now_ms=time.time_ns() // 1_000_000,
+        now_ms=now_ms(),
     )
     with progress("looking"):
         findings = asyncio.run(examine(patient, looks()))

@@ -6,11 +6,11 @@ import asyncio
 import ctypes
 import shutil
 import ssl
-import time
 from pathlib import Path
 
 from mail2sms.cli import Failed
 from mail2sms.cli.control import Control
+from mail2sms.clock import now_ms
 from mail2sms.doctor import Finding, Level, Patient
 from mail2sms.errors import StoreUnavailable
 from mail2sms.options import Endpoint
@@ -159,10 +159,10 @@ async def database(patient: Patient) -> list[Finding]:
         remedy = ("install the newer mail2sms that wrote it",)
         sentence = f"schema {found.schema} is newer than this program's {HEAD}"
         return [Finding(name="database", level="FAIL", sentence=sentence, remedy=remedy)]
-    if found.clock_ms is not None and abs(found.clock_ms - time.time_ns() // 1_000_000) > _DRIFT_MS:
-        seconds = (found.clock_ms - time.time_ns() // 1_000_000) / 1000
+    drift_ms = found.clock_ms - now_ms() if found.clock_ms is not None else 0
+    if abs(drift_ms) > _DRIFT_MS:
         remedy = ("let both machines keep their clocks by NTP",)
-        sentence = f"its clock is {seconds:+.0f} s from this machine's"
+        sentence = f"its clock is {drift_ms / 1000:+.0f} s from this machine's"
         return [Finding(name="database", level="warn", sentence=sentence, remedy=remedy)]
     state = f"schema {found.schema}" if found.schema else "made at the first start"
     trouble = None
