@@ -18,9 +18,11 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
+from mail2sms.web import help
 from tests.servers import free_port, program, wait_until
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -35,12 +37,17 @@ PASSWORD = "correct horse"
 SAYS = {
     "./run demo send": "250 2.0.0 m-",
     "swaks": "250 2.0.0 m-",
+    "./run init": "Next   1",
     "./run check": "ok\n",
     "./run send": "queued",
     "./run messages": "+33 6 39 98 12 34",
     "./run message ": "sender ID  +33 6 39 98 01 01",
     "curl -H": '"status":"queued"',
     "curl http": '"text":"Hello"',
+    "./run health": "dispatch",
+    "./run reload": "nothing",
+    "./run explain": "would be SENT to 1 phone",
+    "./run unit": "DynamicUser=yes",
     "./run prove": "latency",
 }
 """What a line must print, beside ending well."""
@@ -206,6 +213,14 @@ def test_everything_known_of_it_is_in_it(reader: Reader) -> None:
     assert not [start for start in SAYS if not any(line.startswith(start) for line in lines)]
     assert not [place for place in reader.places if place not in README]
     assert {*THIS, *STAYS} <= set(lines)
+
+
+@pytest.mark.parametrize("name", help.EXAMPLES)
+def test_its_mails_are_those_that_work(name: str) -> None:
+    """The three that the help page shows, which are sent through the listener elsewhere."""
+    shown = help.example(name, "en")
+    for text in (shown.mail, shown.text):
+        assert indent(text, "    ") in README
 
 
 def test_its_links_lead_somewhere() -> None:
