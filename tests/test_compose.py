@@ -31,6 +31,7 @@ from mail2sms.relay.compose import (
     undelivered_email,
 )
 from mail2sms.render import Render
+from mail2sms.wording import LANGUAGES
 
 RENDER = Render()
 AT = 1_778_571_660_000  # Tuesday 12 May 2026, 9:41 in Paris
@@ -272,6 +273,16 @@ def test_photos_are_attached_under_harmless_names() -> None:
 
 
 # --- refused
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("url", ["https://sms.acme.example/help?lang=en", ""])
+def test_a_refusal_leads_to_mails_that_work(language: str, url: str) -> None:
+    """Where something is served; else nothing is said of it."""
+    outgoing = refused(language, help_url=url)
+    for kind in ("plain", "html"):
+        assert ("/help" in words(outgoing, kind)) == bool(url)
+    assert not url or f'<a href="{url}">' in words(outgoing, "html")
 
 
 def test_a_refusal_shows_the_place_and_the_way_out() -> None:

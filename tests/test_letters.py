@@ -134,3 +134,16 @@ async def test_what_waits_no_more_is_not_told_as_waiting(status: Status, store: 
     held = await waits(store, None, status)
     assert (await letters.email(held) is None) == (status is not Status.QUEUED)
     assert await letters.hook_event(held) is None  # chats are told of replies and failures
+
+
+@pytest.mark.parametrize(
+    ("web_url", "found"),
+    [
+        ("https://sms.acme.example/", "https://sms.acme.example/help?lang=de"),
+        ("http://127.0.0.1:8025", "http://127.0.0.1:8025/help?lang=de"),
+        ("", ""),
+    ],
+)
+def test_where_help_is(web_url: str, found: str) -> None:
+    """In the reader's language."""
+    assert replace(HOUSE, web_url=web_url).help_url("de") == found

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from mail2sms import wording
 from mail2sms.reasons import REASONS
 from mail2sms.web import help
 from tests.web_fakes import DOMAIN, World, world
@@ -59,6 +60,11 @@ async def test_a_page_shows_mails_texts_and_reasons(here: World, language: str) 
 async def test_the_language(asked: str, accepted: str, chosen: str) -> None:
     """What was asked for, what the browser prefers, what the bridge is set to."""
     assert help.choose(asked, accepted, "it") == chosen
+
+
+async def test_it_speaks_every_language_of_the_emails() -> None:
+    """A new one is noticed here."""
+    assert set(help.LANGUAGES) == set(wording.LANGUAGES)
 
 
 async def test_a_language_that_is_not_there_falls_back() -> None:

@@ -51,6 +51,7 @@ def house(settings: Settings) -> House:
         language=settings.language,
         zone=settings.timezone,
         users=settings.all_users(),
+        web_url=settings.listen.web.url if settings.listen.web else "",
     )
 
 

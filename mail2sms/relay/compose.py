@@ -87,6 +87,7 @@ class RefusedFacts:
     source: tuple[str, ...] = field(default=(), repr=False)
     corrected: str = field(default="", repr=False)
     simple_address: str = ""
+    help_url: str = ""
     is_partly: bool = False
     origin: Origin | None = None
 
@@ -199,6 +200,7 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
         "link": _mailto(facts.template_address, subject, facts.corrected) if is_certain else "",
         "template_address": facts.template_address,
         "simple_address": facts.simple_address,
+        "help_url": facts.help_url,
         "reasons": list(dict.fromkeys(problem.reason for problem in facts.problems)),
     }
     message_id = f"<refused.{facts.id}@{domain}>"

@@ -47,6 +47,7 @@ class House:
     language: str
     zone: str
     users: Mapping[str, User] = field(default_factory=dict)
+    web_url: str = ""
 
     def addressee(self, address: str, language: str = "") -> Addressee:
         """Return how this person reads: as the configuration says, else as the house does."""
@@ -54,6 +55,10 @@ class House:
         wanted = (user.language if user else None) or language or self.language
         zone = (user.zone if user else None) or self.zone
         return Addressee(to=address, language=wanted, zone=zone, domain=self.domain)
+
+    def help_url(self, language: str) -> str:
+        """Return where mails that work are shown; "" when nothing is served."""
+        return f"{self.web_url.rstrip('/')}/help?lang={language}" if self.web_url else ""
 
     @property
     def template_address(self) -> str:
@@ -81,9 +86,11 @@ class Refusals:
     def _refused(self, notice: Notice | NewNotice) -> RefusedFacts:
         payload: dict[str, Any] = json.loads(notice.payload or b"{}")
         origin = payload["origin"]
+        addressee = self._house.addressee(notice.address, payload["language"])
         return RefusedFacts(
             id=notice.id,
-            addressee=self._house.addressee(notice.address, payload["language"]),
+            addressee=addressee,
+            help_url=self._house.help_url(addressee.language),
             at=notice.created_at,
             problems=tuple(Problem(**problem) for problem in payload["problems"]),
             template_address=self._house.template_address,
