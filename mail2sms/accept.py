@@ -77,15 +77,18 @@ class Accept:
             raise verdict.refusal()
         return verdict.messages
 
-    async def earlier(self, writer: Writer, origin: Origin, text: str, refusal: Refusal) -> tuple[str, ...]:
-        """Return the ids of what the same mail or call became when it came before, if only its time has passed since.
+    async def earlier(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
+        """Return the ids of what these became when they came before; nothing if not all of it did.
 
-        Its writer must not hear that nothing was sent.
+        For what is refused now since its time is over: its writer must not hear that nothing was sent.
         """
-        is_late = any(problem.reason == "template.past_time" for problem in refusal.problems)
-        if origin.message_id is None or not is_late:
+        verdict = self._judge.judge(submissions)
+        by_id = {submission.id: submission for submission in submissions}
+        keys = [self._new(mt, by_id[mt.submission]).repeat_key for mt in verdict.messages]
+        if not keys or verdict.refused or verdict.refusals:
             return ()
-        return tuple(await self._store.read(messages_of, writer, origin, text, now_ms()))
+        known = [key for key in keys if key is not None]
+        return await self._store.read(messages_of, known, now_ms()) if len(known) == len(keys) else ()
 
     async def tell_refusal(self, writer: Writer, origin: Origin, refusal: Refusal, repeat: str) -> str:
         """Store the email that tells a proven writer of a refusal; returns its id.

@@ -213,11 +213,6 @@ def fold(text: str) -> str:
     return folded if count(folded) < count(text) else text
 
 
-def bare(text: str) -> str:
-    """Return what is left of a text whether it was cleaned and folded or not: two are the same if this is."""
-    return clean(text).translate(_FOLD).translate(_INVISIBLE)
-
-
 # A mail that says Latin-1 and means Windows-1252 brings its quotes and dashes as C1 controls.
 _NO_WINDOWS_1252 = {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 _REPAIRS = {

@@ -63,7 +63,7 @@ def test_no_script_for_another_shell(capsys: pytest.CaptureFixture[str]) -> None
     [
         ("expl", ["explain", "explain-config"]),
         ("ser", ["serve"]),
-        ("queue ", ["list"]),
+        ("queue re", ["retry", "release"]),
         ("queue list --js", ["--json"]),
         ("template sh", ["show"]),
         ("template show s", ["strict", "simple", "subject"]),

@@ -20,7 +20,7 @@ from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
-from mail2sms.intake.template import Context, Order, Template
+from mail2sms.intake.template import Context, Late, Order, Template
 from mail2sms.intake.template import source as shown_source
 from mail2sms.model import Conversation, LeftOut, Msisdn, Origin, Submission, Writer
 from mail2sms.rules import countries, fiction
@@ -60,7 +60,8 @@ FindConversation = Callable[[Target], Awaitable[Conversation]]
 class Asked:
     """What a proven writer's mail asks for, read but not judged, and what of it could not be read.
 
-    `by_template` are the ids of submissions that the template was followed in; the others are simple.
+    `by_template` are the ids of submissions that the template was followed in; the others are simple. `late` is
+    refused for its time alone: it may have been accepted before.
     """
 
     writer: Writer
@@ -68,6 +69,7 @@ class Asked:
     submissions: tuple[Submission, ...]
     refusals: tuple[Refusal, ...]
     by_template: frozenset[str]
+    late: tuple[Submission, ...] = ()
 
     @property
     def origin(self) -> Origin:
@@ -119,19 +121,21 @@ class Reader:
             raise Refusal(Problem(reason="sender.automatic"))
         readings = await self._readings(envelope)
         orders, refusals = self._orders(readings, letter, writer)
-        submissions, by_template = [], set[str]()
-        for reading in readings:
-            if reading.is_template not in orders:
-                continue
-            submissions.append(_submission(reading, orders[reading.is_template], letter, writer))
-            if reading.is_template:
-                by_template.add(submissions[-1].id)
+        late = {kind: refusal.order for kind, refusal in refusals.items() if isinstance(refusal, Late)}
+        asked = [
+            (r, _submission(r, orders[r.is_template], letter, writer))
+            for r in readings
+            if r.is_template in orders
+        ]
         return Asked(
             writer=writer,
             letter=letter,
-            submissions=tuple(submissions),
-            refusals=tuple(refusals),
-            by_template=frozenset(by_template),
+            submissions=tuple(submission for _, submission in asked),
+            refusals=tuple(refusals.values()),
+            by_template=frozenset(submission.id for reading, submission in asked if reading.is_template),
+            late=tuple(
+                _submission(r, late[r.is_template], letter, writer) for r in readings if r.is_template in late
+            ),
         )
 
     async def _readings(self, envelope: Envelope) -> list[_Reading]:
@@ -184,9 +188,9 @@ class Reader:
 
     def _orders(
         self, readings: Sequence[_Reading], letter: Letter, writer: Writer
-    ) -> tuple[dict[bool, Order], list[Refusal]]:
+    ) -> tuple[dict[bool, Order], dict[bool, Refusal]]:
         """Read the text once for each way it is to be read (by the template or not), however many addresses ask."""
-        desk, orders, refusals = self._desk, dict[bool, Order](), list[Refusal]()
+        desk, orders, refusals = self._desk, dict[bool, Order](), dict[bool, Refusal]()
         context = Context(
             country=desk.country, zone=writer.zone, now_ms=now_ms(), teams=desk.teams, strip=_strip
         )
@@ -195,7 +199,7 @@ class Reader:
             try:
                 orders[is_template] = template.read(letter.text, context, letter.subject)
             except Refusal as refusal:
-                refusals.append(refusal)
+                refusals[is_template] = refusal
         return orders, refusals
 
 

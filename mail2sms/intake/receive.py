@@ -80,7 +80,7 @@ class Receiver:
             else:
                 return f"250 2.0.0 {receipt.id}"
         refused = merge(refusals)
-        if ids := await self._accept.earlier(asked.writer, asked.origin, asked.letter.text, refused):
+        if asked.late and (ids := await self._accept.earlier(asked.late)):
             return f"250 2.0.0 {ids[0]}"
         if asked.writer.is_direct:
             raise refused

@@ -19,7 +19,7 @@ from mail2sms.intake.grammar import TemplateInvalid
 from mail2sms.intake.head import Entry, read_head
 from mail2sms.model import LeftOut, Msisdn
 
-__all__ = ["Context", "Order", "Template", "TemplateInvalid", "compile_template"]
+__all__ = ["Context", "Late", "Order", "Template", "TemplateInvalid", "compile_template"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +47,14 @@ class Order:
     validity_ms: int | None = None
     reference: str | None = None
     left_out: tuple[LeftOut, ...] = ()
+
+
+class Late(Refusal):
+    """Nothing is wrong with a mail but that its time is over: `order` is what it asks, or has asked for."""
+
+    def __init__(self, refusal: Refusal, order: Order) -> None:
+        super().__init__(*refusal.problems, corrected=refusal.corrected, source=refusal.source)
+        self.order = order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,9 +149,7 @@ class _Reading:
         reference = self._value("reference", fields.read_reference)
         if not text:
             self.faults.add(_no_text(left_out))
-        if self.faults.problems:
-            raise self._refusal(text)
-        return Order(
+        order = Order(
             text=text,
             to=to,
             sender_id=sender_id,
@@ -152,6 +158,11 @@ class _Reading:
             reference=reference,
             left_out=left_out,
         )
+        if not self.faults.problems:
+            return order
+        refusal = self._refusal(text)
+        is_late = all(problem.reason == "template.past_time" for problem in refusal.problems)
+        raise Late(refusal, order) if is_late else refusal
 
     def _given(self, name: str) -> list[Piece]:
         """Return what the mail says for a field; an optional one without value is as if it were not there."""

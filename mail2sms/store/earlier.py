@@ -1,33 +1,17 @@
-"""What an email or API call became when it came before: asked when it would now be refused."""
+"""What an email or API call became when it came before: asked when it would now be refused for its time alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, select
 
-from mail2sms import segments
-from mail2sms.model import Origin, Writer, make_id
-from mail2sms.store import schema
 from mail2sms.store.put import REPEAT_MS
+from mail2sms.store.schema import repeat
 
 
-def messages_of(connection: Connection, writer: Writer, origin: Origin, text: str, now: int) -> list[str]:
-    """Return the ids of the messages that were accepted from this writer under this Message-ID within a day.
-
-    Their text must stand in `text`: another one under the same Message-ID is another mail.
-    """
-    submission, content, message = schema.submission, schema.content, schema.message
-    query = (
-        select(message.c.id, content.c.data)
-        .join(submission, submission.c.id == message.c.submission)
-        .join(content, content.c.id == message.c.content)
-        .where(
-            submission.c.id
-            > make_id("m", now - REPEAT_MS, 0),  # ids sort by time: no index of their own is needed
-            submission.c.account == writer.account,
-            submission.c.writer == writer.address,
-            submission.c.message_id == origin.message_id,
-        )
-        .order_by(message.c.id)
-    )
-    given = segments.bare(text)
-    return [row.id for row in connection.execute(query) if segments.bare(bytes(row.data).decode()) in given]
+def messages_of(connection: Connection, keys: Sequence[str], now: int) -> tuple[str, ...]:
+    """Return the ids of the messages with these repeat keys, in their order; nothing unless all are there."""
+    query = select(repeat.c.key, repeat.c.id).where(repeat.c.key.in_(keys), repeat.c.at > now - REPEAT_MS)
+    found = {row.key: row.id for row in connection.execute(query)}
+    return tuple(found[key] for key in keys) if found.keys() >= set(keys) else ()

@@ -47,10 +47,13 @@ async def send(
     try:
         submission = _submission(order, context, caller, origin, refused)
     except Refusal as refusal:
-        writer = _writer(order, context, caller)
-        if not dry_run and (ids := await context.accept.earlier(writer, origin, order.text, refusal)):
-            return await _accepted_before(ids, context)
-        raise
+        is_late = refusal.problems[0].reason == "template.past_time"
+        if key is None or dry_run or not is_late:
+            raise
+        late = _submission(order.model_copy(update={"at": None}), context, caller, origin, refused)
+        if not (ids := await context.accept.earlier([late])):
+            raise
+        return await _accepted_before(ids, context)
     if dry_run:
         would = context.accept.preview(submission)
         receipt = Receipt(id="", messages=would, is_repeat=False)

@@ -17,7 +17,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from mail2sms.lifecycle import Change, Wish
-from mail2sms.model import DeliveryReport, MoMessage, Msisdn, MtMessage, Part, Status, derive_id
+from mail2sms.model import (
+    DeliveryReport,
+    MoMessage,
+    Msisdn,
+    MtMessage,
+    Part,
+    Status,
+    derive_id,
+)
 from mail2sms.store import (
     Bundle,
     Claim,
@@ -35,7 +43,9 @@ from mail2sms.store import (
     Settlement,
     Store,
     Wished,
+    earlier,
     events,
+    past,
     views,
 )
 from mail2sms.store.schema import metadata
@@ -201,6 +211,7 @@ class Work:
         await self._send()
         await self._fail()
         await self._wish()
+        await self._remember()
         await self._hear()
         await self._tell()
         await self.sweep()
@@ -282,6 +293,20 @@ class Work:
         self._names("cancel")
         await self.store.cancel(fakes.ACCOUNT, "m-work-cancelled", self.now)
         await self.store.cancel(fakes.ACCOUNT, self.old.id, self.now)
+
+    async def _remember(self) -> None:
+        """Write what is over, as a demo's history does."""
+        self._names("remember")
+        was = fakes.bundle("past")
+        new = was.messages[0]
+        over = past.PastMessage(
+            mt=replace(new.mt, status=Status.DELIVERED),
+            reply_key=new.reply_key,
+            changes=(past.Change(at=self.now, status=Status.DELIVERED),),
+        )
+        await self.store.remember(
+            past.Past(account=fakes.ACCOUNT, submissions=was.submissions, messages=(over,))
+        )
 
     async def _wish(self) -> None:
         self._names("put")
@@ -375,6 +400,8 @@ class Work:
         await read(views.conversation_by_key, account, self.old.msisdn, "abcdefghij")
         self._names("read_mo")
         await read(views.read_mo, derive_id("r", account, "sim", "work"), "marie@acme.example")
+        self._names("messages_of")
+        await read(earlier.messages_of, ["key a", "key b"], self.now)
         self._names("read_setting")
         await read(views.read_setting, "reply_secret")
         self._names("horizon")
