@@ -123,13 +123,17 @@ def test_exit_codes_without_a_daemon(
 
 
 def test_bad_configuration_shows_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    """`serve` and the looking verbs print the findings with their lines, `check` too; all exit 78."""
+    """`serve` prints the findings with their lines, `check` too; both exit 78. Which daemon runs can still be told."""
     path = written(Path("mail2sms.yaml"), countries="contries")
-    for verb in (["serve"], ["messages"]):
-        assert run(verb) == Exit.BAD_CONFIG
-        assert 'did you mean "countries"?' in capsys.readouterr().err
+    assert run(["serve"]) == Exit.BAD_CONFIG
+    assert 'did you mean "countries"?' in capsys.readouterr().err
     assert run(["check", "--no-environment"]) == Exit.BAD_CONFIG
     assert f"{path}:8:1: error" in capsys.readouterr().out
+    assert run(["messages"]) == Exit.UNAVAILABLE
+    assert f"no daemon listens at {path.resolve().parent}/control.sock" in capsys.readouterr().err
+    written(path, database="databse")
+    assert run(["messages"]) == Exit.BAD_CONFIG
+    assert 'did you mean "database"?' in capsys.readouterr().err
 
 
 def test_check_of_a_good_configuration(capsys: pytest.CaptureFixture[str]) -> None:

@@ -382,7 +382,7 @@ def looked(folder: Path, snippet: str) -> tuple[list[str], tuple[str, ...]]:
         ),
         (
             "mode: trial\napi: {{keys: [{{name: a, key: file:{f}/open, may: read}}]}}",
-            ["2:29 error every user of this machine can read this file"],
+            ["2:29 error every user of this machine can read {f}/open"],
             None,
         ),
     ],

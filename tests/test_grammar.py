@@ -68,6 +68,6 @@ def test_the_example_is_a_good_mail(template: Template, country: str, language: 
 def test_examples_speak_the_language() -> None:
     """The labels' order is English, French, German, Italian."""
     assert STRICT.example("FR", "it").splitlines() == [
-        *[f"A: {NUMBER}", "Da: ACME", "Il: 14:30", "Scade: 2h", "Rif: A-1042", ""],
+        *[f"A: {NUMBER}", "Il: 14:30", "Scade: 2h", "Rif: A-1042", ""],
         *["Il Suo appuntamento è martedì alle 14:30.", "##"],
     ]

@@ -94,11 +94,20 @@ def test_reason_of_the_sender_id(writer: str, sender_id: str, why: str) -> None:
 
 def test_what_was_left_out_is_struck_through_and_explained() -> None:
     """The words are those of the email that the page sent: the store does not keep them."""
-    left = (LeftOut(kind="signature", lines=2),)
+    left = (LeftOut(kind="signature", lines=1),)
     (card,) = cards(happened(view(left_out=left), sent=(sent(),)))
     (step,) = [one for one in card.steps if one.gone]
-    assert (step.text, step.gone) == ("Left out: signature (2 lines)", "--\nMarie")
+    assert (step.text, step.gone) == ("Left out: signature (1 line)", "Marie")
     assert "It would cost an SMS" in step.why
+
+
+def test_each_part_left_out_has_its_own_lines() -> None:
+    """A signature above the mail that is answered."""
+    left = (LeftOut(kind="signature", lines=2), LeftOut(kind="quote", lines=3))
+    mail = sent(text="Bonjour\n\n-- \nMarie\nACME\n\nOn Monday, they wrote:\n> Yes\n> please")
+    (card,) = cards(happened(view(left_out=left), sent=(mail,)))
+    gone = [one.gone for one in card.steps if one.text.startswith("Left out")]
+    assert gone == ["Marie\nACME", "On Monday, they wrote:\n> Yes\n> please"]
 
 
 @pytest.mark.parametrize(

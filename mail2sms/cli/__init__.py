@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mail2sms.config import Settings
 
 CONFIG = "mail2sms.yaml"
+PROGRAM = os.environ.get("MAIL2SMS_PROGRAM") or "mail2sms"
+"""What is typed to run us: `./run` in a checkout."""
 SYSTEM_FOLDER = Path("/etc/mail2sms")
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mail2sms.cli import Exit, find_config, is_coloured
-from mail2sms.cli.terminal import JsonOption, print_lines, progress
+from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, progress
 
 
 def check(
@@ -19,11 +19,12 @@ def check(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it is wrong.")] = False,
     as_json: JsonOption = False,
+    config_file: ConfigOption = None,
 ) -> None:
     """Read mail2sms.yaml and say what is wrong with it."""
     from mail2sms import config
 
-    path = find_config(file)
+    path = find_config(file or config_file)
     with progress("checking"):
         report = config.check(path, environment=not no_environment, probe_database=_probe_database)
     if as_json:

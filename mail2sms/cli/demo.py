@@ -17,7 +17,7 @@ from email.policy import SMTP
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
-from mail2sms.cli import Exit, Failed, run_loop, tell
+from mail2sms.cli import PROGRAM, Exit, Failed, run_loop, tell
 from mail2sms.cli.main import Parser
 from mail2sms.errors import BadOption
 from mail2sms.options import Endpoint, read_endpoint
@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             run_loop(demo.run())
     kept = f"everything is in {given.keep}" if given.keep else "nothing was kept"
-    after = "   Next: mail2sms init   writes your own mail2sms.yaml in five questions" * sys.stderr.isatty()
+    after = f"   Next: {PROGRAM} init   writes your own mail2sms.yaml in five questions" * sys.stderr.isatty()
     print(f"Stopped; {kept}.{after}", file=sys.stderr)
     return Exit.OK
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mail2sms import __version__
-from mail2sms.cli import CONFIG, read_settings
+from mail2sms.cli import CONFIG, PROGRAM, read_settings, tell
 from mail2sms.cli.demo import DOMAIN, PHONE, SMTP_PLACE
 from mail2sms.cli.demo_seed import seed
 from mail2sms.cli.demo_steps import Step, Steps
@@ -71,8 +71,9 @@ mail2sms {version} demo. Everything is simulated: no SMS and no email leaves thi
   Numbers that misbehave:  ...0404 does not exist       ...0503 carrier down, the second takes over
                            ...0408 no delivery report   ...0429 throttled once
                            ...7867 answers STOP         ...0606 answers with a photo
+                           ...0000 takes it and never says so
 
-  Send one from here:      mail2sms demo send{at} "Votre colis est arrivé"       Ctrl-C stops{forgets}
+  Send one from here:      {program} demo send{at} "Votre colis est arrivé"       Ctrl-C stops{forgets}
 """
 
 _PHONE = """
@@ -114,7 +115,7 @@ class Demo:
 
     async def run(self) -> None:
         """Start everything, say what happens, and stop when told to."""
-        inbox = DemoInbox(self.folder / "inbox" if self.is_kept else None)
+        inbox = DemoInbox(self.folder / "inbox" if self.is_kept else None, program=PROGRAM)
         sink = await listen(
             Endpoint("127.0.0.1", 0),
             ListenerOptions(hostname=f"inbox.{DOMAIN}"),
@@ -128,6 +129,8 @@ class Demo:
         started_at = now_ms()
         await daemon.start()
         is_seeded = bool(self.seed) and await seed(daemon, self.seed, started_at)
+        if self.seed and not is_seeded:
+            tell(f"there are messages in {self.folder} already; no history is added")
         phone_page = await self._open_phone(daemon)
         self._greet(key, phone_page, is_seeded=is_seeded)
         following = asyncio.create_task(Steps(daemon.store, DOMAIN, inbox, started_at).follow(_say))
@@ -162,6 +165,7 @@ class Demo:
                 version=__version__,
                 web=self.web,
                 smtp=str(self.smtp),
+                program=PROGRAM,
                 domain=DOMAIN,
                 phone=PHONE.removeprefix("+"),
                 key=key,

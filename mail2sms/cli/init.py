@@ -15,7 +15,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from mail2sms import carriers, config
-from mail2sms.cli import CONFIG, SYSTEM_FOLDER, Exit, Failed, is_coloured, tell
+from mail2sms.cli import CONFIG, PROGRAM, SYSTEM_FOLDER, Exit, Failed, is_coloured, tell
 from mail2sms.cli.first_config import Answers, render
 from mail2sms.cli.terminal import YesOption, print_lines
 from mail2sms.config.values import Country, Domain, Phone, SenderPattern
@@ -290,10 +290,11 @@ def _state(path: Path) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a new file that nobody else may read: secrets may stand in it, today or tomorrow."""
+    """Write a new file. Nobody else may read it, but the system's: the service's user must, and secrets stand apart."""
+    is_system = path.resolve().parent == SYSTEM_FOLDER
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.parent.mkdir(mode=0o755 if is_system else 0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644 if is_system else 0o600)
     except FileExistsError as e:
         raise Failed(Exit.REFUSED, f"{e.filename} is there already and stays as it is") from e
     except OSError as e:
@@ -315,9 +316,9 @@ def _next_steps(path: Path, answers: Answers) -> list[str]:
     is_system = path.resolve().parent == SYSTEM_FOLDER
     named = "" if is_system or path == Path(CONFIG) else f" --config {path}"
     has_unit = any((folder / "mail2sms.service").exists() for folder in _UNITS)
-    start = f"mail2sms serve{named}"
+    start = f"{PROGRAM} serve{named}"
     if is_system:
-        unit = "" if has_unit else "sudo mail2sms unit --to /etc/systemd/system; "
+        unit = "" if has_unit else f"sudo {PROGRAM} unit --to /etc/systemd/system; "
         start = f"{unit}sudo systemctl enable --now mail2sms"
     is_open = answers.smtp.host in ("0.0.0.0", "::")  # noqa: S104  # is not bound
     here = Endpoint("127.0.0.1", answers.smtp.port) if is_open else answers.smtp
@@ -326,6 +327,6 @@ def _next_steps(path: Path, answers: Answers) -> list[str]:
     return [
         f"Next   1  {start}",
         f"       2  let your mail server bring mail for {answers.domain} to {here}:",
-        f"            mail2sms recipe postfix{named}      (or exim, m365, google, script)",
-        f"       3  mail2sms doctor{named}",
+        f"            {PROGRAM} recipe postfix{named}      (or exim, m365, google, script)",
+        f"       3  {PROGRAM} doctor{named}",
     ]

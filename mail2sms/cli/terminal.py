@@ -58,10 +58,12 @@ def reach(config_file: Path | None, socket_path: Path | None) -> Control:
     path = find_config(config_file)
     if path.resolve().parent == SYSTEM_FOLDER and _RUNTIME_FOLDER.is_dir():
         return Control(_RUNTIME_FOLDER / "control.sock")
-    settings = read_settings(path)
+    from mail2sms import config
     from mail2sms.places import control_path, state_folder
 
-    return Control(control_path(state_folder(settings.database, path)))
+    # An error in the file does not concern the daemon that runs: it was started with another.
+    database = config.database_of(path) or read_settings(path).database
+    return Control(control_path(state_folder(database, path)))
 
 
 def print_lines(*lines: str) -> None:

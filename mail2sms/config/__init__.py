@@ -1,7 +1,18 @@
 """mail2sms.yaml: read as text with places, typed by the schema, checked as a whole. Only process modules read it."""
 
-from mail2sms.config.check import check, load, places
+from mail2sms.config.check import check, database_of, load, places
 from mail2sms.config.findings import ConfigInvalid, Finding, Report, Stage, render
 from mail2sms.config.schema import Settings
 
-__all__ = ["ConfigInvalid", "Finding", "Report", "Settings", "Stage", "check", "load", "places", "render"]
+__all__ = [
+    "ConfigInvalid",
+    "Finding",
+    "Report",
+    "Settings",
+    "Stage",
+    "check",
+    "database_of",
+    "load",
+    "places",
+    "render",
+]

@@ -26,6 +26,12 @@ def places(path: Path) -> Document:
     return _read(path)
 
 
+def database_of(path: Path) -> str:
+    """Return the database that the file names, whatever else is wrong with it; "" when it can't be told."""
+    found = _read(path).tree.get("database")
+    return found if isinstance(found, str) else ""
+
+
 def check(
     path: Path,
     *,

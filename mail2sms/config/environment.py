@@ -165,7 +165,7 @@ def _secrets(settings: Settings, document: Document) -> _Look:
         yield from _revealed(document, steps, value, known)
         if _is_open(secret):
             is_warning = settings.mode == "simulate"
-            message = "every user of this machine can read this file"
+            message = f"every user of this machine can read {secret.reference.partition(':')[2]}"
             yield _fault(document, steps, message, "chmod 600", is_warning=is_warning)
     if count:
         yield f"{count} secret{'s' * (count != 1)} readable"

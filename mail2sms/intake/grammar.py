@@ -70,11 +70,13 @@ class Grammar:
         return "subject" if any(each.is_header for each in self.fields) else "fields"
 
     def example(self, country: str, language: str = "en") -> str:
-        """Return a mail by this template. In kind `subject` its first line is the header."""
+        """Return a mail by this template, which anybody may send. In kind `subject` its first line is the header."""
         index = _LANGUAGES.index(language[:2]) if language[:2] in _LANGUAGES else 0
-        labels = [each.label(index if len(each.labels) == len(_LANGUAGES) else 0) for each in self.fields]
-        values = {each.name: example_value(each.name, country) for each in self.fields}
-        lines = [f"{label}: {values[each.name]}" for label, each in zip(labels, self.fields, strict=True)]
+        lines = [
+            f"{each.label(index if len(each.labels) == len(_LANGUAGES) else 0)}: {example_value(each.name, country)}"
+            for each in self.fields
+            if not (each.is_optional and each.name == "sender_id")  # whose would it be?
+        ]
         return self.compose(lines, example_text(index))
 
     def compose(self, field_lines: Sequence[str], text: str) -> str:

@@ -40,7 +40,7 @@ async def send(
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     dry_run: bool = False,
 ) -> bodies.Accepted | JSONResponse:
-    """Send a text. Answered when it is on disk; the same Idempotency-Key again gets the first answer's ids."""
+    """Send a text. Answered when it is on disk; the same under the same Idempotency-Key gets the first one's ids."""
     refused: Refused = []
     key = f"key:{caller.name}:{idempotency_key}" if idempotency_key is not None else None
     origin = Origin(source="cli" if caller.is_operator else "api", message_id=key)

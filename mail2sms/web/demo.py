@@ -97,6 +97,7 @@ async def page(context: Here, place: AtPlace) -> HTMLResponse:
     html = context.render.render(
         "portal/demo.html",
         place=place,
+        program=kept.program,
         tries=TRIES,
         draft=_draft(place, context),
         sent=_sent(place, kept),

@@ -14,7 +14,7 @@ from mail2sms.web.demo_mail import bare
 from mail2sms.web.inbox import DemoMail, SentMail
 
 _BUBBLES = 100  # texts on the phone, the newest
-_END_MARKER = "##"  # of the strict template
+_BETWEEN = frozenset({"", "--", "##"})  # what a part of a mail begins after
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
 _SIZES = {"gsm7": (160, 153), "ucs2": (70, 67)}  # 3GPP TS 23.040: alone, and each of several
 
@@ -152,10 +152,13 @@ def _read(view: MessageView, sent: SentMail | None, all_: Happened) -> Iterator[
         is_strict = sent.to.partition("@")[0].lower() == all_.template_mailbox
         name = "strict" if is_strict else "simple"
         yield Step(id="", mark="≡", text=f"Template {name}", why=_TEMPLATES[name])
-    gone = left_out(sent.text, view.text) if sent is not None else []
-    for left in view.left_out:
-        yield _left(left, gone if len(view.left_out) == 1 or left.kind != "attachment" else [])
-        gone = []
+    rest = left_out(sent.text, view.text) if sent is not None else []
+    for number, left in enumerate(view.left_out, start=1):
+        while rest and rest[0].strip() in _BETWEEN:
+            rest = rest[1:]
+        count = left.lines if number < len(view.left_out) else len(rest)
+        yield _left(left, [line for line in rest[:count] if line.strip()])
+        rest = rest[count:]
 
 
 def _left(left: LeftOut, gone: Sequence[str]) -> Step:
@@ -305,8 +308,7 @@ def left_out(written: str, text: str) -> list[str]:
     place = written.find(text) if text else -1
     if place < 0:
         return []
-    lines = [line for line in written[place + len(text) :].split("\n") if line.strip()]
-    return lines[1:] if lines[:1] == [_END_MARKER] else lines
+    return written[place + len(text) :].split("\n")
 
 
 def bubbles(

@@ -76,9 +76,10 @@ class SentMail:
 
 
 class DemoInbox:
-    """The newest emails, in memory and, with `folder`, in files that survive."""
+    """The newest emails, in memory and, with `folder`, in files that survive. `program` is what runs this demo."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, program: str = "mail2sms") -> None:
+        self.program = program
         self._folder = folder
         self._mails: dict[int, DemoMail] = {}
         self._last = 0
