@@ -45,7 +45,7 @@ SAYS = {
     "curl -H": '"status":"queued"',
     "curl http": '"text":"Hello"',
     "./run health": "dispatch",
-    "./run reload": "nothing",
+    "./run reload": "reloaded",
     "./run explain": "would be SENT to 1 phone",
     "./run unit": "DynamicUser=yes",
     "./run prove": "latency",
