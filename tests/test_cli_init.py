@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mail2sms import carriers, config
-from mail2sms.cli import Exit
+from mail2sms.cli import PROGRAM, Exit
 from mail2sms.cli.main import run
 from tests.servers import Daemon, wait_until
 
@@ -45,7 +45,7 @@ def test_the_defaults_are_a_configuration_that_is_good(capsys: pytest.CaptureFix
     assert run(["init", "new", "--domain", "SMS.Acme.example", "--yes"]) == Exit.OK
     out = capsys.readouterr().out
     assert "Environment  ok" in out
-    assert "mail2sms doctor --config new/mail2sms.yaml" in out
+    assert f"{PROGRAM} doctor --config new/mail2sms.yaml" in out
     path = Path("new/mail2sms.yaml")
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     settings = config.load(path)

@@ -308,7 +308,8 @@ def left_out(written: str, text: str) -> list[str]:
     place = written.find(text) if text else -1
     if place < 0:
         return []
-    return written[place + len(text) :].split("\n")
+    rest = written[place + len(text) :].strip("\n")
+    return rest.split("\n") if rest else []
 
 
 def bubbles(

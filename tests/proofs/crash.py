@@ -59,7 +59,7 @@ POINTS = {
     "after-email": State(is_answered=True, replies=2),
     "after-email-mark": _KEPT,
 }
-_SOON_S, _AFTER_LEASE_S = 2, 20  # a dead node's lease lasts 15 s on PostgreSQL; SQLite has no other node
+_SOON_S, _AFTER_LEASE_S = 4, 20  # a dead node's lease lasts 15 s on PostgreSQL; SQLite has no other node
 OF_THE_REPLY = frozenset(point for point in POINTS if "-mo" in point or "-email" in point)
 
 
@@ -99,10 +99,11 @@ def observe(point: str, database: str = "") -> State:
         # On PostgreSQL the dead node's lease runs out first.
         assert wait_until(lambda: _status(daemon) in ("delivered", "unknown"), 40), _status(daemon)
         wait_until(lambda: _status(daemon) == "delivered", 2)
-        if point not in OF_THE_REPLY or not _knows_the_answer(daemon, sink):
+        patience_s = _AFTER_LEASE_S if database else _SOON_S
+        if point not in OF_THE_REPLY or not wait_until(lambda: bool(sink.messages), patience_s):
             _answer(daemon)
         sink.wait_for(1)
-        is_twice = wait_until(lambda: len(sink.messages) > 1, _AFTER_LEASE_S if database else _SOON_S)
+        is_twice = wait_until(lambda: len(sink.messages) > 1, patience_s)
         ids = {email.message_from_bytes(raw)["Message-ID"] for raw in sink.messages}
         assert len(ids) == 1, ids
         return State(
@@ -127,10 +128,6 @@ def _answer(daemon: Daemon) -> None:
     """The phone writes; a carrier whose event was not stored brings it again: here the next call does."""
     with contextlib.suppress(OSError, AssertionError):
         daemon.phone_says(PHONE, "Oui", OURS)
-
-
-def _knows_the_answer(daemon: Daemon, sink: MailSink) -> bool:
-    return wait_until(lambda: bool(sink.messages), 4)
 
 
 def _status(daemon: Daemon) -> str:
