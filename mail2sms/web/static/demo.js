@@ -117,14 +117,18 @@ for (const link of tabs) {
 const lost = document.getElementById("lost");
 const say = (text) => { if (lost && lost.textContent !== text) lost.textContent = text; };
 let turn = 0;
+let move = 0; // the turn that somebody asked for last
 
 async function load(url, options, isQuiet) {
   const mine = ++turn;
+  if (!isQuiet) move = mine;
   const answer = await fetch(url, options);
   const isPage = answer.headers.get("content-type")?.startsWith("text/html");
   const body = await answer.text();
   if (!isPage) throw new Error(JSON.parse(body).detail || `HTTP ${answer.status}`);
-  if (mine !== turn && isQuiet) return;
+  const hasMoved = isQuiet && url !== location.href; // meanwhile: this is of where they were
+  if (hasMoved) isStale = true;
+  if (isQuiet ? hasMoved || mine !== turn : mine !== move) return;
   if (!isQuiet) history.replaceState(null, "", answer.url);
   show(body);
   say("");
