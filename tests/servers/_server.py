@@ -21,9 +21,11 @@ from typing import Self
 
 import pytest
 
-_PORTS = range(
-    20_000, 32_000
-)  # below the kernel's own range: no outgoing connection takes a port between two starts
+# Below the kernel's own range, so that no outgoing connection takes a port between two starts; and a share for each of
+# pytest's workers (gw0, gw1, ..), so that no other test does.
+_WORKERS = 8
+_MINE = int(os.environ.get("PYTEST_XDIST_WORKER", f"gw{_WORKERS - 1}").removeprefix("gw")) % _WORKERS
+_PORTS = range(20_000 + _MINE, 32_000, _WORKERS)
 _given: set[int] = set()
 
 # $1 the process group, $2 the folder. A line on stdin is a good end; its end without a line is ours.
