@@ -55,7 +55,7 @@ def test_no_acknowledged_mail_is_lost_with_the_power_after_failed_syncs() -> Non
 @pytest.mark.servers
 def test_a_log_recovered_after_failed_syncs_is_found() -> None:
     """The negative control: the writer closes SQLite's only connection, and goes on."""
-    assert power.cut(power.record_alone(40), 30).lost
+    assert power.cut(power.record_alone(80), 150).lost
 
 
 @pytest.mark.servers
