@@ -53,9 +53,7 @@ class Accept:
         verdict = self._judge.judge(submissions, refusals)
         if not verdict.messages:
             raise verdict.refusal()
-        first = submissions[0]
-        by_id = {submission.id: submission for submission in submissions}
-        messages = tuple(self._new(mt, by_id[mt.submission]) for mt in verdict.messages)
+        first, messages = submissions[0], self._news(verdict, submissions)
         bundle = Bundle(
             id=messages[0].mt.id,
             at=first.created_at,
@@ -83,12 +81,11 @@ class Accept:
         For what is refused now since its time is over: its writer must not hear that nothing was sent.
         """
         verdict = self._judge.judge(submissions)
-        by_id = {submission.id: submission for submission in submissions}
-        keys = [self._new(mt, by_id[mt.submission]).repeat_key for mt in verdict.messages]
-        if not keys or verdict.refused or verdict.refusals:
+        news = self._news(verdict, submissions)
+        keys = [new.repeat_key for new in news if new.repeat_key is not None]
+        if not news or len(keys) < len(news) or verdict.refused or verdict.refusals:
             return ()
-        known = [key for key in keys if key is not None]
-        return await self._store.read(messages_of, known, now_ms()) if len(known) == len(keys) else ()
+        return await self._store.read(messages_of, keys, now_ms())
 
     async def tell_refusal(self, writer: Writer, origin: Origin, refusal: Refusal, repeat: str) -> str:
         """Store the email that tells a proven writer of a refusal; returns its id.
@@ -112,6 +109,10 @@ class Accept:
             raise refusal
         log.info("mail_refused", notice=notice.id, reason=refusal.problems[0].reason)
         return stored.repeated.get(notice.id, notice.id)
+
+    def _news(self, verdict: Verdict, submissions: Sequence[Submission]) -> tuple[NewMessage, ...]:
+        by_id = {submission.id: submission for submission in submissions}
+        return tuple(self._new(mt, by_id[mt.submission]) for mt in verdict.messages)
 
     def _new(self, mt: MtMessage, submission: Submission) -> NewMessage:
         message_id = submission.origin.message_id
