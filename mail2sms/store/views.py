@@ -288,7 +288,8 @@ def read_mo(connection: Connection, id_: str, writer: str) -> MoView | None:
         .join(conversation, conversation.c.id == mo.c.conversation)
         .where(mo.c.id == id_)
     ).first()
-    parts = connection.execute(select(content).where(content.c.owner == id_).order_by(content.c.id)).all()
+    owned = select(content).where(content.c.owner == id_, content.c.owner != content.c.id)
+    parts = connection.execute(owned.order_by(content.c.id)).all()
     if row is None or not parts:
         return None
     return MoView(

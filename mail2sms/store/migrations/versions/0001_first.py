@@ -22,9 +22,16 @@ def upgrade() -> None:
         sa.Column("data", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_content")),
+        sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_content_created_at"), "content", ["created_at"], unique=False)
-    op.create_index(op.f("ix_content_owner"), "content", ["owner"], unique=False)
+    op.create_index(
+        "ix_content_owner",
+        "content",
+        ["owner"],
+        unique=False,
+        sqlite_where=sa.text("owner <> id"),
+        postgresql_where=sa.text("owner <> id"),
+    )
     op.create_table(
         "conversation",
         sa.Column("id", sa.Text(), nullable=False),
@@ -34,6 +41,7 @@ def upgrade() -> None:
         sa.Column("reply_key", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_conversation")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         op.f("ix_conversation_account_msisdn"), "conversation", ["account", "msisdn"], unique=False
@@ -50,6 +58,7 @@ def upgrade() -> None:
         sa.Column("amount", sa.BigInteger(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_counter")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_counter_until"), "counter", ["until"], unique=False)
     op.create_table(
@@ -89,6 +98,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         "ix_notice_counted",
@@ -122,6 +132,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_repeat")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_repeat_at"), "repeat", ["at"], unique=False)
     op.create_table(
@@ -129,6 +140,7 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_setting")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "stray_report",
@@ -138,6 +150,7 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("carrier", "carrier_message_id", "status", name=op.f("pk_stray_report")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_stray_report_at"), "stray_report", ["at"], unique=False)
     op.create_table(
@@ -156,6 +169,7 @@ def upgrade() -> None:
         sa.Column("left_out", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_submission")),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "message",
@@ -186,6 +200,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["conversation"], ["conversation.id"], name=op.f("fk_message_conversation")),
         sa.ForeignKeyConstraint(["submission"], ["submission.id"], name=op.f("fk_message_submission")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_message_account_created_at"), "message", ["account", "created_at"], unique=False)
     op.create_index(
@@ -255,6 +270,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["conversation"], ["conversation.id"], name=op.f("fk_mo_conversation")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mo")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_mo_carrier_event_id"), "mo", ["carrier", "event_id"], unique=True)
     op.create_index(op.f("ix_mo_conversation_created_at"), "mo", ["conversation", "created_at"], unique=False)
@@ -274,6 +290,7 @@ def upgrade() -> None:
         sa.Column("report", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["message"], ["message.id"], name=op.f("fk_attempt_message")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
+        sqlite_with_rowid=False,
     )
     op.create_index(
         op.f("ix_attempt_carrier_carrier_message_id"),
