@@ -111,9 +111,9 @@ class Server:
     name = "server"
     start_timeout_s = 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         # Not pytest's tmp_path: that is closed to the other users that some servers run as, and too long for sockets.
-        self.folder = Path(tempfile.mkdtemp(prefix=f"mail2sms-{self.name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"mail2sms-{self.name}-", dir=folder))
         self.folder.chmod(0o755)
         self.started_in_s = 0.0
         self._child: subprocess.Popen[bytes] | None = None

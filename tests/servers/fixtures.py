@@ -14,7 +14,7 @@ from tests.servers.sink import MailSink
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A running PostgreSQL."""
-    with PostgreSQL() as server:
+    with PostgreSQL(in_memory=True) as server:
         yield server
 
 
