@@ -52,3 +52,9 @@ def pytest_runtest_call() -> Generator[None, None, None]:
         yield
     finally:
         signal.alarm(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start real servers come first: begun last, the longest of them would be waited for alone."""
+    slow = {item.path for item in items if item.get_closest_marker("servers") or "proofs" in item.path.name}
+    items.sort(key=lambda item: item.path not in slow)

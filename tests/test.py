@@ -27,7 +27,7 @@ _BOUND = [
     "--max-worker-restart",
     "0",
 ]
-_PYTEST = ["pytest", "-n", "4", "--dist", "loadfile", *_BOUND]
+_PYTEST = ["pytest", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", *_BOUND]
 
 
 def _module(*words: str) -> list[str]:
