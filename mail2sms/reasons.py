@@ -92,6 +92,15 @@ REASONS: dict[str, Reason] = {
         550, "5.7.1", "no number or name is set as the sender of your SMS; ask your administrator"
     ),
     "sender_id.not_yours": _no(550, "5.7.1", 'you may not send as "{value}"'),
+    "sender_id.numeric_only": _no(
+        550,
+        "5.7.1",
+        'phones in {country} take no SMS from a name such as "{value}": the sender must be a number',
+    ),
+    "sender_id.given_name": _no(
+        550, "5.7.1", '"{value}" is a given name, which {country} takes as no sender'
+    ),
+    "sender_id.refused": _no(550, "5.7.1", '"{value}" was refused as a sender in {country}'),
     "route.none": _no(550, "5.7.1", "no carrier is set up for {country}"),
     "route.refused": _no(550, "5.7.1", "SMS to this number are not allowed here: {why}"),
     "trial.not_ours": _no(

@@ -92,7 +92,10 @@ class Judge:
         # An answer goes out under the address that was written to: for who wrote there before, or may use it anyway.
         if submission.writer.address.lower() not in answered.writers:
             sender_ids.choose(submission.writer, answered.our_address, region, self._policy)
-        return SenderId(answered.our_address)
+        sender_id = SenderId(answered.our_address)
+        if problem := sender_ids.why_not(sender_id, region, self._policy):
+            raise Refusal(problem)
+        return sender_id
 
     def _message(
         self,

@@ -65,6 +65,11 @@ FIELDS: list[tuple[str, list[str]]] = [
     ("sender_ids: {UK: ACME}", ['1:14 "UK" is not a two-letter country code -> write GB']),
     ('sender_ids: {FR: "A/B"}',
      ['1:18 "A/B" cannot be a sender: phones may not show / -> did you mean "AB"?']),
+    ("registrations: [{sender_id: ACME, country: SG, since: May}]",
+     ['1:55 expected a day such as 2026-05-12, got "May"']),
+    ("registrations: [{sender_id: ACME, country: SG, state: done}]",
+     ['1:55 expected registered, pending or refused, got "done"']),
+    ("destinations: {IT: {names: maybe}}", ['1:28 expected yes, replaced or no, got "maybe"']),
     ('routes: [{to: "33", via: sim}]', ['1:15 expected a prefix such as "+338", got "33"']),
     ("routes: [{via: sim}]", ['1:10 missing option "routes.to"']),
     ("template: strct", ['1:11 expected strict, simple, subject or the path of a file, got "strct"']),
@@ -109,6 +114,21 @@ NOT_YET: list[tuple[str, list[str]]] = [
      ['1:61 "senders.proof: dkim" is not yet supported']),
 ]
 TOGETHER: list[tuple[str, list[str]]] = [
+    ("registrations: [{sender_id: ACME, country: SG, carrier: sin}]",
+     ['1:57 there is no carrier "sin" -> did you mean "sim"?']),
+    ("registrations: [{sender_id: ACME, country: SG, since: 2026-05-12, expires: 2026-05-11}]",
+     ["1:76 it ends before it begins"]),
+    ("sender_ids: {US: ACME}",
+     ['1:18 phones in US take no SMS from a name such as "ACME": the sender must be a number -> '
+     "add sender_ids.US: number"]),
+    ("sender_ids: {IT: Marco}",
+     ['1:18 "Marco" is a given name, which IT takes as no sender -> choose another']),
+    ("registrations: [{sender_id: ACME, country: FR, state: refused}]\nsender_ids: {FR: ACME}",
+     ['2:18 "ACME" was refused as a sender in FR -> choose another']),
+    ("sender_ids: {default: P0STE}\nprotected_names: [Poste]",
+     ['1:23 "P0STE" looks like "Poste", which is protected -> registrations: [..] if it is yours']),
+    ("users: {p@a.example: {sender_ids: [Marco]}}\ncountries: [IT]",
+     ['1:36 "Marco" is a given name, which IT takes as no sender -> choose another']),
     ("routes: [{to: any, via: sin}]", ['1:25 there is no carrier "sin" -> did you mean "sim"?']),
     ("routes: [{to: any, via: [sim, ovh]}]", ['1:31 there is no carrier "ovh"']),
     ("routes: [{to: any}]", ['1:10 a route has either "via" or "refuse"']),
@@ -175,6 +195,11 @@ WARNINGS: list[tuple[str, list[str]]] = [
      ["1:58 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
     ("database: postgresql://mail2sms:pw@db/mail2sms",
      ["1:11 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
+    ("sender_ids: {default: ACME}\ncountries: [FR, US, CA]",
+     ['1:23 phones in CA, US take no SMS from a name such as "ACME": the sender must be a number -> '
+     "add sender_ids.CA: number"]),
+    ("teams: {t: {sender_ids: Marco}}\ncountries: [FR, IT]",
+     ['1:25 "Marco" is a given name, which IT takes as no sender -> choose another']),
 ]
 # fmt: on
 
@@ -218,6 +243,19 @@ def test_example_numbers_are_warned_of_where_sms_are_real() -> None:
     said = "this is an example number: no phone has it -> refused in mode: live"
     assert found(text, "warning") == [f"2:21 {said}", f"2:44 {said}", f"8:58 {said}"]
     assert found(text.replace("live", "trial"), "warning") == []
+
+
+def test_registrations_are_asked_for_where_sms_are_real() -> None:
+    """Once for all countries that want one; what is on record is not asked for."""
+    live = "mode: live\nsender_ids: {default: ACME, IT: Marina}\ncountries: [FR, SG, IE, IT]\n"
+    text = whole(live + "registrations: [{sender_id: ACME, country: SG, state: pending}]")
+    assert [line for line in found(text, "warning") if line.startswith("2:")] == [
+        "2:23 the registration of ACME in SG is pending",
+        "2:23 ACME must be registered in IE, and no registration is on record",
+        "2:33 Marina is a given name too: IT wants a company's name",
+    ]
+    quiet = found(text.replace("live", "simulate"), "warning")
+    assert not [line for line in quiet if "regist" in line]
 
 
 def test_faults_of_one_section_do_not_hide_those_of_another() -> None:

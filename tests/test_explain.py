@@ -258,3 +258,15 @@ def test_a_mail_to_others_needs_an_address(tmp_path: Path, capsys: pytest.Captur
     file.write_text(MAIL.format(sender="marie@acme.example", to="x@else.example", text="x"), encoding="utf-8")
     assert run(["explain", str(file), "--config", str(CONFIG)]) == 64
     assert "name one with --to ADDRESS" in capsys.readouterr().err
+
+
+def test_the_snags_of_a_name_as_sender_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In Belgium networks replace it; that no phone answers it is told of every name."""
+    file = tmp_path / "a.eml"
+    file.write_text(MAIL.format(sender="it@acme.example", to="x", text="Bonjour"), encoding="utf-8")
+    options = ("--to", f"32470123456@{DOMAIN}", "--from", "it@acme.example", "--ip", "10.1.0.20")
+    code, document = explained(capsys, file, *options)
+    assert code == 0
+    message = document["orders"][0]["messages"][0]
+    assert (message["sender_id"], message["can_answer"]) == ("ACME", False)
+    assert message["notes"] == ["networks in BE may show another sender than ACME"]

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from mail2sms.web import api
+from mail2sms import destinations
+from mail2sms.rules._base import Policy
+from mail2sms.web import api, bodies
+from tests import fakes
 from tests.web_fakes import BOTH, MARIE, READER, SENDER, World, until, world
 
 MESSAGES = "/api/v1/messages"
@@ -349,3 +352,11 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
     refused = described["paths"][MESSAGES]["post"]["responses"]["4XX"]["content"]
     assert list(refused) == ["application/problem+json"]
     assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+
+
+async def test_snags_of_sender_ids_are_told_once_for_each_country() -> None:
+    """Though the message goes out: what a program may want to show its people."""
+    policy = Policy(destinations=destinations.shipped())
+    belgian = fakes.mt(sender_id="ACME", region="BE")
+    told = bodies.warned([belgian, belgian, fakes.mt()], policy)
+    assert [(one.code, one.country) for one in told] == [("no_answer", "BE"), ("replaced", "BE")]

@@ -6,7 +6,8 @@ what would prove a stranger), `to` (address, kind, template, phones, reason, rep
 with kind, lines, sample, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages), `problems` (to,
 reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp, email,
 nobody), `emails` (to, subject, text). Of `messages`: to, country, sender_id, sender_id_by, sender_id_line, can_answer,
-carriers, route_line, due_at, expires_at (ISO 8601), is_later. Lines are the configuration's, but those of problems.
+notes, carriers, route_line, due_at, expires_at (ISO 8601), is_later. Lines are the configuration's, but those of
+problems.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Text:
     sender_id_by: str
     sender_id_line: int | None
     can_answer: bool
+    notes: tuple[str, ...]
     carriers: tuple[str, ...]
     route_line: int | None
     due_at: str
@@ -274,6 +276,8 @@ def _messages(order: Ordered, config: str) -> Iterator[str]:
         answer = "the phone can answer" if can_answer else "the phone cannot answer a name"
         shown = f"{number(sender_id)} ({by}); {answer}"
         yield from _row("Sender", _for(to, by_sender) + shown, _place(config, line))
+    for note in dict.fromkeys(note for text in order.messages for note in text.notes):
+        yield from _row("", note)
     yield from _row("Policy", _policy(order))
     first = order.messages[0]
     if first.is_later:

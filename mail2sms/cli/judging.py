@@ -29,6 +29,7 @@ from mail2sms.model import Conversation, MtMessage, Proof, Submission, Writer
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay.letters import Refusals
 from mail2sms.render import Render
+from mail2sms.rules import sender_ids
 from mail2sms.rules._base import NUMBER
 from mail2sms.store import NewNotice
 from mail2sms.verdict import Judge, Verdict, merge
@@ -276,13 +277,18 @@ class Bridge:
             sender_id="our address" if is_named else mt.sender_id,
             sender_id_by=by,
             sender_id_line=line,
-            can_answer=is_named or mt.sender_id.startswith("+"),
+            can_answer=is_named or not sender_ids.is_name(mt.sender_id),
+            notes=() if is_named else self._notes(mt),
             carriers=mt.route,
             route_line=self._line("routes", self._routes.index(route)) if route else None,
             due_at=_moment(mt.due_at, submission.writer),
             expires_at=_moment(mt.expires_at, submission.writer),
             is_later=mt.due_at > mt.created_at,
         )
+
+    def _notes(self, mt: MtMessage) -> tuple[str, ...]:
+        found = sender_ids.notes(mt.sender_id, mt.region, mt.carrier, self._policy, mt.created_at)
+        return tuple(note.text for note in found if note.code != "no_answer")  # that is told of every one
 
     def _sender_id_by(self, mt: MtMessage, submission: Submission) -> tuple[str, int | None]:
         """Return why it shows this sender, and where that stands."""
@@ -299,6 +305,8 @@ class Bridge:
         owned = self._policy.owned.get(submission.writer.address, ())
         if wishes.get("default") != NUMBER and mt.sender_id not in owned:
             return "sender_ids, default", self._line("sender_ids", "default")
+        if sender_ids.is_name(mt.sender_id):
+            return "the writer's or a team's own name", self._line("users", written, "sender_ids")
         team = next((n for n, t in self._settings.teams.items() if str(t.number) == mt.sender_id), "")
         return f"of the team {team}", self._line("teams", team, "number")
 

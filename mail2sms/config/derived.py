@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mail2sms.config import sending
 from mail2sms.config.schema import Settings
 from mail2sms.intake import template as templates
 from mail2sms.intake.limits import Limits
@@ -29,16 +30,21 @@ def policy(settings: Settings, simulated_number: SenderId | None = None) -> Poli
         owned=_owned(settings),
         ours=settings.own_numbers(),
         simulated_number=simulated_number,
+        destinations=sending.known(settings.destinations),
+        registrations=tuple(option.registration for option in settings.registrations),
     )
 
 
 def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
-    """Return the numbers each user may send as beside their own: those of their teams."""
+    """Return what each user may send as beside their own number: their teams' numbers, then names."""
     teams = settings.all_teams()
     owned: dict[str, tuple[SenderId, ...]] = {}
+    named = {written.lower(): option.sender_ids for written, option in settings.users.items()}
     for address, user in settings.all_users().items():
-        shared = [teams[name].number for name in user.teams if name in teams]
-        owned[address] = tuple(SenderId(number) for number in shared if number)
+        shared = [name for name in user.teams if name in teams]
+        own = [SenderId(number) for name in shared if (number := teams[name].number)]
+        names = [*named[address], *(each for name in shared for each in settings.teams[name].sender_ids)]
+        owned[address] = tuple(dict.fromkeys([*own, *names]))
     return owned
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from mail2sms import numbers
+from mail2sms.config import sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.config.yamltext import Document, Fault, Steps
@@ -263,4 +264,9 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("relay", _hooks),
     ("limits", _limits),
     ("api", _api_keys),
+    ("registrations carriers", sender_checks.registrations),
+    (
+        "sender_ids users teams countries mode destinations registrations protected_names",
+        sender_checks.sender_ids,
+    ),
 )

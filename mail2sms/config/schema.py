@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.config.values import (
     AbsolutePath,
     Address,
@@ -158,6 +159,8 @@ class UserOption(Options):
     """As people call them. Example: Marie Dubois"""
     number: OwnNumber | None = None
     """Their phone: what their messages show, and whose SMS come to them. Example: +33639980101"""
+    sender_ids: Annotated[tuple[SenderIdOption, ...], ListOfOne] = ()
+    """What their messages may show beside their number; the first is used where no number can be. Example: ACME"""
     teams: Annotated[tuple[Name, ...], ListOfOne] = ()
     """The teams that they belong to. Example: support"""
     language: Language | None = None
@@ -173,6 +176,8 @@ class TeamOption(Options):
 
     number: OwnNumber | None = None
     """What messages of its members may show; SMS to it come to `email`. Example: +33639980100"""
+    sender_ids: Annotated[tuple[SenderIdOption, ...], ListOfOne] = ()
+    """What messages of its members may show beside its number. Example: ACME Support"""
     email: Address | None = None
     """Where SMS to its number come. Example: support@acme.example"""
     members: Annotated[tuple[Address, ...], ListOfOne] = ()
@@ -273,6 +278,12 @@ class Settings(Options):
     """A text that needs more parts is refused, never cut. Example: 4"""
     sender_ids: dict[SenderKey, SenderIdOrNumber] = Field(default_factory=dict)
     """What phones show as sender; number: the user's or team's own. Example: {default: ACME, FR: number}"""
+    destinations: dict[Country, DestinationOption] = Field(default_factory=dict)
+    """What you know better of a country's networks than the data that comes with the program."""
+    registrations: tuple[RegistrationOption, ...] = ()
+    """Which sender IDs are registered where."""
+    protected_names: Annotated[tuple[Text, ...], ListOfOne] = ()
+    """Others' names, which no sender ID may look like. Example: Poste"""
     countries: Annotated[tuple[Country, ...], ListOfOne]
     """The only countries that are written to. Example: FR"""
     carriers: dict[Name, CarrierOption]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mail2sms.destinations import Destination
 from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, SenderId, Writer
 
@@ -12,8 +14,23 @@ NUMBER = "number"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """Where a sender ID stands with a country's authority or a carrier there (empty: all carriers).
+
+    `state`: registered, pending or refused; `since` and `until` are epoch ms, 0 for never.
+    """
+
+    sender_id: SenderId
+    region: str
+    carrier: str = ""
+    state: str = "registered"
+    since: int = 0
+    until: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What the configuration allows. `owned` are the numbers a writer's address may send as, own ones first.
+    """What the configuration allows. `owned` are the sender IDs that a writer's address may use: numbers come first.
 
     `ours` are the phones of users and teams (for `mode: trial`); `simulated_number` stands in for API calls that
     name no sender in `mode: simulate`.
@@ -28,6 +45,8 @@ class Policy:
     owned: dict[str, tuple[SenderId, ...]] = field(default_factory=dict)
     ours: frozenset[Msisdn] = frozenset()
     simulated_number: SenderId | None = None
+    destinations: Mapping[str, Destination] = field(default_factory=dict)
+    registrations: tuple[Registration, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

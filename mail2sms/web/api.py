@@ -68,6 +68,7 @@ async def send(
         reference=submission.reference,
         items=items,
         refused=_not_taken(refused, context),
+        warnings=bodies.warned(receipt.messages, context.accept.policy),
     )
     return JSONResponse(accepted.model_dump()) if dry_run else accepted
 
@@ -145,6 +146,7 @@ async def _accepted_before(ids: Sequence[str], context: Context) -> bodies.Accep
         reference=first.reference,
         items=items,
         refused=[],
+        warnings=[],
     )
 
 

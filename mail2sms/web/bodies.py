@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from mail2sms import numbers
 from mail2sms.errors import BadNumber, BadOption, Problem, Refusal
 from mail2sms.model import Msisdn, MtMessage
 from mail2sms.options import read_duration_ms, read_list
+from mail2sms.rules._base import Policy
+from mail2sms.rules.sender_ids import notes
 from mail2sms.store import EventView, MessageView
 from mail2sms.web.problems import HttpProblem, Told
 
@@ -61,6 +64,14 @@ class NotTaken(Told):
     to: str
 
 
+class Warned(BaseModel):
+    """What is worth to be known of a sender ID in a country, though the message goes out."""
+
+    code: str
+    country: str
+    detail: str
+
+
 class Accepted(Queued):
     """What was accepted; the fields on top are those of the first message."""
 
@@ -68,6 +79,7 @@ class Accepted(Queued):
     reference: str | None
     items: list[Queued]
     refused: list[NotTaken]
+    warnings: list[Warned]
 
 
 class Event(BaseModel):
@@ -166,6 +178,12 @@ def queued_before(view: MessageView) -> Queued:
         due_at=iso(view.due_at),
         expires_at=iso(view.expires_at),
     )
+
+
+def warned(mts: Iterable[MtMessage], policy: Policy) -> list[Warned]:
+    """Return what there is to say of the sender IDs of these messages, once for each country."""
+    found = (note for mt in mts for note in notes(mt.sender_id, mt.region, mt.carrier, policy, mt.created_at))
+    return [Warned(code=n.code, country=n.region, detail=n.text) for n in dict.fromkeys(found)]
 
 
 _PLAIN = tuple(name for name in Message.model_fields if not name.endswith("_at"))

@@ -23,7 +23,7 @@ shared_buffers = 64MB
 """
 
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of its own is made there
+_MEMORY = Path("/dev/shm")  # a folder of its own is made there
 _MEMORY_BYTES = 4_000_000_000  # a few hundred databases of a test run, with their logs
 
 
