@@ -22,8 +22,8 @@ PACKAGE = "mail2sms"
 # The first parts of modules' names, level by level. A module imports from lower levels and from its own folder.
 ORDER = (
     ("", "log"),  # may be imported by all
-    ("destinations", "model", "errors", "reasons", "options"),  # values
-    ("numbers", "segments", "routing", "lifecycle", "rules", "verdict", "wording"),  # decisions
+    ("destinations", "model", "errors", "money", "reasons", "options"),  # values
+    ("numbers", "segments", "routing", "prices", "lifecycle", "rules", "verdict", "wording"),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
     ("carriers", "dns", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
