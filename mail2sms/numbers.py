@@ -15,7 +15,7 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
 
-from mail2sms.errors import BadNumber
+from mail2sms.errors import BadNumber, BadOption
 from mail2sms.model import Msisdn, SenderId
 
 # Mobile numbers that regulators keep free for films and examples: no phone has them, though libphonenumber has
@@ -198,6 +198,14 @@ def suggest_country(code: str) -> str:
         found = phonenumbers.region_code_for_country_code(int(prefix))
         return "" if found in _NOWHERE else found
     return _COUNTRY_MEANT.get(code, "")
+
+
+def read_country(code: str) -> str:
+    """Return a country's ISO code as it stands in a configuration. Raises BadOption with what was probably meant."""
+    if is_country(code):
+        return code
+    meant = suggest_country(code)
+    raise BadOption(f'"{code}" is not a two-letter country code', f"write {meant}" if meant else "such as FR")
 
 
 def _digits(text: str) -> str | None:

@@ -10,6 +10,7 @@ from mail2sms.config.changes import compare
 from mail2sms.config.check import load
 from mail2sms.config.schema import Settings
 from mail2sms.errors import BadOption
+from mail2sms.money import read
 from mail2sms.options import Secret
 from tests.servers import minimal_config
 
@@ -71,6 +72,7 @@ PAUL = "paul@acme.example: {name: Paul Martin}"
         ("default_mailbox: desk@acme.example", ["default_mailbox changed"]),
         ("sender_ids: {default: ACME}", ["sender_ids.default changed"]),
         ("limits: {per_ip: 20}", ["limits.per_ip changed"]),
+        ("carriers: {sim: {type: simulated, price: {FR: 1 EUR}}}", ["carriers.sim.price changed"]),
         ("tls: {certificate: /b.pem, key: /b.key}", ["tls changed"]),
         ('relay: {smarthost: {address: "127.0.0.1:25"}}', ["relay.smarthost changed"]),
         ("on_unknown: resend", ["on_unknown hold -> resend"]),
@@ -130,6 +132,18 @@ def test_both_at_once() -> None:
     assert changes.applied == ("max_parts 4 -> 2",)
     assert changes.restart == ("mode",)
     assert (changes.settings.mode, changes.settings.max_parts) == ("simulate", 2)
+
+
+def test_prices_change_together() -> None:
+    """No carrier keeps one in the currency that was: what a mail costs by its route must add up."""
+    old = settings(
+        "carriers: {sim: {type: simulated, price: {FR: 1 EUR}}, b: {type: simulated, price: {FR: 2 EUR}}}"
+    )
+    new = settings("carriers: {sim: {type: simulated, delay: 5s, price: {FR: 3 USD}}}")
+    changes = compare(old, new)
+    assert changes.applied == ("carriers.sim.price changed", "carriers.b.price changed")
+    assert changes.restart == ("carriers.sim", "carriers.b")
+    assert changes.settings.price_table() == {"sim": {"FR": read("3 USD")}, "b": {}}
 
 
 def test_nothing_said_names_a_person() -> None:

@@ -40,6 +40,13 @@ FIELDS: list[tuple[str, list[str]]] = [
     ("routes: any", ['1:9 expected a list, got "any"']),
     ("users: {a@acme.example: {name: {x: y}}}", ["1:32 expected one text, not a list or a section"]),
     ("max_parts: 256", ["1:12 expected a number from 1 to 255, got 256"]),
+    ("carriers: {sim: {type: simulated, price: {FR: 0.045}}}",
+     ['1:47 expected an amount such as 0.045 EUR, got "0.045" -> add the currency']),
+    ('carriers: {sim: {type: simulated, price: {FR: "0,045 EUR", UK: 1 EUR, any: 1 EUX}}}',
+     ['1:47 expected an amount such as 0.045 EUR, got "0,045 EUR" -> write 0.045 EUR',
+      '1:60 "UK" is not a two-letter country code -> write GB',
+      '1:76 "EUX" is not a currency -> its code in ISO 4217, such as EUR']),
+    ("carriers: {sim: {type: simulated, price: 0.045 EUR}}", ['1:42 expected a section, got "0.045 EUR"']),
     ("mode: Live", ['1:7 expected simulate, trial or live, got "Live" -> did you mean "live"?']),
     ("language: fre", ['1:11 expected en, fr, it or de, got "fre" -> did you mean "fr"?']),
     ("timezone: Paris", ['1:11 "Paris" is not a time zone -> such as Europe/Paris']),
@@ -173,6 +180,12 @@ TOGETHER: list[tuple[str, list[str]]] = [
     ("mode: live",
      ['9:24 "mode: live" with a simulated carrier: its messages would reach no phone -> mode: '
      "simulate, or remove the carrier"]),
+    ("carriers:\n  sim: {type: simulated, price: {FR: 0.045 EUR, US: 0.0083 USD}}\n"
+     "  b: {type: simulated, price: {any: 0.08 USD, FR: 1 EUR}}",
+     ["2:53 USD here and EUR in carriers.sim.price.FR on line 2: such costs do not add up -> "
+      "write all prices in EUR",
+      "3:37 USD here and EUR in carriers.sim.price.FR on line 2: such costs do not add up -> "
+      "write all prices in EUR"]),
     ("limits: {size: 20MB, bytes_in_flight: 10MB}",
      ["1:1 one mail of limits.size would not fit into limits.bytes_in_flight"]),
     ("api:\n  keys:\n  - {name: a, key: 0123456789-0123456789-0123456789, may: read}\n  - {name: "
@@ -193,6 +206,10 @@ WARNINGS: list[tuple[str, list[str]]] = [
       "put a proxy with TLS before it, and its https URL here"]),
     ('relay: {smarthost: {address: "h:25", login: a, password: b}}',
      ["1:58 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
+    ("countries: [FR, BE, CH, US]\nroutes: [{to: US, via: b}, {to: CH, refuse: x}, {to: any, via: [sim, b]}]\n"
+     "carriers: {sim: {type: simulated, price: {FR: 1 EUR}}, b: {type: simulated, price: {BE: 1 EUR}}}",
+     ["3:42 no price for BE: what is sent there has no known cost -> any: prices all other countries",
+      "3:84 no price for FR, US: what is sent there has no known cost -> any: prices all other countries"]),
     ("database: postgresql://mail2sms:pw@db/mail2sms",
      ["1:11 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
     ("sender_ids: {default: ACME}\ncountries: [FR, US, CA]",
@@ -269,3 +286,18 @@ def test_faults_of_one_section_do_not_hide_those_of_another() -> None:
         "language:\n"
     )
     assert [line.partition(":")[0] for line in found(text)] == ["1", "2", "3", "4", "4", "5", "6"]
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        "a: {type: simulated}, b: {type: simulated}",
+        "a: {type: simulated, price: {any: 0.08 EUR}}, b: {type: simulated}",
+        "a: {type: simulated, price: {FR: 0.045 EUR, BE: EUR 0.06}}, b: {type: simulated, price: {FR: 1 EUR}}",
+    ],
+)
+def test_prices_that_leave_nothing_open(prices: str) -> None:
+    """None at all, or one for each country that a route leads to by that carrier."""
+    routes = "countries: [FR, BE]\nroutes: [{to: BE, via: a}, {to: any, via: [a, b]}]\n"
+    text = whole(f"{routes}carriers: {{{prices}}}")
+    assert (found(text), found(text, "warning")) == ([], [])

@@ -9,8 +9,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 
+from pydantic import Field
+
 from mail2sms.model import DeliveryReport, MoMessage, Part, Taken
 from mail2sms.options import Options
+from mail2sms.prices import Price, Region
 
 CarrierEvent = DeliveryReport | MoMessage
 Record = Callable[[CarrierEvent], Awaitable[None]]
@@ -22,6 +25,8 @@ class CarrierOptions(Options):
 
     type: str
     """Whose account it is. Example: simulated"""
+    price: dict[Region, Price] = Field(default_factory=dict)
+    """What one part costs, by country; any: in all others. Example: {FR: 0.045 EUR, any: 0.08 EUR}"""
 
 
 class Carrier(ABC):

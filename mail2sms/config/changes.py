@@ -50,6 +50,10 @@ def _without_restart(old: Settings, new: Settings) -> Settings:
     is_mailed = old.relay.smarthost is not None and new.relay.smarthost is not None
     smarthost = (new if is_mailed else old).relay.smarthost
     changed["relay"] = old.relay.model_copy(update={"smarthost": smarthost})
+    changed["carriers"] = {
+        name: option.model_copy(update={"price": new.price_table().get(name, {})})
+        for name, option in old.carriers.items()
+    }
     return old.model_copy(update=changed)
 
 
@@ -90,6 +94,10 @@ def _changed(name: str, old: Any, new: Any) -> Iterator[str]:
 def _fields(name: str, old: Any, new: Any) -> Iterator[str]:
     for place in _places(name, old, new):
         yield f"{place} changed"
+
+
+def _prices(name: str, old: Any, new: Any) -> Iterator[str]:
+    yield from (f"{place}.price changed" for place in _places(name, old, new))
 
 
 def _people(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
@@ -153,6 +161,7 @@ _WORDS: dict[str, _Words] = {
     "registrations": _listed,
     "protected_names": _changed,
     "countries": _codes,
+    "carriers": _prices,
     "routes": _listed,
     "relay": _fields,
     "on_unknown": _shown,

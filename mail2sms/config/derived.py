@@ -32,6 +32,7 @@ def policy(settings: Settings, simulated_number: SenderId | None = None) -> Poli
         simulated_number=simulated_number,
         destinations=sending.known(settings.destinations),
         registrations=tuple(option.registration for option in settings.registrations),
+        prices=settings.price_table(),
     )
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mail2sms import numbers
+from mail2sms import numbers, prices, routing
 from mail2sms.config import sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.config.yamltext import Document, Fault, Steps
-from mail2sms.model import Proof
+from mail2sms.model import Msisdn, Proof
 from mail2sms.options import Endpoint, Secret
 
 _PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/@]+@")
@@ -167,6 +167,32 @@ def _simulated(settings: Settings, document: Document) -> Iterator[Fault]:
             )
 
 
+def _currencies(settings: Settings, document: Document) -> Iterator[Fault]:
+    first: tuple[Steps, str] | None = None
+    for name, carrier in settings.carriers.items():
+        for region, price in carrier.price.items():
+            steps = ("carriers", name, "price", region)
+            where, currency = first = first or (steps, price.currency)
+            if price.currency != currency:
+                place = f"{'.'.join(map(str, where))} on line {document.place(where).line}"
+                message = f"{price.currency} here and {currency} in {place}: such costs do not add up"
+                yield _error(document, steps, message, f"write all prices in {currency}")
+
+
+def _prices(settings: Settings, document: Document) -> Iterator[Fault]:
+    """A carrier that has prices has one for each country that a route leads to by it."""
+    table = settings.price_table()
+    lacking: dict[str, list[str]] = {}
+    for country in settings.countries:
+        route = routing.find(Msisdn(""), country, settings.route_table())
+        for name in route.via if route else ():
+            if table.get(name) and prices.price(name, country, table) is None:
+                lacking.setdefault(name, []).append(country)
+    for name, countries in lacking.items():
+        message = f"no price for {', '.join(countries)}: what is sent there has no known cost"
+        yield _warning(document, ("carriers", name, "price"), message, "any: prices all other countries")
+
+
 def _fiction(settings: Settings, document: Document) -> Iterator[Fault]:
     if settings.mode != "live":
         return
@@ -259,6 +285,8 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("listen tls", _listeners),
     ("listen", _ports),
     ("carriers mode", _simulated),
+    ("carriers", _currencies),
+    ("carriers countries routes", _prices),
     ("users teams mode", _fiction),
     ("relay", _smarthost),
     ("relay", _hooks),

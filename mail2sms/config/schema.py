@@ -50,6 +50,7 @@ from mail2sms.options import (
     SizeBytes,
     Zone,
 )
+from mail2sms.prices import Prices
 from mail2sms.routing import Route
 from mail2sms.wording import Language
 
@@ -348,6 +349,10 @@ class Settings(Options):
     def route_table(self) -> tuple[Route, ...]:
         """Return the routes as `routing` takes them."""
         return tuple(Route(to=option.to, via=option.via, refuse=option.refuse) for option in self.routes)
+
+    def price_table(self) -> Prices:
+        """Return what one part costs by each carrier, as `prices` takes it."""
+        return {name: carrier.price for name, carrier in self.carriers.items()}
 
     def sender_rules(self) -> tuple[SenderRule, ...]:
         """Return who may send as `identity` takes it."""

@@ -86,11 +86,7 @@ def _team_name(value: Any) -> str:
 
 
 def _country(value: Any) -> str:
-    code = _one_text(value)
-    if numbers.is_country(code):
-        return code
-    meant = numbers.suggest_country(code)
-    raise BadOption(f'"{code}" is not a two-letter country code', f"write {meant}" if meant else "such as FR")
+    return numbers.read_country(_one_text(value))
 
 
 _BAD_SENDER_ID = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mail2sms.destinations import Destination
 from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, SenderId, Writer
+from mail2sms.prices import Prices
 
 NUMBER = "number"
 """In `sender_ids`: the writer's (or their team's) own number."""
@@ -30,7 +31,7 @@ class Registration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
-    """What the configuration allows. `owned` are the sender IDs that a writer's address may use: numbers come first.
+    """What the configuration allows, and what it costs. `owned`: sender IDs of a writer's address, numbers first.
 
     `ours` are the phones of users and teams (for `mode: trial`); `simulated_number` stands in for API calls that
     name no sender in `mode: simulate`.
@@ -47,6 +48,7 @@ class Policy:
     simulated_number: SenderId | None = None
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     registrations: tuple[Registration, ...] = ()
+    prices: Prices = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
