@@ -13,6 +13,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NewType
 
+from mail2sms.money import Money
+
 Msisdn = NewType("Msisdn", str)
 """An E.164 number with `+`, as `numbers` makes it: once typed so, never checked again."""
 
@@ -145,7 +147,8 @@ class Submission:
 class MtMessage:
     """One text to one recipient, as stored. `text` is filled when it is claimed to be sent.
 
-    `attempts` counts the intents so far; `segments` is what is billed; `route` are carriers in order.
+    `attempts` counts the intents so far; `segments` is what is billed; `route` are carriers in order, and `costs` what
+    it costs by each (all of one currency; empty: by none is it known).
     """
 
     id: str
@@ -172,11 +175,17 @@ class MtMessage:
     text: str = field(default="", repr=False)
     writer: str = ""
     subject: str = ""
+    costs: tuple[Money | None, ...] = ()
 
     @property
     def carrier(self) -> str:
         """The carrier that is next, or that has it."""
         return self.route[self.position % len(self.route)] if self.route else ""
+
+    @property
+    def cost(self) -> Money | None:
+        """What it costs by that carrier; None when its price is not known."""
+        return self.costs[self.position % len(self.costs)] if self.costs else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

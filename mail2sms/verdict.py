@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mail2sms import numbers, routing, segments
+from mail2sms import numbers, prices, routing, segments
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission, conversation_of
 from mail2sms.rules import countries, fiction, parts, sender_ids, trial
@@ -122,6 +122,7 @@ class Judge:
             segments=candidate.segments,
             text=candidate.text,
             route=route,
+            costs=prices.costs(route, candidate.region, candidate.segments, self._policy.prices),
             created_at=at,
             due_at=due_at,
             expires_at=due_at + (submission.validity_ms or self._validity_ms),

@@ -51,6 +51,7 @@ def view(**changes: Any) -> MessageView:
         "reason": "",
         "detail": "",
         "parts": 1,
+        "cost": None,
         "encoding": "gsm7",
         "carrier": "sim-a",
         "route": ("sim-a", "sim-b"),

@@ -7,20 +7,34 @@ fence and the expiry again. An attempt without outcome whose lease is gone is Un
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Row, and_, bindparam, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    exists,
+    select,
+    update,
+)
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Part, Status
 from mail2sms.store import notices, reports, schema
 from mail2sms.store.inserts import insert_rows
-from mail2sms.store.rows import Lease, event_row, held, held_by, leasing, read_message
+from mail2sms.store.rows import Lease, carried, event_row, held, held_by, leasing, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
+
+MAY_BE_OUT = exists().where(attempt.c.message == message.c.id, attempt.c.outcome.in_(("taken", "uncertain")))
+"""A carrier has it, or may have it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -277,8 +291,9 @@ def changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:
     if change.due_at is not None:
         values["due_at"] = change.due_at
     if change.position is not None:
-        values["position"] = change.position
-        values["carrier"] = mt.route[change.position % len(mt.route)]
+        values |= carried(replace(mt, position=change.position))
+    if change.status in (Status.REJECTED, Status.EXPIRED):
+        values["cost"] = case((MAY_BE_OUT, message.c.cost), else_=reports.NOTHING)
     return values
 
 

@@ -31,6 +31,9 @@ from mail2sms.store.writer import Verb
 
 message, attempt, stray = schema.message, schema.attempt, schema.stray_report
 
+NOTHING = message.c.cost * 0
+"""What a message costs that is rejected, or never taken: still unknown where its price is."""
+
 _FROM_OUTCOME = {
     "taken": Status.ENROUTE,
     "uncertain": Status.UNKNOWN,
@@ -219,13 +222,15 @@ _MOVED = (
 _MOVED_BACK = _MOVED.values(
     due_at=bindparam("now")
 )  # what is missing of a message whose other parts were taken
+_MOVED_OUT = _MOVED.values(cost=NOTHING)
 
 
 def _move(connection: Connection, ids: Sequence[str], status: Status, code: str, at: int) -> None:
     is_back = status is Status.QUEUED
     reason = lifecycle.report_reason(status, code)
     values = {"to": status.value, "why": "retry" if is_back else reason, "said": code, "now": at}
-    rows = connection.execute(_MOVED_BACK if is_back else _MOVED, {"ids": list(ids), **values}).all()
+    moved = _MOVED_BACK if is_back else _MOVED_OUT if status is Status.REJECTED else _MOVED
+    rows = connection.execute(moved, {"ids": list(ids), **values}).all()
     events = [event_row(row, status, at, reason=reason, detail=code) for row in rows]
     insert_rows(connection, schema.event, events)
     for row in rows:

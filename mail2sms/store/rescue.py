@@ -6,25 +6,23 @@ never called cancelled or expired.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, TextClause, and_, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, TextClause, and_, func, select, update
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import Status
-from mail2sms.store import notices, queue, schema
-from mail2sms.store.rows import clock_ms, read_message
+from mail2sms.store import notices, queue, reports, schema
+from mail2sms.store.rows import carried, clock_ms, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
 
 _CHUNK = 500  # rows a time, so that nobody waits long behind them
 _FREE = and_(message.c.status == "queued", message.c.lease_owner.is_(None))
-_MAY_BE_OUT = exists().where(attempt.c.message == message.c.id, attempt.c.outcome.in_(("taken", "uncertain")))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,10 +168,10 @@ def _reroute_one(connection: Connection, rerouting: Rerouting) -> int:
     stranded = select(message).where(_FREE, message.c.carrier.in_(gone)).limit(_CHUNK)
     rows = connection.execute(stranded.with_for_update(skip_locked=True)).all()
     for row in rows:
-        route = json.loads(row.route)
-        left = [position for position, name in enumerate(route) if name in rerouting.carriers]
+        mt = read_message(row)
+        left = [position for position, name in enumerate(mt.route) if name in rerouting.carriers]
         if left:
-            moved = {"position": left[0], "carrier": route[left[0]]}
+            moved = carried(replace(mt, position=left[0]))
             connection.execute(update(message).where(message.c.id == row.id).values(**moved))
         else:
             detail = "none of its carriers is configured any more"
@@ -202,8 +200,15 @@ def _cancel_one(connection: Connection, account: str, id_: str, now: int) -> Sta
     mine = and_(message.c.id == id_, message.c.account == account)
     row = connection.execute(
         update(message)
-        .where(mine, message.c.status == "queued", ~_MAY_BE_OUT)
-        .values(status="cancelled", reason="", updated_at=now, lease_owner=None, lease_until=None)
+        .where(mine, message.c.status == "queued", ~queue.MAY_BE_OUT)
+        .values(
+            status="cancelled",
+            reason="",
+            updated_at=now,
+            lease_owner=None,
+            lease_until=None,
+            cost=reports.NOTHING,
+        )
         .returning(message)
     ).first()
     if row is not None:

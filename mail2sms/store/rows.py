@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
+from mail2sms.money import Money
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,7 +190,7 @@ def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
         "detail": mt.detail,
         "encoding": mt.encoding,
         "segments": mt.segments,
-        "route": json.dumps(mt.route),
+        "route": _route_text(mt),
         "position": mt.position,
         "carrier": mt.carrier,
         "attempts": mt.attempts,
@@ -200,7 +201,29 @@ def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
         "expires_at": mt.expires_at,
         "created_at": mt.created_at,
         "updated_at": mt.created_at,
+        "cost": _millionths(mt.cost),
+        "currency": next((cost.currency for cost in mt.costs if cost), None),
     }
+
+
+def carried(mt: MtMessage) -> dict[str, Any]:
+    """Return the columns that say which carrier a message goes by, and so what it costs."""
+    return {"position": mt.position, "carrier": mt.carrier, "cost": _millionths(mt.cost)}
+
+
+def _route_text(mt: MtMessage) -> str:
+    """Each carrier with what the message costs by it, in millionths: another may take it, whatever prices are then."""
+    costs = mt.costs or (None,) * len(mt.route)
+    return json.dumps([(name, _millionths(cost)) for name, cost in zip(mt.route, costs, strict=True)])
+
+
+def _millionths(cost: Money | None) -> int | None:
+    return None if cost is None else cost.millionths
+
+
+def read_cost(millionths: int | None, currency: str | None) -> Money | None:
+    """Return what a row says of a cost."""
+    return None if millionths is None or currency is None else Money(millionths, currency)
 
 
 def content_row(id_: str, account: str, owner: str, data: bytes, at: int, **about: str) -> dict[str, Any]:
@@ -256,6 +279,7 @@ def notice_row(notice: NewNotice) -> dict[str, Any]:
 
 def read_message(row: Row[Any], **more: Any) -> MtMessage:
     """Return the value of a message row; `more` may fill text, writer, subject, reference."""
+    route = json.loads(row.route)
     return MtMessage(
         id=row.id,
         account=row.account,
@@ -267,7 +291,8 @@ def read_message(row: Row[Any], **more: Any) -> MtMessage:
         status=Status(row.status),
         encoding=row.encoding,
         segments=row.segments,
-        route=tuple(json.loads(row.route)),
+        route=tuple(name for name, _ in route),
+        costs=tuple(read_cost(millionths, row.currency) for _, millionths in route),
         created_at=row.created_at,
         due_at=row.due_at,
         expires_at=row.expires_at,

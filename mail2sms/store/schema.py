@@ -127,6 +127,8 @@ message = _keyed(
     _time("expires_at"),
     _time("created_at"),
     _time("updated_at"),
+    Column("cost", BigInteger),  # by its carrier, in millionths of the currency's unit; null: not known
+    Column("currency", Text),
     Index(None, "conversation", "created_at"),
     Index(None, "submission"),
     Index(None, "account", "msisdn", "created_at"),

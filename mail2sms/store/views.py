@@ -10,7 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, liter
 
 from mail2sms.lifecycle import due_when_free
 from mail2sms.model import Conversation, LeftOut, Msisdn, Photo
+from mail2sms.money import Money
 from mail2sms.store import schema
+from mail2sms.store.rows import read_cost
 
 message, submission, content = schema.message, schema.submission, schema.content
 
@@ -31,7 +33,10 @@ class EventView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MessageView:
-    """A message as API, CLI and portal show it. `parts` is the number of segments billed."""
+    """A message as API, CLI and portal show it. `parts` is the number of segments billed.
+
+    `cost` is by its carrier; nothing for what none took, None where the price is not known.
+    """
 
     id: str
     submission: str
@@ -44,6 +49,7 @@ class MessageView:
     reason: str
     detail: str
     parts: int
+    cost: Money | None
     encoding: str
     carrier: str
     route: tuple[str, ...]
@@ -107,9 +113,10 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         reason=row.reason,
         detail=row.detail,
         parts=row.segments,
+        cost=read_cost(row.cost, row.currency),
         encoding=row.encoding,
         carrier=row.carrier,
-        route=tuple(json.loads(row.route)),
+        route=tuple(name for name, _ in json.loads(row.route)),
         attempts=row.attempts,
         created_at=row.created_at,
         updated_at=row.updated_at,

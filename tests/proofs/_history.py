@@ -65,7 +65,7 @@ _MESSAGE = {
     "detail": "''",
     "encoding": "'gsm7'",
     "segments": "1",
-    "route": "'[\"sim\"]'",
+    "route": "'[[\"sim\", null]]'",
     "position": "0",
     "carrier": "'sim'",
     "attempts": "{tries}",
