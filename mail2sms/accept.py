@@ -16,6 +16,7 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Refusal
 from mail2sms.log import log
 from mail2sms.model import MtMessage, Origin, Submission, Writer, derive_id, reply_key
+from mail2sms.money import shown, total
 from mail2sms.rules._base import Policy
 from mail2sms.store import Bundle, NewMessage, NewNotice, Reservation, Store
 from mail2sms.store.earlier import messages_of
@@ -65,7 +66,10 @@ class Accept:
         mts = tuple(_first(new.mt, stored.repeated) for new in messages)
         is_repeat = len(stored.repeated) == len(messages)
         event = "mail_repeated" if is_repeat else "mail_accepted"
-        log.info(event, submission=mts[0].id, recipients=len(mts), proof=first.writer.proof.value)
+        cost = total(new.mt.cost for new in messages if new.mt.id not in stored.repeated)
+        log.info(
+            event, submission=mts[0].id, recipients=len(mts), proof=first.writer.proof.value, cost=shown(cost)
+        )
         return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat)
 
     def preview(self, submission: Submission) -> tuple[MtMessage, ...]:

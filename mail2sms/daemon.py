@@ -183,6 +183,7 @@ class Daemon:
             demo_inbox=self.demo_inbox,
             demo_smtp=self.addresses.get("smtp"),
             health=self.health,
+            spent=lambda: self.dispatch.spent,
             reload=self.reload if self.config is not None else None,
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from mail2sms.lane import Lane
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
 from mail2sms.model import MtMessage, Part, Status, Taken
+from mail2sms.money import shown
 from mail2sms.store import (
     Claim,
     Claimed,
@@ -59,6 +61,7 @@ class Dispatch:
         self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
         self.sent = 0  # messages that a carrier took, since the start
+        self.spent = Counter[tuple[str, str]]()  # what these cost: carrier, currency -> millionths
 
     @property
     def progressed_s(self) -> float:
@@ -129,7 +132,10 @@ class Dispatch:
         change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self.on_unknown)
         ended = tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True))
         await self._settle(Settlement(mt=mt, outcomes=ended, change=change, now=now_ms()))
-        self.sent += change.status is Status.ENROUTE
+        if change.status is Status.ENROUTE:
+            self.sent += 1
+            if mt.cost is not None:
+                self.spent[mt.carrier, mt.cost.currency] += mt.cost.millionths
         _log(mt, change)
 
     async def _settle(self, settlement: Settlement) -> None:
@@ -214,6 +220,7 @@ def _part_outcome(part: Part, outcome: Outcome) -> PartOutcome:
 
 def _log(mt: MtMessage, change: Change) -> None:
     fields = {"mt": mt.id, "carrier": mt.carrier, "segments": mt.segments, "attempt": mt.attempts + 1}
+    fields |= {"cost": shown(mt.cost)}
     if change.status in (Status.ENROUTE, Status.QUEUED):
         log.info(_EVENTS[change.status], **fields)
     else:

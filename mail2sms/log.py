@@ -38,7 +38,7 @@ FIELDS = frozenset(
         "event", "level", "timestamp", "mt", "mo", "notice", "submission", "count", "carrier", "code", "reason",
         "status", "segments", "attempt", "due_in_s", "error", "peer", "listener", "address", "url", "database",
         "mode", "version", "seconds", "kind", "proof", "recipients", "where", "line", "signal", "carrier_message_id",
-        "applied", "restart",
+        "applied", "restart", "cost",
     }
 )  # fmt: skip
 

@@ -71,6 +71,11 @@ def read(value: Any) -> Money:
     return Money(int(whole) * _UNIT + int(f"{decimals or '':0<6}"), currency)
 
 
+def shown(amount: Money | None) -> str | None:
+    """Return an amount as text; None stays what it is."""
+    return None if amount is None else str(amount)
+
+
 def _meant(text: str) -> str:
     """Return what to write instead, if that can be told."""
     better = text.upper().strip().replace(",", ".").replace("€", " EUR ").replace("£", " GBP ").strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,12 +14,12 @@ from mail2sms.accept import Accept
 from mail2sms.clock import now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Conversation, Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
+from mail2sms.money import read
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
 from mail2sms.store import NoticeClaim, Store, views
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, submission, writer
 
-POLICY = Policy(countries=frozenset({"FR"}), sender_ids={"default": "ACME"})
 ROUTES = (Route(to=("FR",), via=("sim-a", "sim-b")),)
 OTHER = Msisdn("+33639985678")
 BRITISH = Msisdn("+447700900123")
@@ -70,6 +71,34 @@ async def test_what_is_stored_is_what_was_counted(store: Store, written: str, se
         segments.encoding(sent),
     )
     assert receipt.messages[0].text == sent
+
+
+async def test_the_cost_is_decided_before_anything_is_stored(store: Store) -> None:
+    """Parts at the price of the first carrier; kept with the message, and with what it would be by the next one."""
+    prices = {"sim-a": {"FR": read("0.045 EUR")}, "sim-b": {"any": read("0.08 EUR")}}
+    receipt = await accept_with(store, prices=prices).accept([submission(text="a" * 161)])
+    assert receipt.messages[0].costs == (read("0.09 EUR"), read("0.16 EUR"))
+    stored = await store.read(views.read_one, ACCOUNT, "m-1")
+    assert stored is not None
+    assert stored.cost == receipt.messages[0].cost == read("0.09 EUR")
+
+
+async def test_what_a_mail_costs_is_logged_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it together, if all of it is known; the same mail again costs nothing new."""
+    logged: list[tuple[str, str | None]] = []
+    record = SimpleNamespace(info=lambda event, **fields: logged.append((event, fields["cost"])))
+    monkeypatch.setattr("mail2sms.accept.log", record)
+    door = accept_with(store, prices={"sim-a": {"FR": read("0.045 EUR")}})
+    origin = Origin(source="smtp", message_id="<1@acme.example>")
+    for id_, to in (("m-1", (PHONE,)), ("m-2", (PHONE, OTHER)), ("m-3", (PHONE, OTHER))):
+        await door.accept([submission(id_, origin=origin, recipients=to)])
+    await accept_with(store).accept([submission("m-4")])
+    assert logged == [
+        ("mail_accepted", "0.045 EUR"),
+        ("mail_accepted", "0.045 EUR"),
+        ("mail_repeated", None),
+        ("mail_accepted", None),
+    ]
 
 
 async def test_a_resent_mail_is_answered_with_the_first_id(store: Store) -> None:

@@ -15,6 +15,7 @@ from mail2sms.dispatch import Dispatch
 from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
 from mail2sms.model import Part, Taken
+from mail2sms.money import read
 from mail2sms.store import Claim, Intent, MessageView, Recovery, Store, views
 from tests.fakes import ACCOUNT, bundle
 
@@ -137,6 +138,23 @@ async def test_the_three_kinds_of_failure(
     carriers: list[Carrier] = [Scripted("sim-a", answer), Scripted("sim-b")]
     view = await dispatching(store, carriers, lambda: until(store, status))
     assert view.attempts == attempts
+
+
+async def test_what_carriers_took_is_added_up(store: Store) -> None:
+    """By the carrier that took it, at its price: the first one did not."""
+    taken = Scripted("sim-b")
+    now = now_ms()
+    times = {"created_at": now, "due_at": now, "expires_at": now + HOUR}
+    for id_, costs in (("m-1", ("0.045 EUR", "0.08 EUR")), ("m-2", ("0.045 EUR", "0.16 EUR")), ("m-3", ())):
+        await store.put(bundle(id_, costs=tuple(map(read, costs)), **times))
+    down = Unavailable("503")
+    dispatch = Dispatch(store, {"sim-a": Scripted("sim-a", down, down, down), "sim-b": taken}, "node", "hold")
+    running = asyncio.create_task(dispatch.run())
+    for number in (1, 2, 3):
+        await until(store, "enroute", id_=f"m-{number}")
+    dispatch.stop()
+    await running
+    assert (dispatch.sent, dispatch.spent) == (3, {("sim-b", "EUR"): 240_000})
 
 
 async def test_an_intent_whose_answer_was_lost_is_no_doubt(

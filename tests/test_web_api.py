@@ -59,10 +59,11 @@ async def test_a_message_is_accepted_sent_and_told(here: World) -> None:
     status, accepted = await post(here, {**TEXT, "reference": "appt-881"})
     assert status == 202
     assert accepted["items"][0]["id"] == accepted["id"]
-    assert {key: accepted[key] for key in ("to", "status", "parts", "sender_id", "reference")} == {
+    assert {key: accepted[key] for key in ("to", "status", "parts", "cost", "sender_id", "reference")} == {
         "to": PHONE,
         "status": "queued",
         "parts": 1,
+        "cost": "0.045 EUR",
         "sender_id": "+33639980000",
         "reference": "appt-881",
     }
@@ -75,6 +76,7 @@ async def test_a_message_is_accepted_sent_and_told(here: World) -> None:
     statuses = [event["status"] for event in message["events"]]
     assert (statuses[0], statuses[-1]) == ("queued", "delivered")
     assert message["text"] == "Bonjour"
+    assert message["cost"] == (await get(here, MESSAGES))[1]["items"][0]["cost"] == "0.045 EUR"
     assert message["submission"] == accepted["submission"]
     assert message["writer"] == "desk@acme.example"
     assert datetime.fromisoformat(message["created_at"]).tzinfo == UTC
@@ -181,6 +183,7 @@ async def test_a_dry_run_stores_nothing(quiet: World) -> None:
     ) as answer:
         would = await answer.json()
     assert (answer.status, would["parts"], would["id"], would["encoding"]) == (200, 2, None, "gsm7")
+    assert would["cost"] == would["items"][0]["cost"] == "0.09 EUR"
     assert (await get(quiet, MESSAGES))[1]["items"] == []
     async with quiet.http.post(
         MESSAGES, params={"dry_run": "1"}, json={**TEXT, "to": "0123"}, headers=quiet.keyed()
@@ -199,6 +202,7 @@ async def test_later_and_cancelled(here: World) -> None:
     for _ in range(2):
         async with here.http.post(cancel, headers=here.keyed()) as answer:
             assert (answer.status, (await answer.json())["status"]) == (200, "cancelled")
+    assert (await get(here, f"{MESSAGES}/{accepted['id']}"))[1]["cost"] == "0 EUR"
     async with here.http.post(f"{MESSAGES}/m-1/cancel", headers=here.keyed()) as answer:
         assert answer.status == 404
     _, sent = await post(here, TEXT)
@@ -349,6 +353,8 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         "/api/v1/health",
         "/api/v1/reload",
     }
+    cost = described["components"]["schemas"]["Message"]["properties"]["cost"]
+    assert (cost["anyOf"], cost["examples"]) == ([{"type": "string"}, {"type": "null"}], ["0.045 EUR"])
     refused = described["paths"][MESSAGES]["post"]["responses"]["4XX"]["content"]
     assert list(refused) == ["application/problem+json"]
     assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"

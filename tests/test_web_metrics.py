@@ -13,6 +13,7 @@ async def test_metrics_are_numbers_by_route_and_status(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         body = {"to": "+33639981234", "text": "x", "at": "2199-01-01T00:00Z"}
         await here.http.post("/api/v1/messages", json=body, headers=here.keyed())
+        here.dispatch.spent.update({("sim", "EUR"): 45_000, ("b", "USD"): 2 * 8_300})
         await here.http.get("/sim/phones/+33639981234")
         await here.http.get("/nothing/+33639981234?to=+33639981234")
         async with here.http.get("/metrics") as answer:
@@ -23,6 +24,8 @@ async def test_metrics_are_numbers_by_route_and_status(tmp_path: Path) -> None:
         'mail2sms_queue{status="queued"} 0.0',
         'mail2sms_queue{status="unknown"} 0.0',
         "mail2sms_notices 0.0",
+        'mail2sms_cost_total{carrier="sim",currency="EUR"} 0.045',
+        'mail2sms_cost_total{carrier="b",currency="USD"} 0.0166',
         "mail2sms_store_up 1.0",
         'mail2sms_http_requests_total{code="422",route="/api/v1/messages"} 1.0',
         'mail2sms_http_requests_total{code="200",route="/sim/phones/{msisdn}"} 1.0',

@@ -32,6 +32,7 @@ from mail2sms.intake.receive import Desk, Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.mailer import Mailer, SmarthostOptions
 from mail2sms.model import Msisdn, Proof, SenderId, User
+from mail2sms.money import read
 from mail2sms.options import Endpoint, Secret, read_networks
 from mail2sms.relay.letters import House, Letters
 from mail2sms.relay.loop import Channels, Relay
@@ -87,6 +88,7 @@ async def world(folder: Path, *, is_demo: bool = False, **changes: object) -> As
         await sim.start(context.inbound.record)
         stack.push_async_callback(sim.stop)
         dispatch = Dispatch(store, {"sim": sim}, "node", "hold")
+        context = replace(context, spent=lambda: dispatch.spent)
         loop = asyncio.create_task(dispatch.run())
         if is_demo:
             context = await stack.enter_async_context(_mail(context, folder))
@@ -119,6 +121,7 @@ def _context(store: Store, sim: Simulated) -> Context:
         owned={MARIE.address: (SenderId("+33639980101"),)},
         recipients=5,
         simulated_number=SenderId(sim.number),
+        prices={"sim": {"FR": read("0.045 EUR")}},
     )
     return Context(
         account=DOMAIN,

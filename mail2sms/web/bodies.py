@@ -12,6 +12,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, BadOption, Problem, Refusal
 from mail2sms.model import Msisdn, MtMessage
+from mail2sms.money import shown
 from mail2sms.options import read_duration_ms, read_list
 from mail2sms.rules._base import Policy
 from mail2sms.rules.sender_ids import notes
@@ -44,6 +45,10 @@ class Order(BaseModel):
     as_: Annotated[str | None, Field(alias="as", max_length=320)] = None
 
 
+_COST = "By its carrier's configured prices; null when they do not tell. 0 for what no carrier took."
+Cost = Annotated[str | None, Field(description=_COST, examples=["0.045 EUR"])]
+
+
 class Queued(BaseModel):
     """A message that was accepted (or would be: then without an id). `parts` is the number of segments billed."""
 
@@ -51,6 +56,7 @@ class Queued(BaseModel):
     to: str
     status: str
     parts: int
+    cost: Cost
     encoding: str
     sender_id: str
     carrier: str
@@ -108,6 +114,7 @@ class Message(BaseModel):
     sender_id: str
     status: str
     parts: int
+    cost: Cost
     encoding: str
     reason: str
     detail: str
@@ -157,6 +164,7 @@ def queued(mt: MtMessage, *, id_: str | None) -> Queued:
         to=mt.msisdn,
         status=mt.status.value,
         parts=mt.segments,
+        cost=shown(mt.cost),
         encoding=mt.encoding,
         sender_id=mt.sender_id,
         carrier=mt.carrier,
@@ -172,6 +180,7 @@ def queued_before(view: MessageView) -> Queued:
         to=view.to,
         status=view.status,
         parts=view.parts,
+        cost=shown(view.cost),
         encoding=view.encoding,
         sender_id=view.sender_id,
         carrier=view.carrier,
@@ -208,8 +217,8 @@ def event(view: EventView) -> Event:
 
 
 def _fields(view: MessageView) -> dict[str, Any]:
-    """The names are the same on both sides, so only moments and lists need a hand."""
-    plain = {name: getattr(view, name) for name in _PLAIN}
+    """The names are the same on both sides, so only moments, lists and money need a hand."""
+    plain = {name: getattr(view, name) for name in _PLAIN} | {"cost": shown(view.cost)}
     plain["left_out"] = [LeftOutLines(kind=left.kind, lines=left.lines) for left in view.left_out]
     return plain | {name: iso(getattr(view, name)) for name in _MOMENTS}
 

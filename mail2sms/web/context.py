@@ -42,9 +42,9 @@ class Reloaded:
 class Context:
     """What is served, for whom, and through which doors.
 
-    `template_example` shows the template filled in, in a language. `health` tells what does not work, by part;
-    `reload` reads the configuration's file again, if there is one. With
-    `demo_inbox` this is the demo, whose mails go to `demo_smtp`.
+    `template_example` shows the template filled in, in a language. `health` tells what does not work, by part; `spent`
+    what was paid since the start, by carrier and currency, in millionths. `reload` reads the configuration's file
+    again, if there is one. With `demo_inbox` this is the demo, whose mails go to `demo_smtp`.
     """
 
     account: str
@@ -62,6 +62,7 @@ class Context:
     template_example: Callable[[str], str] = str
     render: Render = field(default_factory=Render)
     health: Callable[[], Mapping[str, str]] = dict
+    spent: Callable[[], Mapping[tuple[str, str], int]] = dict
     reload: Callable[[], Awaitable[Reloaded]] | None = None
     demo_inbox: DemoInbox | None = None
     demo_smtp: Endpoint | None = None

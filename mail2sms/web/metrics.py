@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator, Mapping
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
@@ -20,6 +23,22 @@ _STORE_S = 5.0
 _KEPT_S = 1.0  # anybody may ask, and counting costs a query
 
 router = APIRouter()
+
+
+class _Cost(Collector):
+    """What carriers took since the start, by the configured prices; what has none is not in it."""
+
+    def __init__(self) -> None:
+        self.spent: Mapping[tuple[str, str], int] = {}
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Yield the counter."""
+        family = CounterMetricFamily(
+            "mail2sms_cost", "What messages cost that carriers took.", labels=("carrier", "currency")
+        )
+        for labels, millionths in self.spent.items():
+            family.add_metric(labels, millionths / 1_000_000)
+        yield family
 
 
 class Metrics:
@@ -36,10 +55,13 @@ class Metrics:
         )
         self._notices = Gauge("mail2sms_notices", "Emails and chat posts that wait.", registry=self._registry)
         self._store_up = Gauge("mail2sms_store_up", "Whether the database answers.", registry=self._registry)
+        self._cost = _Cost()
+        self._registry.register(self._cost)
         self._counted_s = -_KEPT_S
 
-    async def scrape(self, store: Store) -> bytes:
-        """Return all values in the text format."""
+    async def scrape(self, store: Store, spent: Mapping[tuple[str, str], int]) -> bytes:
+        """Return all values in the text format; `spent` as in the context."""
+        self._cost.spent = spent
         if time.monotonic() - self._counted_s >= _KEPT_S:
             self._counted_s = time.monotonic()
             await self._count(store)
@@ -60,7 +82,7 @@ class Metrics:
 @router.get("/metrics", include_in_schema=False)
 async def scrape(request: Request, context: Here) -> Response:
     """Answer Prometheus."""
-    text = await request.app.state.metrics.scrape(context.store)
+    text = await request.app.state.metrics.scrape(context.store, context.spent())
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
 
 
