@@ -59,6 +59,7 @@ def message(**changes: Any) -> Message:
         "sender_id": OURS,
         "status": "queued",
         "parts": 1,
+        "cost": "",
         "encoding": "gsm7",
         "carrier": "sim-a",
         "due_at": NOW,
@@ -367,6 +368,45 @@ def test_an_export_is_written_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize(
+    ("cost", "cells", "cell"),
+    [
+        ("0.045 EUR", ["0,045", "EUR"], "0.045 EUR"),
+        ("60 EUR", ["60", "EUR"], "60 EUR"),
+        ("", ["", ""], "-"),
+    ],
+)
+def test_a_cost_in_a_spreadsheet_and_in_a_table(cost: str, cells: list[str], cell: str) -> None:
+    """An amount with a comma adds up where `;` parts the cells; what is not known is empty, never nothing."""
+    stream = io.StringIO()
+    export.write([message(cost=cost)], stream, lambda done: None)
+    heads, row = (line.split(";") for line in stream.getvalue().splitlines())
+    at = heads.index("cost")
+    assert (heads[at : at + 2], row[at : at + 2]) == (["cost", "currency"], cells)
+    assert dict(zip(show.MESSAGE_HEADS, show.message_row(message(cost=cost)), strict=True))["COST"] == cell
+
+
+@pytest.mark.parametrize(
+    ("cost", "is_dry_run", "expected"),
+    [
+        ("", True, "would be sent  +33 6 39 98 12 34  1 part GSM-7 as +33 6 39 98 01 01 by sim-a"),
+        (
+            "0.045 EUR",
+            True,
+            "would be sent  +33 6 39 98 12 34  1 part GSM-7 as +33 6 39 98 01 01 by sim-a, cost 0.045 EUR",
+        ),
+        (
+            "0.045 EUR",
+            False,
+            "m-1  +33 6 39 98 12 34  queued  1 part GSM-7 as +33 6 39 98 01 01, cost 0.045 EUR",
+        ),
+    ],
+)
+def test_what_an_order_became(cost: str, is_dry_run: bool, expected: str) -> None:
+    """In one line, with its cost where that is known."""
+    assert show.accepted_line(message(cost=cost), is_dry_run=is_dry_run) == expected
+
+
+@pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"status": "delivered"}, []),
@@ -395,6 +435,8 @@ def test_timeline() -> None:
     head, *facts = show.timeline(message(status="expired", subject="Rendez-vous", events=events))
     here, later = NOW.astimezone(), (NOW + timedelta(days=1)).astimezone()
     assert head == "m-1  marie@acme.example -> +33 6 39 98 12 34   1 part GSM-7   expired"
+    priced = show.timeline(message(status="expired", cost="0.045 EUR"))
+    assert priced[0] == head.replace("GSM-7", "GSM-7   0.045 EUR")
     assert facts == [
         "sender ID  +33 6 39 98 01 01",
         "subject    Rendez-vous",

@@ -70,6 +70,7 @@ class Message:
     sender_id: str
     status: str
     parts: int
+    cost: str
     encoding: str
     carrier: str
     due_at: datetime
@@ -257,7 +258,8 @@ def _messages(answer: Mapping[str, Any]) -> tuple[Message, ...]:
 
 
 def _message(answer: dict[str, Any]) -> Message:
-    plain = {name: answer.get(name) or "" for name in ("reason", "detail", "writer", "subject", "text")}
+    names = ("cost", "reason", "detail", "writer", "subject", "text")
+    plain = {name: answer.get(name) or "" for name in names}
     created_at = answer.get("created_at")
     return Message(
         id=answer["id"] or "",

@@ -1,7 +1,8 @@
 """Messages as a spreadsheet takes them. Pure but for the stream it is given.
 
-UTF-8 with a byte order mark and `;`, as Excel opens it in French and German. Texts come from strangers: a cell that
-would be a formula is made text. Numbers go without `+`, which would make them one.
+UTF-8 with a byte order mark and `;`, as Excel opens it in French and German, where a decimal comma makes amounts that
+add up. Texts come from strangers: a cell that would be a formula is made text. Numbers go without `+`, which would
+make them one.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import TextIO
 from mail2sms.cli.control import Message
 
 _HEADS = (
-    "id", "created_at", "to", "from", "sender_id", "status", "reason", "detail", "carrier", "parts", "attempts",
-    "subject", "text",
+    "id", "created_at", "to", "from", "sender_id", "status", "reason", "detail", "carrier", "parts", "cost",
+    "currency", "attempts", "subject", "text",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # https://owasp.org/www-community/attacks/CSV_Injection
 
@@ -30,6 +31,7 @@ def write(found: Iterable[Message], stream: TextIO, advance: Callable[[int], Non
 
 
 def _values(message: Message) -> tuple[str, ...]:
+    amount, _, currency = message.cost.partition(" ")
     created = f"{message.created_at.astimezone():%Y-%m-%d %H:%M:%S}" if message.created_at else ""
     return (
         message.id,
@@ -42,6 +44,8 @@ def _values(message: Message) -> tuple[str, ...]:
         message.detail,
         message.carrier,
         str(message.parts),
+        amount.replace(".", ","),
+        currency,
         str(message.attempts),
         message.subject,
         message.text,

@@ -18,7 +18,7 @@ WISHED = {"cancel": "cancelled", "hold": "held", "release": "released", "retry":
 """What a wish makes of a message, in words."""
 
 QUEUE_HEADS = ("ID", "AGE", "TO", "FROM", "STATE", "NEXT TRY", "WHY")
-MESSAGE_HEADS = ("ID", "TIME", "TO", "FROM", "STATUS", "PARTS", "WHY")
+MESSAGE_HEADS = ("ID", "TIME", "TO", "FROM", "STATUS", "PARTS", "COST", "WHY")
 
 
 def printable(text: str) -> str:
@@ -116,6 +116,7 @@ def message_row(message: Message) -> tuple[str, ...]:
         printable(message.writer) or "-",
         message.status,
         str(message.parts),
+        message.cost or "-",
         printable(" ".join(filter(None, (message.reason, message.detail)))),
     )
 
@@ -123,16 +124,18 @@ def message_row(message: Message) -> tuple[str, ...]:
 def accepted_line(message: Message, *, is_dry_run: bool) -> str:
     """Return what an order became, for one recipient."""
     what = f"{count(message.parts, 'part')} {coding(message.encoding)} as {number(message.sender_id)}"
+    cost = f", cost {message.cost}" if message.cost else ""
     if is_dry_run:
-        return f"would be sent  {number(message.to)}  {what} by {message.carrier}"
-    return f"{message.id}  {number(message.to)}  {message.status}  {what}"
+        return f"would be sent  {number(message.to)}  {what} by {message.carrier}{cost}"
+    return f"{message.id}  {number(message.to)}  {message.status}  {what}{cost}"
 
 
 def timeline(message: Message) -> list[str]:
     """Return a message and its life, one line a step."""
-    what = f"{count(message.parts, 'part')} {coding(message.encoding)}"
     writer = printable(message.writer) or "-"
-    lines = [f"{message.id}  {writer} -> {number(message.to)}   {what}   {message.status}"]
+    size = f"{count(message.parts, 'part')} {coding(message.encoding)}"
+    what = "   ".join(filter(None, (size, message.cost, message.status)))
+    lines = [f"{message.id}  {writer} -> {number(message.to)}   {what}"]
     facts = {
         "sender ID": number(message.sender_id),
         "subject": printable(message.subject),
