@@ -163,7 +163,46 @@ def test_the_page_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert option in source[line - 1], label
     assert "ê U+00EA" in " ".join(lines)
     assert 'left out: signature (2 lines: "--")' in " ".join(lines)
+    assert rows["Cost"].split(maxsplit=1)[1] == "0.045 EUR"
     assert "would be SENT to 1 phone, 1 part" in rows["Verdict"]
+
+
+@pytest.mark.parametrize(
+    ("price", "to", "row", "costs"),
+    [
+        ("{FR: 0.045 EUR}", "06 39 98 12 34", "0.09 EUR", ["0.09 EUR"]),
+        (
+            "{FR: 0.045 EUR, DE: 0.08 EUR}",
+            "06 39 98 12 34, +49 171 3920012",
+            "0.25 EUR for 2 phones",
+            ["0.09 EUR", "0.16 EUR"],
+        ),
+        (
+            "{FR: 0.045 EUR}",
+            "06 39 98 12 34, +49 171 3920012",
+            "0.09 EUR for 1 phone; not known: sim has no price for DE",
+            ["0.09 EUR", None],
+        ),
+        ("{}", "06 39 98 12 34, 06 39 98 56 78", "not known: sim has no price for FR", [None, None]),
+    ],
+)
+def test_what_it_would_cost(
+    price: str, to: str, row: str, costs: list[str | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All phones together; what has no price is named, and is not taken for nothing."""
+    example = CONFIG.read_text(encoding="utf-8")
+    text = re.sub(r"price: \{[^}]*\}", f"price: {price}", example)
+    assert text != example
+    (tmp_path / "mail2sms.yaml").write_text(text, encoding="utf-8")
+    file = tmp_path / "x.eml"
+    body = f"To: {to}\nFrom: ACME\n\n{'a' * 161}"
+    file.write_text(MAIL.format(sender="marie@acme.example", to=f"sms@{DOMAIN}", text=body), encoding="utf-8")
+    options = ["explain", str(file), "--config", str(tmp_path)]
+    assert run(options) == 0
+    assert f"\nCost       {row}\n" in capsys.readouterr().out
+    assert run([*options, "--json"]) == 0
+    (order,) = json.loads(capsys.readouterr().out)["orders"]
+    assert [message["cost"] for message in order["messages"]] == costs
 
 
 def test_the_line_at_fault_and_the_email(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ what would prove a stranger), `to` (address, kind, template, phones, reason, rep
 with kind, lines, sample, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages), `problems` (to,
 reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp, email,
 nobody), `emails` (to, subject, text). Of `messages`: to, country, sender_id, sender_id_by, sender_id_line, can_answer,
-notes, carriers, route_line, due_at, expires_at (ISO 8601), is_later. Lines are the configuration's, but those of
-problems.
+notes, carriers, cost (by the first of them; null: not known), route_line, due_at, expires_at (ISO 8601), is_later. Lines
+are the configuration's, but those of problems.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 from mail2sms.cli import Exit
 from mail2sms.cli.show import coding, count, number, printable
+from mail2sms.money import read, total
 
 _WIDE, _LABEL, _MOST = 100, 11, 12  # columns; columns; lines of a text, phones of a team
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
@@ -71,6 +72,7 @@ class Text:
     can_answer: bool
     notes: tuple[str, ...]
     carriers: tuple[str, ...]
+    cost: str | None
     route_line: int | None
     due_at: str
     expires_at: str
@@ -284,6 +286,15 @@ def _messages(order: Ordered, config: str) -> Iterator[str]:
         yield from _row("When", f"sent at {first.due_at}, given up at {first.expires_at}")
     for (carriers, line), to in by_route.items():
         yield from _row("Route", _for(to, by_route) + ", then ".join(carriers), _place(config, line))
+    yield from _row("Cost", _cost(order.messages))
+
+
+def _cost(texts: Sequence[Text]) -> str:
+    known = [read(text.cost) for text in texts if text.cost]
+    lacking = dict.fromkeys(f"{t.carriers[0]} has no price for {t.country}" for t in texts if not t.cost)
+    whole = f" for {count(len(known), 'phone')}" if len(texts) > 1 else ""
+    said = [f"{total(known)}{whole}"] if known else []
+    return "; ".join(said + ([f"not known: {_few(list(lacking))}"] if lacking else []))
 
 
 def _for(phones: Sequence[str], groups: dict[Any, list[str]]) -> str:

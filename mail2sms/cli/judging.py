@@ -26,6 +26,7 @@ from mail2sms.intake.reading import Asked, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused
 from mail2sms.model import Conversation, MtMessage, Proof, Submission, Writer
+from mail2sms.money import shown
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay.letters import Refusals
 from mail2sms.render import Render
@@ -280,6 +281,7 @@ class Bridge:
             can_answer=is_named or not sender_ids.is_name(mt.sender_id),
             notes=() if is_named else self._notes(mt),
             carriers=mt.route,
+            cost=shown(mt.cost),
             route_line=self._line("routes", self._routes.index(route)) if route else None,
             due_at=_moment(mt.due_at, submission.writer),
             expires_at=_moment(mt.expires_at, submission.writer),
