@@ -23,7 +23,9 @@ from mail2sms.cli.demo_run import configuration
 from mail2sms.cli.demo_steps import Step, Steps, of_arrival, of_event, of_mail
 from mail2sms.cli.main import run
 from mail2sms.model import Photo
+from mail2sms.money import read as read_money
 from mail2sms.options import Endpoint
+from mail2sms.prices import costs
 from mail2sms.store import EventView, MessageView, MoView, Store
 from mail2sms.web.inbox import DemoInbox, read
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
@@ -126,16 +128,28 @@ def test_no_free_port_is_an_error() -> None:
 
 def test_arrival_of_an_email() -> None:
     """The mail, then what it costs; no control character of the subject survives."""
-    email, accepted, routed = of_arrival(view(subject="a\x1b[31mb"))
+    email, accepted, routed = of_arrival(view(subject="a\x1b[31mb", cost=read_money("0.045 EUR")))
     assert email.text == 'marie@sms.demo.example -> +33 6 39 98 12 34  "a [31mb"'
-    assert accepted.text == "+33 6 39 98 12 34  7 characters, GSM-7, 1 part"
-    assert accepted.facts["text"] == "Bonjour"
+    assert accepted.text == "+33 6 39 98 12 34  7 characters, GSM-7, 1 part, cost 0.045 EUR (simulated)"
+    assert (accepted.facts["text"], accepted.facts["cost"]) == ("Bonjour", "0.045 EUR")
     assert routed.text == "+33 6 39 98 12 34  FR -> sim-a, else sim-b  as +33 6 39 98 01 01"
 
 
 def test_arrival_by_the_api_is_no_email() -> None:
-    """A message without Message-ID was not mailed."""
-    assert [step.event for step in of_arrival(view(message_id=None))] == ["accepted", "routed"]
+    """A message without Message-ID was not mailed; one without a price has no cost."""
+    accepted, routed = of_arrival(view(message_id=None))
+    assert (accepted.event, routed.event) == ("accepted", "routed")
+    assert accepted.text.endswith("1 part")
+
+
+def test_every_country_has_its_price() -> None:
+    """By both carriers, the second one dearer, so that a failover shows."""
+    found = settings("/kept/demo")
+    for country in found.countries:
+        first, second = costs(("sim-a", "sim-b"), country, 1, found.price_table())
+        assert first
+        assert second
+        assert second.millionths > first.millionths
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from mail2sms import numbers
 from mail2sms.carriers.simulated import MISBEHAVIOUR
 from mail2sms.cli.demo_history import DAYS, House, history
 from mail2sms.model import Msisdn, SenderId, Status, User
+from mail2sms.money import Money, read
 from mail2sms.store import Claim, NoticeClaim, Search, Store
 from mail2sms.store.notices import EMAIL
 from mail2sms.store.past import Past, mo_id
@@ -28,6 +29,7 @@ HOUSE = House(
     oncall=(Msisdn("+33639981234"), Msisdn("+33639985678")),
     default_sender=SenderId("+33639980100"),
     secret=b"secret",
+    prices={"sim-a": {"any": read("0.045 EUR")}, "sim-b": {"any": read("0.08 EUR")}},
 )
 
 
@@ -54,6 +56,16 @@ def test_history_is_of_all_kinds(past: Past) -> None:
     ends = Counter(each.mt.status for each in past.messages)
     assert 0.8 < ends[Status.DELIVERED] / 300 < 0.99
     assert ends[Status.UNDELIVERABLE]
+
+
+def test_history_costs_what_its_carriers_took(past: Past) -> None:
+    """Parts at the price of the carrier, which was the second one now and then; what was rejected cost nothing."""
+    paid = Counter((each.mt.carrier, each.mt.status is Status.REJECTED) for each in past.messages)
+    assert paid["sim-a", False] > paid["sim-b", False] > 0 < paid["sim-a", True]
+    for each in past.messages:
+        one = 80_000 if each.mt.carrier == "sim-b" else 45_000
+        expected = 0 if each.mt.status is Status.REJECTED else one * each.mt.segments
+        assert each.mt.cost == Money(expected, "EUR")
 
 
 def test_history_is_over(past: Past) -> None:
@@ -93,6 +105,7 @@ async def test_stored_history_is_shown_and_never_work(past: Past, database_url: 
         assert view is not None
         assert [event.status for event in view.events] == [change.status for change in last.changes]
         assert (view.updated_at, view.text) == (last.changes[-1].at, past.submissions[-1].text)
+        assert view.cost == last.mt.cost
         reply = past.mos[0]
         said = await store.read(read_mo, mo_id(DOMAIN, reply.mo), reply.address)
         assert said is not None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mail2sms.model import LeftOut, User
+from mail2sms.money import read as read_money
 from mail2sms.store import EventView, MessageView
 from mail2sms.web.demo_mail import answer
 from mail2sms.web.demo_view import Happened, cards, clock, span
@@ -51,6 +52,7 @@ def sent(**changes: Any) -> SentMail:
         ({}, "7 characters, GSM-7, 1 part"),
         ({"text": "Łódź 📦", "encoding": "ucs2"}, "6 characters, Unicode, 1 part"),
         ({}, "Route for +33 6 39 98 12 34: FR → sim-a, else sim-b"),
+        ({"cost": read_money("0.045 EUR")}, "Cost 0.045 EUR (simulated)"),
         ({}, "The phone shows +33 6 39 98 01 01"),
         ({"status": "enroute"}, "Waits for the carrier’s report"),
         ({"events": (event("queued"), event("enroute"))}, "sim-a took it after 1.0 s"),
@@ -126,6 +128,14 @@ def test_refused_email_has_a_card(code: int, reply: str, text: str) -> None:
 def test_email_that_waits_for_its_message_has_no_card() -> None:
     """It was accepted, and the message is not read yet."""
     assert cards(happened(sent=(sent(),))) == []
+
+
+def test_unknown_cost_is_no_step() -> None:
+    """It is not taken for nothing; what nobody took did cost nothing."""
+    (unknown,) = cards(happened(view()))
+    (nothing,) = cards(happened(view(cost=read_money("0 EUR"))))
+    assert [one.text for one in unknown.steps if "Cost" in one.text] == []
+    assert [one.text for one in nothing.steps if "Cost" in one.text] == ["Cost 0 EUR (simulated)"]
 
 
 def test_messages_of_one_email_share_its_card() -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
 
-from mail2sms import numbers, segments
+from mail2sms import numbers, prices, segments
 from mail2sms.carriers.simulated import MISBEHAVIOUR
 from mail2sms.model import (
     LeftOut,
@@ -29,6 +29,7 @@ from mail2sms.model import (
     make_id,
     reply_key,
 )
+from mail2sms.prices import Prices
 from mail2sms.store.past import Change, Past, PastMessage, PastMo
 
 DAYS = 14
@@ -96,13 +97,14 @@ _HOURS = (0, 0, 0, 0, 0, 1, 2, 6, 14, 18, 17, 12, 8, 12, 16, 17, 14, 9, 5, 3, 2,
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class House:
-    """Whose history it is. `secret` is the store's, for the reply addresses."""
+    """Whose history it is, at which prices. `secret` is the store's, for the reply addresses."""
 
     account: str
     users: dict[str, User]
     oncall: tuple[Msisdn, ...]
     default_sender: SenderId
     secret: bytes
+    prices: Prices = field(default_factory=dict)
 
 
 def history(count: int, now: int, house: House) -> Past:
@@ -198,18 +200,21 @@ def _message(
     status, reason, detail = end
     is_second = chance.random() < 0.03  # the first carrier was down
     conversation = conversation_of(account, sender, to)
+    region, size = numbers.region(to), segments.count(submission.text)
+    billed = 0 if status is Status.REJECTED else size
     mt = MtMessage(
         id=make_id("m", at, chance.getrandbits(40)),
         account=account,
         submission=submission.id,
         conversation=conversation,
         msisdn=to,
-        region=numbers.region(to),
+        region=region,
         sender_id=sender,
         status=status,
         encoding=segments.encoding(submission.text).value,
-        segments=segments.count(submission.text),
+        segments=size,
         route=_CARRIERS,
+        costs=prices.costs(_CARRIERS, region, billed, house.prices),
         created_at=at,
         due_at=at,
         expires_at=at + _VALID_MS,

@@ -106,12 +106,19 @@ def of_arrival(view: MessageView) -> Iterator[Step]:
         )
     size = f"{count(len(view.text), 'character')}, {coding(view.encoding)}, {count(view.parts, 'part')}"
     left = [f"{each.kind} left out" for each in view.left_out]
+    cost = [f"cost {view.cost} (simulated)"] if view.cost else []
     yield Step(
         at=view.created_at,
         event="accepted",
         message=view.id,
-        text=f"{to}  {', '.join([size, *left])}",
-        facts={"to": view.to, "parts": view.parts, "encoding": view.encoding, "text": view.text},
+        text=f"{to}  {', '.join([size, *left, *cost])}",
+        facts={
+            "to": view.to,
+            "parts": view.parts,
+            "cost": str(view.cost or ""),
+            "encoding": view.encoding,
+            "text": view.text,
+        },
     )
     region = numbers.region(Msisdn(view.to))
     yield Step(

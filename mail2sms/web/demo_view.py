@@ -126,7 +126,7 @@ def _accepted(views: Sequence[MessageView], sent: SentMail | None, all_: Happene
     senders = {view.sender_id: view for view in reversed(views)}
     steps += [_sender(view, all_.users) for view in senders.values()]
     for view in views:
-        steps += [_route(view), *_events(view)]
+        steps += [_route(view), *_cost(view), *_events(view)]
         steps += _told(view, all_.mails)
     steps += _answered(views, all_)
     key = sent.message_id if sent is not None else first.submission
@@ -210,6 +210,17 @@ def _route(view: MessageView) -> Step:
         text=text,
         why="The first route that fits names the carriers in order; the next one helps when one is down.",
     )
+
+
+def _cost(view: MessageView) -> Iterator[Step]:
+    if view.cost:
+        yield Step(
+            id="",
+            mark="¤",
+            text=f"Cost {view.cost} (simulated)",
+            why="The carrier’s price for the country (carriers: price), times the parts. It is that of whoever takes "
+            "the message; what no carrier takes costs nothing.",
+        )
 
 
 def _events(view: MessageView) -> Iterator[Step]:
