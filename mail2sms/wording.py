@@ -11,6 +11,8 @@ from functools import cache
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
+from mail2sms.money import Money
+
 Language = Literal["en", "fr", "it", "de"]
 LANGUAGES: Final[tuple[str, ...]] = get_args(Language)
 FALLBACK: Final = "en"
@@ -26,6 +28,7 @@ class _Form:
     clock: str
     first: str = "1"
     group: str = "."  # between thousands
+    point: str = ","  # before decimals
 
 
 _FORMS: Final = {
@@ -38,6 +41,7 @@ _FORMS: Final = {
         moment="{weekday} {day} {month} at {clock}",
         clock="{twelve}:{minute:02} {half}",
         group=",",
+        point=".",
     ),
     "fr": _Form(
         weekdays=("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"),
@@ -102,6 +106,13 @@ def when(at: int, zone: str, language: str, since: int | None = None) -> str:
 def amount(count: int, language: str) -> str:
     """Return a whole number with its thousands set apart: `10,485,760`, `10.485.760`."""
     return f"{count:,}".replace(",", _form(language).group)
+
+
+def money(value: Money, language: str) -> str:
+    """Return an amount of money: `0.045 EUR`, `0,045 EUR`; a line never ends inside it."""
+    whole, _, decimals = value.amount.partition(".")
+    point = _form(language).point if decimals else ""
+    return f"{amount(int(whole), language)}{point}{decimals}\u00a0{value.currency}"
 
 
 def _form(language: str) -> _Form:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from mail2sms.errors import DeliveryFailed, Problem
 from mail2sms.model import Msisdn, Origin, Photo, Status
+from mail2sms.money import Money
 from mail2sms.relay import wire
 from mail2sms.relay.compose import (
     Addressee,
@@ -512,6 +513,22 @@ def test_what_nobody_knows_is_said_as_such() -> None:
     assert "We will not send it again, so that nobody gets it twice. It may have been charged." in words(
         outgoing
     )
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("en", "It may have been charged (0.045\u00a0EUR)."),
+        ("fr", "Il est possible qu’il soit facturé (0,045\u00a0EUR)."),
+        ("de", "Möglicherweise wird sie berechnet (0,045\u00a0EUR)."),
+        ("it", "Potrebbe essere addebitato (0,045\u00a0EUR)."),
+    ],
+)
+def test_what_a_failure_may_have_cost(language: str, sentence: str) -> None:
+    """How much, where a price is known; where nothing was charged, nothing of it."""
+    cost = Money(45_000, "EUR")
+    assert sentence in words(undelivered(language, charged="maybe", cost=cost))
+    assert "EUR" not in words(undelivered(language, charged="no", cost=cost))
 
 
 def test_a_message_lost_twice_is_told_in_two_mails() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from mail2sms.errors import Problem
 from mail2sms.model import Photo, Status
+from mail2sms.money import Money
 from mail2sms.reasons import REASONS
 from mail2sms.relay.compose import Outgoing
 from mail2sms.wording import LANGUAGES
@@ -21,6 +22,7 @@ FIELD_LINE = Problem(reason="template.bad_line", value="Marie", line=5, column=1
 PHOTO = Photo(name="p", media_type="image/png", content=b"x")
 ABROAD = Problem(reason="country.not_allowed", facts={"country": "US", "to": "+1 202-555-0123"})
 FAR = Problem(reason="route.none", facts={"country": "GB", "to": "+44 7700 900123"})
+PRICE = Money(1_045_000, "EUR")
 HEBREW = "שלום, Marie!\nÀ demain"
 
 Compose = Callable[[str], Outgoing]
@@ -46,6 +48,7 @@ SHAPES: dict[str, Compose] = {
     "undelivered": undelivered,
     "undelivered, no carrier": lambda language: undelivered(language, carrier="", code="", detail=""),
     "undelivered, again": lambda language: undelivered(language, will_retry=True, charged="yes"),
+    "undelivered, at a price": lambda language: undelivered(language, charged="maybe", cost=PRICE),
     "unknown": lambda language: undelivered(
         language, status=Status.UNKNOWN, reason="carrier.unknown", charged="maybe"
     ),

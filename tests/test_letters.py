@@ -13,11 +13,13 @@ import pytest
 
 from mail2sms.errors import Refusal
 from mail2sms.model import Origin, Status, User
+from mail2sms.money import read as read_money
 from mail2sms.relay.letters import House, Letters
 from mail2sms.render import Render
-from mail2sms.store import NewNotice, Notice, NoticeClaim, Store
+from mail2sms.store import Change, NewNotice, Notice, NoticeClaim, Store
 from tests.fakes import ACCOUNT, NOW, bundle
 from tests.fuzz_templates import CONTEXT, shipped
+from tests.store.test_store import claim, intend, settlement
 
 HOUSE = House(
     domain="sms.acme.example", country="FR", template_mailbox="sms", language="en", zone="Europe/Paris"
@@ -147,3 +149,31 @@ async def test_what_waits_no_more_is_not_told_as_waiting(status: Status, store: 
 def test_where_help_is(web_url: str, found: str) -> None:
     """In the reader's language."""
     assert replace(HOUSE, web_url=web_url).help_url("de") == found
+
+
+@pytest.mark.parametrize(
+    ("costs", "is_taken", "told"),
+    [
+        (("0.045 EUR", "0.08 EUR"), False, "Nothing was charged."),
+        (("0.045 EUR", "0.08 EUR"), True, "It may have been charged (0.045\u00a0EUR)."),
+        ((), False, "It may have been charged."),
+    ],
+)
+async def test_a_failure_tells_what_it_cost(
+    costs: tuple[str, ...], is_taken: bool, told: str, store: Store
+) -> None:
+    """Nothing when no carrier took it; its price when one may have."""
+    await store.put(bundle(costs=tuple(map(read_money, costs)), expires_at=NOW + 1000))
+    if is_taken:
+        (claimed,) = await claim(store)
+        assert await intend(store, claimed.mt)
+        doubt = Change(status=Status.UNKNOWN, reason="carrier.unknown")
+        await store.settle(settlement(claimed.mt, "uncertain", doubt))
+    await store.expire(NOW + 2000)
+    wanted = NoticeClaim(channel="email", owner="node", now=NOW + 3_600_000, lease_ms=60_000, limit=1)
+    (notice,) = await store.claim_notices(wanted)
+    outgoing = await Letters(store, HOUSE, Render()).email(notice)
+    assert outgoing is not None
+    body = email.message_from_bytes(outgoing.content, policy=email.policy.default).get_body(("plain",))
+    assert body is not None
+    assert told in body.get_content()

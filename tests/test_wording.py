@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mail2sms.wording import LANGUAGES, amount, nearest, when
+from mail2sms.money import read
+from mail2sms.wording import LANGUAGES, amount, money, nearest, when
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,18 @@ def test_another_year_is_named(at: int, language: str, text: str) -> None:
 def test_an_amount_as_people_write_it(count: int, fr: str, en: str, it: str) -> None:
     """Thousands are set apart."""
     assert [amount(count, language) for language in ("fr", "en", "it", "de", "es")] == [fr, en, it, it, en]
+
+
+@pytest.mark.parametrize(
+    ("written", "fr", "en", "it"),
+    [
+        ("0.045 EUR", "0,045\u00a0EUR", "0.045\u00a0EUR", "0,045\u00a0EUR"),
+        ("0 EUR", "0\u00a0EUR", "0\u00a0EUR", "0\u00a0EUR"),
+        ("13860.1 CHF", "13\u202f860,10\u00a0CHF", "13,860.10\u00a0CHF", "13.860,10\u00a0CHF"),
+    ],
+)
+def test_money_as_people_write_it(written: str, fr: str, en: str, it: str) -> None:
+    """Thousands are set apart, decimals have the language's sign, and the currency stays on the line."""
+    assert [money(read(written), language) for language in ("fr-CH", "en", "it", "de", "es")] == [
+        *(fr, en, it, it, en)
+    ]

@@ -18,9 +18,10 @@ from zoneinfo import ZoneInfo
 from mail2sms import numbers
 from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, Origin, Photo, Status
+from mail2sms.money import Money
 from mail2sms.relay import caret, threading, wire
 from mail2sms.render import Render
-from mail2sms.wording import when
+from mail2sms.wording import money, when
 
 _MAILTO_LIMIT: Final = 1900  # characters of a link; Windows hands 2,048 to the mail program, less its own
 _GUESSED: Final = frozenset(
@@ -96,7 +97,7 @@ class RefusedFacts:
 class UndeliveredFacts:
     """A message that did not arrive, or of which nobody knows (`status` unknown). `id` names the MT.
 
-    `carrier`, `code` and `detail` are the carrier's own words; `charged` is no, maybe or yes.
+    `carrier`, `code` and `detail` are the carrier's own words; `charged` is no, maybe or yes, and `cost` how much.
     """
 
     id: str
@@ -106,6 +107,7 @@ class UndeliveredFacts:
     status: Status
     reason: str
     charged: str
+    cost: Money | None = None
     accepted_at: int
     attempted_at: int
     conversation: str
@@ -230,6 +232,7 @@ def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
         "is_unknown": facts.status == Status.UNKNOWN,
         "will_retry": facts.will_retry,
         "charged": facts.charged,
+        "price": f" ({money(facts.cost, who.language)})" if facts.cost else "",
         "text": wire.clean_text(facts.text),
         "accepted": when(facts.accepted_at, who.zone, who.language, facts.attempted_at),
         "attempted": when(facts.attempted_at, who.zone, who.language),

@@ -214,7 +214,8 @@ class Letters(Refusals):
             text=message.text,
             status=Status(message.status),
             reason=notice.reason,
-            charged=REASONS[notice.reason].charged,
+            charged="no" if _cost_nothing(message) else REASONS[notice.reason].charged,
+            cost=message.cost,
             accepted_at=message.created_at,
             attempted_at=message.updated_at,
             conversation=message.conversation,
@@ -231,6 +232,10 @@ def _number(value: str, country: str) -> Msisdn | None:
         return numbers.read(value, country)
     except BadNumber:
         return None
+
+
+def _cost_nothing(message: MessageView) -> bool:
+    return message.cost is not None and message.cost.millionths == 0
 
 
 def _is_stale(notice: Notice, message: MessageView) -> bool:
