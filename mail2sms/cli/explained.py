@@ -6,8 +6,8 @@ what would prove a stranger), `to` (address, kind, template, phones, reason, rep
 with kind, lines, sample, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages), `problems` (to,
 reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp, email,
 nobody), `emails` (to, subject, text). Of `messages`: to, country, sender_id, sender_id_by, sender_id_line, can_answer,
-notes, carriers, cost (by the first of them; null: not known), route_line, due_at, expires_at (ISO 8601), is_later. Lines
-are the configuration's, but those of problems.
+notes, carriers, cost (by the first of them; null: not known), route_line, due_at, expires_at (ISO 8601), is_later.
+Lines are the configuration's, but those of problems.
 """
 
 from __future__ import annotations
