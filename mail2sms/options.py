@@ -230,7 +230,11 @@ class Secret:
             value = path.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as e:
             is_passed = kind == "credential" and bool(os.environ.get("CREDENTIALS_DIRECTORY"))
-            hint = "systemd passes credentials at the start: mail2sms unit, then restart" if is_passed else ""
+            hint = (
+                "systemd passes credentials at the start: write the unit anew, then restart"
+                if is_passed
+                else ""
+            )
             raise BadOption(f"the secret {self.reference} cannot be read from {path}", hint) from e
         if not value:
             raise BadOption(f"the secret {self.reference} is empty")

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from mail2sms import __version__
-from mail2sms.cli import EXPLAINED, Exit, Failed, console, export, find_config, moments, show, terminal
+from mail2sms.cli import EXPLAINED, Exit, Failed, console, export, find_config, moments, show, terminal, typed
 from mail2sms.cli.control import Control, Declined, Event, Message
 from mail2sms.cli.main import run
 from tests.servers import Daemon, minimal_config, wait_until
@@ -87,7 +87,7 @@ def message(**changes: Any) -> Message:
         ([], 64, "a verb is missing"),
         (["sned"], 64, "Did you mean 'send'?"),
         (["send", "+33639981234"], 64, "numbers and a text are needed"),
-        (["messages", "--status", "done"], 64, "mail2sms messages --help explains it"),
+        (["messages", "--status", "done"], 64, f"{typed('messages --help')} explains it"),
         (["messages", "--limit", "0"], 64, "--limit"),
         (["messages", "--since", "lately"], 64, '"lately" is no time'),
         (["messages", "--until", "lately"], 64, '"lately" is no time'),
@@ -98,8 +98,8 @@ def message(**changes: Any) -> Message:
         (["queue", "retry", "--status", "delivered"], 64, "--status"),
         (["queue", "hold"], 64, "--carrier NAME"),
         (["queue", "release"], 64, "--carrier NAME"),
-        (["queue", "cancel"], 64, "mail2sms queue list shows their ids"),
-        (["tail", "--socket", "nowhere.sock"], 69, "is mail2sms serve running"),
+        (["queue", "cancel"], 64, f"{typed('queue list')} shows their ids"),
+        (["tail", "--socket", "nowhere.sock"], 69, f"is {typed('serve')} running"),
         (["send", "+33639981234", "x", "--at", "soon"], 64, '"soon" is no time'),
         (["serve", "--confg", "x"], 64, "--confg"),
         (["demo", "--smtp", "2525"], 64, "expected host:port"),
@@ -108,7 +108,7 @@ def message(**changes: Any) -> Message:
         (["messages"], 78, "name one with --config FILE"),
         (["serve"], 78, "name one with --config FILE"),
         (["serve", "--config", "nowhere.yaml"], 78, "cannot be read"),
-        (["message", "m-1", "--socket", "nowhere.sock"], 69, "is mail2sms serve running"),
+        (["message", "m-1", "--socket", "nowhere.sock"], 69, f"is {typed('serve')} running"),
         (["template", "show", "nowhere.txt"], 78, "is no template"),
     ],
 )
@@ -182,6 +182,28 @@ def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(rf"[ ,]{words.partition(' ')[0]}\b", "\n".join(lines)), words
     for code, text in EXPLAINED.items():
         assert f"{code:d} {text}" in " ".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["schema", "--help"], "./run schema >"),
+        (["messages"], "./run demo needs none"),
+        (["serve", "--confg", "x"], "./run serve --help explains it"),
+        (["man", "schema"], "mail2sms schema >"),
+    ],
+)
+def test_commands_are_told_as_they_are_typed_here(arguments: list[str], said: str) -> None:
+    """In a checkout by its script; manual pages are for what is installed."""
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run(
+        [sys.executable, "-m", "mail2sms", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(root), "MAIL2SMS_PROGRAM": "./run"},
+    )
+    assert said in done.stdout + done.stderr
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -412,7 +434,7 @@ def test_what_an_order_became(cost: str, is_dry_run: bool, expected: str) -> Non
         ({"status": "delivered"}, []),
         (
             {"reason": "held", "detail": ""},
-            ["why        held", "way out    mail2sms queue release m-1 lets it go"],
+            ["why        held", f"way out    {typed('queue release m-1')} --config my.yaml lets it go"],
         ),
         (
             {"reason": "retry", "detail": "503 down", "attempts": 1, "due_at": NOW + timedelta(seconds=26)},
@@ -422,7 +444,7 @@ def test_what_an_order_became(cost: str, is_dry_run: bool, expected: str) -> Non
 )
 def test_why_a_message_waits(changes: dict[str, Any], expected: list[str]) -> None:
     """When it goes, why it did not, and what an operator may do."""
-    assert show.waits(message(**changes), NOW) == expected
+    assert show.waits(message(**changes), NOW, Path("my.yaml")) == expected
 
 
 def test_timeline() -> None:
@@ -601,7 +623,7 @@ def test_one_bad_number_does_not_stop_the_other(
         (["send", "+33639980404", "x", "--wait"], Exit.UNAVAILABLE),
         (["message", "m-0"], Exit.REFUSED),
         (["message", "../healthz"], Exit.REFUSED),
-        (["queue", "cancel", "m-0"], Exit.REFUSED),
+        (["queue", "cancel", "m-0", "--yes"], Exit.REFUSED),
     ],
 )
 def test_refusals_of_the_daemon(arguments: list[str], code: Exit, socket_option: list[str]) -> None:
@@ -623,8 +645,10 @@ def test_dry_run_stores_nothing(
     assert capsys.readouterr() == ("", "mail2sms: there are no such messages\n")
 
 
-def test_queue_and_cancel(socket_option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A scheduled message waits in the queue until it is cancelled; one that was delivered can't be."""
+def test_queue_and_cancel(
+    socket_option: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scheduled message waits until it is cancelled, which is asked about; one that was delivered can't be."""
     at = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     assert run(["send", "+33639981111", "demain", "--at", at, "--json", *socket_option]) == 0
     id_ = json.loads(capsys.readouterr().out)["items"][0]["id"]
@@ -633,11 +657,17 @@ def test_queue_and_cancel(socket_option: list[str], capsys: pytest.CaptureFixtur
     assert "queued, schedule" in next(line for line in out.splitlines() if line.startswith(id_))
     assert run(["queue", "list", "--json", *socket_option]) == 0
     assert id_ in {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}  # fmt: skip
-    assert run(["queue", "cancel", id_, *socket_option]) == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run(["queue", "cancel", id_, *socket_option]) == Exit.USAGE
+    assert capsys.readouterr() == (
+        "",
+        "mail2sms: Cancel 1 message for good? Nobody can answer here: --yes agrees\n",
+    )
+    assert run(["queue", "cancel", id_, "--yes", *socket_option]) == 0
     assert capsys.readouterr().out == f"{id_}  cancelled\n"
     assert run(["send", PHONE, "too late", "--wait", "--json", *socket_option]) == 0
     id_ = json.loads(capsys.readouterr().out)["items"][0]["id"]
-    assert run(["queue", "cancel", id_, *socket_option]) == Exit.REFUSED
+    assert run(["queue", "cancel", id_, "-y", *socket_option]) == Exit.REFUSED
 
 
 def later(socket_option: list[str], capsys: pytest.CaptureFixture[str], number: str = "+33639981111") -> str:
@@ -655,7 +685,7 @@ def test_a_message_is_held_released_and_tried_now(
     assert run(["queue", "hold", id_, *socket_option]) == 0
     assert capsys.readouterr().out == f"{id_}  queued, held\n"
     assert run(["queue", "show", id_, *socket_option]) == 0
-    assert capsys.readouterr().out.endswith(f"mail2sms queue release {id_} lets it go\n")
+    assert capsys.readouterr().out.endswith(f"{typed(f'queue release {id_}')} lets it go\n")
     assert run(["queue", "retry", id_, *socket_option]) == Exit.REFUSED
     assert capsys.readouterr().err == f"mail2sms: {id_}: it is held; release it first\n"
     assert run(["queue", "release", id_, *socket_option]) == 0
@@ -663,7 +693,7 @@ def test_a_message_is_held_released_and_tried_now(
     assert run(["queue", "retry", id_, *socket_option]) == 0
     assert capsys.readouterr().out == f"{id_}  queued   goes now\n"
     other = later(socket_option, capsys)
-    assert run(["queue", "cancel", other, "m-0", *socket_option]) == Exit.REFUSED
+    assert run(["queue", "cancel", other, "m-0", "--yes", *socket_option]) == Exit.REFUSED
     assert capsys.readouterr() == (f"{other}  cancelled\n", "mail2sms: m-0: there is no such message\n")
 
 
@@ -682,7 +712,7 @@ def test_a_choice_of_many_is_counted_and_asked_about(
     assert run(["queue", "release", "--carrier", "sim", "--yes", "--json", *socket_option]) == 0
     released = {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}
     assert ids <= released
-    assert run(["queue", "cancel", *released, *socket_option]) == 0
+    assert run(["queue", "cancel", *released, "--yes", *socket_option]) == 0
 
 
 def test_an_export_has_every_message_and_no_formula(

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mail2sms import config
-from mail2sms.cli import Failed
+from mail2sms.cli import Failed, typed
 from mail2sms.cli.demo import DOMAIN, free_place
 from mail2sms.cli.demo_run import configuration
 from mail2sms.cli.demo_steps import Step, Steps, of_arrival, of_event, of_mail
@@ -310,4 +310,4 @@ def test_send_without_a_demo_says_so(capsys: pytest.CaptureFixture[str]) -> None
         silent.bind(("127.0.0.1", 0))
         port = silent.getsockname()[1]
         assert run(["demo", "send", "x", "--smtp", f"127.0.0.1:{port}"]) == 69
-    assert "is mail2sms demo running?" in capsys.readouterr().err
+    assert f"is {typed('demo')} running?" in capsys.readouterr().err

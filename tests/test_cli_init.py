@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mail2sms import carriers, config
-from mail2sms.cli import PROGRAM, Exit
+from mail2sms.cli import Exit, typed
 from mail2sms.cli.main import run
 from tests.servers import Daemon, wait_until
 
@@ -45,7 +45,8 @@ def test_the_defaults_are_a_configuration_that_is_good(capsys: pytest.CaptureFix
     assert run(["init", "new", "--domain", "SMS.Acme.example", "--yes"]) == Exit.OK
     out = capsys.readouterr().out
     assert "Environment  ok" in out
-    assert f"{PROGRAM} doctor --config new/mail2sms.yaml" in out
+    assert typed("doctor", Path("new/mail2sms.yaml")) in out
+    assert out.startswith("Wrote  new/mail2sms.yaml")
     path = Path("new/mail2sms.yaml")
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     settings = config.load(path)
@@ -116,11 +117,11 @@ def test_a_carrier_says_what_it_needs(_posting: None, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize("target", ["there.yaml", "folder"])
 def test_nothing_is_overwritten(target: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that is there stays as it is."""
+    """A file that is there stays as it is: another is to be named, so it is a matter of usage."""
     Path("folder").mkdir()
     for name in ("there.yaml", "folder/mail2sms.yaml"):
         Path(name).write_text("mine")
-    assert run(["init", target, *ALL]) == Exit.REFUSED
+    assert run(["init", target, *ALL]) == Exit.USAGE
     assert "stays as it is" in capsys.readouterr().err
     assert [Path(name).read_text() for name in ("there.yaml", "folder/mail2sms.yaml")] == ["mine"] * 2
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mail2sms.cli import Failed, unit_files
+from mail2sms.cli import Failed, typed, unit_files
 from mail2sms.cli.main import run
 from mail2sms.config import Settings
 from mail2sms.config.check import load
@@ -150,7 +150,7 @@ def test_writing_the_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert started in (tmp_path / "mail2sms.service").read_text(encoding="utf-8")
     (tmp_path / "mail2sms.service").write_text("[Service]\n", encoding="utf-8")
     assert run(["unit", "--to", str(tmp_path), "--config", str(config)]) == 64
-    assert "was not made by mail2sms unit" in capsys.readouterr().err
+    assert f"was not made by {typed('unit')}" in capsys.readouterr().err
     assert run(["unit", "--config", str(config)]) == 0
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in capsys.readouterr().out
 

@@ -16,6 +16,8 @@ from typing import TypeGuard
 
 import pytest
 
+from mail2sms.cli import console
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mail2sms"
 
@@ -381,6 +383,36 @@ def test_sql_is_never_glued_together() -> None:
         if _is_call(node, TAKES_SQL | ({"text"} if module.top == "store" else set()))
         and any(_is_glued(argument) for argument in node.args[:1])
     )
+
+
+def _commands(module: Module) -> Iterator[str]:
+    """What is typed, in texts that are printed: docstrings are none."""
+    words = "|".join(dict.fromkeys(name.split()[0] for _, name, _ in console._TABLE))
+    command = re.compile(rf"\bmail2sms ({words})\b")
+    bodies = (
+        node.body
+        for node in ast.walk(module.tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS))
+    )
+    silent = {id(statement.value) for body in bodies for statement in body if isinstance(statement, ast.Expr)}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
+            yield from (
+                module.at(node, f"{found[0]}: say it by `typed`") for found in command.finditer(node.value)
+            )
+
+
+def test_commands_are_those_that_can_be_typed() -> None:
+    """In a checkout it is `./run check`; man pages, web pages and files that stay name what is installed."""
+    stays = {"cli.manual", "cli.unit_files", "cli.first_config"}
+    printed = [module for module in MODULES if module.top != "web" and module.name not in stays]
+    check(offence for module in printed for offence in _commands(module))
+    recipes = (ROOT / "templates/recipe").glob("*.txt")
+    assert not [
+        file.name
+        for file in recipes
+        if re.search(r"mail2sms (messages|recipe|check)", file.read_text("utf-8"))
+    ]
 
 
 def test_the_daemon_imports_neither_typer_nor_rich() -> None:

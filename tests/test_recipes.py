@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mail2sms.cli import typed
 from mail2sms.cli.main import run
 from tests.servers import Postfix, minimal_config, program, wait_until
 from tests.servers.daemon import Daemon
@@ -35,13 +36,13 @@ def test_the_list_of_recipes(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_is_filled_in(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the configuration's domain, within 100 columns, and it says what to check afterwards."""
+    """With the configuration's domain, within 100 columns; what to check afterwards names the configuration."""
     text = printed(capsys, name)
     assert "sms.acme.example" in text
     assert "{" not in re.sub(r"\{\"to\".*\}|api: \{.*\}", "", text)
     assert "None" not in text
     assert max(map(len, text.splitlines())) <= 100
-    assert text.partition("# Check afterwards:\n")[2].strip()
+    assert typed("messages --limit 1", CONFIG) in text.partition("# Check afterwards:\n")[2]
 
 
 @pytest.mark.parametrize(

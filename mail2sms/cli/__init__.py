@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import ssl
 import sys
 from collections.abc import Coroutine
@@ -59,6 +60,12 @@ class Failed(Exception):
         self.code = code
 
 
+def typed(words: str, config: Path | None = None) -> str:
+    """Return a command as it can be typed here: `./run check --config FILE`, where a configuration is named."""
+    named = f" --config {shlex.quote(str(config))}" if config is not None else ""
+    return f"{PROGRAM} {words}{named}"
+
+
 def tell(text: str) -> None:
     """Say something to the person at the terminal."""
     print(f"mail2sms: {text}", file=sys.stderr)
@@ -80,7 +87,7 @@ def find_config(given: Path | None) -> Path:
     raise Failed(
         Exit.BAD_CONFIG,
         f"there is no {CONFIG} here or in {SYSTEM_FOLDER}; name one with --config FILE. "
-        "mail2sms demo needs none",
+        f"{typed('demo')} needs none",
     )
 
 
@@ -99,8 +106,11 @@ def read_settings(path: Path) -> Settings:
         raise Failed(Exit.BAD_CONFIG, f"{path} can't be used; put right what is said above") from e
 
 
-def run_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Run the daemon's work in its event loop. What keeps it from beginning becomes Failed."""
+def run_loop(work: Coroutine[Any, Any, None], check: str = "") -> None:
+    """Run the daemon's work in its event loop. What keeps it from beginning becomes Failed.
+
+    `check` is the command that says more about it, where there is one.
+    """
     import uvloop
 
     try:
@@ -113,14 +123,14 @@ def run_loop(work: Coroutine[Any, Any, None]) -> None:
     except ssl.SSLError as e:
         raise Failed(Exit.BAD_CONFIG, f"tls: the certificate or its key can't be used ({e.reason})") from e
     except OSError as e:
-        raise _not_started(e) from e
+        raise _not_started(e, check) from e
 
 
-def _not_started(error: OSError) -> Failed:
+def _not_started(error: OSError, check: str) -> Failed:
     what = f"{error.filename}: " if error.filename else ""
     text = f"{what}{error.strerror or error}"
     if error.errno == errno.EADDRINUSE:
-        return Failed(Exit.UNAVAILABLE, f"{text}; mail2sms check names the port")
+        return Failed(Exit.UNAVAILABLE, f"{text}; {check} names the port" if check else text)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return Failed(Exit.NOT_ALLOWED, f"{text}; mail2sms check names the file or port")
+        return Failed(Exit.NOT_ALLOWED, f"{text}; {check} names the file or port" if check else text)
     return Failed(Exit.BAD_CONFIG if error.filename else Exit.UNAVAILABLE, text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from typer.core import TyperGroup
 from mail2sms import __version__
 from mail2sms.cli import (
     EXPLAINED,
+    PROGRAM,
     Exit,
     Failed,
     check,
@@ -29,6 +32,7 @@ from mail2sms.cli import (
     service,
     tail,
     templates,
+    typed,
     unit,
 )
 from mail2sms.cli.terminal import print_lines
@@ -41,7 +45,7 @@ class _Verbs(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the screen."""
-        lines = ["Usage: mail2sms VERB [OPTIONS]          mail2sms VERB --help explains one", ""]
+        lines = [f"Usage: {typed('VERB [OPTIONS]')}          {typed('VERB --help')} explains one", ""]
         lines += ["An email becomes a text message; the answer comes back as an email.", ""]
         verbs = list(_flat(self.commands))
         for group in _GROUPS:
@@ -75,7 +79,7 @@ _PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "no
 def run(arguments: Sequence[str]) -> int:
     """Run one verb; return the exit code. Raises Failed."""
     try:
-        done = app(list(arguments), prog_name="mail2sms", standalone_mode=False)
+        done = app(list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except typer.Abort:
         return 130
@@ -89,7 +93,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _misused(error: typer.TyperException) -> Failed:
     context = getattr(error, "ctx", None)
-    verb = context.command_path if context else "mail2sms"
+    verb = context.command_path if context else PROGRAM
     text = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         return Failed(Exit.USAGE, f"a verb is missing\n\n{text}")
@@ -152,7 +156,8 @@ def _build() -> typer.Typer:
     nouns = {name: typer.Typer(name=name, help=text, **_PLAIN) for name, text in _NOUNS.items()}
     for group, words, verb in _TABLE:
         noun, _, name = words.rpartition(" ")
-        (nouns[noun] if noun else built).command(name, rich_help_panel=group)(verb)
+        text = re.sub(r"\bmail2sms (?=[a-z])", typed(""), inspect.getdoc(verb) or "")
+        (nouns[noun] if noun else built).command(name, help=text, rich_help_panel=group)(verb)
     for verbs in nouns.values():
         built.add_typer(verbs)
     return built

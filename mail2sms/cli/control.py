@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from mail2sms.cli import Exit, Failed
+from mail2sms.cli import Exit, Failed, typed
 
 _TIMEOUT_S = 30.0
 _PAGE = 1000  # messages a request
@@ -225,7 +225,7 @@ def _unreachable(error: Exception, path: Path, *, is_order: bool) -> Failed:
         text = f"{path} may not be opened by this user; try as root or as the daemon's user"
         return Failed(Exit.NOT_ALLOWED, text)
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        text = f"no daemon listens at {path}; is mail2sms serve running with this configuration?"
+        text = f"no daemon listens at {path}; is {typed('serve')} running with this configuration?"
         return Failed(Exit.UNAVAILABLE, text)
     doubt = "; it may have been done all the same: look before you repeat it" if is_order else ""
     if isinstance(error, TimeoutError):

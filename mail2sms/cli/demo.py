@@ -17,7 +17,7 @@ from email.policy import SMTP
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
-from mail2sms.cli import PROGRAM, Exit, Failed, run_loop, tell
+from mail2sms.cli import Exit, Failed, run_loop, tell, typed
 from mail2sms.cli.main import Parser
 from mail2sms.errors import BadOption
 from mail2sms.options import Endpoint, read_endpoint
@@ -33,7 +33,7 @@ _ELSEWHERE = "192.0.2.1"  # RFC 5737: nobody's
 
 def demo_parser() -> Parser:
     """Return the parser of `demo`."""
-    parser = Parser("mail2sms demo", "Everything on this computer: no SMS and no email leaves it.")
+    parser = Parser("demo", "Everything on this computer: no SMS and no email leaves it.")
     parser.add_argument("--smtp", metavar="HOST:PORT", help=f"where emails are taken ({SMTP_PLACE})")
     parser.add_argument("--web", metavar="HOST:PORT", help=f"where the page and the API are ({WEB_PLACE})")
     parser.add_argument("--no-browser", action="store_true", help="don't open the page")
@@ -42,7 +42,7 @@ def demo_parser() -> Parser:
         "--seed", metavar="N", type=_count, default=0, help="N messages of the last two weeks"
     )
     parser.add_argument("--lan", action="store_true", help="let a real phone be the simulated one (QR code)")
-    parser.epilog = 'mail2sms demo send "TEXT" hands an email to a running demo.'
+    parser.epilog = 'demo send "TEXT" hands an email to a running demo.'
     return parser
 
 
@@ -72,7 +72,9 @@ def run(arguments: Sequence[str]) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             run_loop(demo.run())
     kept = f"everything is in {given.keep}" if given.keep else "nothing was kept"
-    after = f"   Next: {PROGRAM} init   writes your own mail2sms.yaml in five questions" * sys.stderr.isatty()
+    after = (
+        f"   Next: {typed('init')}   writes your own mail2sms.yaml in five questions" * sys.stderr.isatty()
+    )
     print(f"Stopped; {kept}.{after}", file=sys.stderr)
     return Exit.OK
 
@@ -143,7 +145,7 @@ def _bound(host: str, port: int) -> Endpoint | None:
 
 def send_parser() -> Parser:
     """Return the parser of `demo send`."""
-    parser = Parser("mail2sms demo send", "Hand an email to the running demo.")
+    parser = Parser("demo send", "Hand an email to the running demo.")
     parser.add_argument("text", metavar="TEXT", help="what the phone is to show")
     parser.add_argument("--to", metavar="NUMBER", default=PHONE, help=f"the phone ({PHONE})")
     parser.add_argument("--smtp", metavar="HOST:PORT", help="where the demo takes emails (found by itself)")
@@ -202,4 +204,4 @@ def _connected(host: str, ports: range) -> smtplib.SMTP:
             return client
         client.close()
     where = f"{host}:{ports[0]}" + (f" to {ports[-1]}" if len(ports) > 1 else "")
-    raise Failed(Exit.UNAVAILABLE, f"no demo takes mail at {where}; is mail2sms demo running?")
+    raise Failed(Exit.UNAVAILABLE, f"no demo takes mail at {where}; is {typed('demo')} running?")

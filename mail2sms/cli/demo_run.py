@@ -33,7 +33,7 @@ from mail2sms.web.server import WebServer
 _MAIL_BYTES = 50_000_000
 
 _YAML = """\
-# The configuration of mail2sms demo, made anew at each start. mail2sms.yaml of the project shows all there is.
+# The configuration of the demo, made anew at each start. mail2sms.yaml of the project shows all there is.
 domain: {domain}
 country: FR
 language: en

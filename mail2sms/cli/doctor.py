@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mail2sms.cli import Exit, Failed, find_config, is_coloured, read_settings, show
+from mail2sms.cli import Exit, Failed, find_config, is_coloured, read_settings, show, typed
 from mail2sms.cli.control import Control
 from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, progress, reach, to_json
 from mail2sms.clock import now_ms
@@ -55,12 +56,13 @@ def doctor(
         state=state_folder(settings.database, path),
         dns=names,
         now_ms=now_ms(),
+        config=config_file,
     )
     with progress("looking"):
         findings = asyncio.run(examine(patient, looks()))
     if send_test is not None:
         with progress("waiting for the phone"):
-            findings.append(_sent(control, send_test))
+            findings.append(_sent(control, send_test, config_file))
     print_lines(*([to_json(asdict(one)) for one in findings] if as_json else rendered(findings)))
     if any(one.level == "FAIL" for one in findings):
         raise typer.Exit(Exit.FAILED)
@@ -89,7 +91,7 @@ def looks() -> tuple[tuple[str, Look], ...]:
     )
 
 
-def _sent(control: Control, number: str) -> Finding:
+def _sent(control: Control, number: str, config: Path | None) -> Finding:
     """Send one SMS and wait for its report."""
     order = {"to": [number], "text": "mail2sms: this is a test."}
     try:
@@ -100,7 +102,7 @@ def _sent(control: Control, number: str) -> Finding:
             message = control.message(message.id)
     except Failed as e:
         return Finding(name="test", level="FAIL", sentence=show.printable(str(e)))
-    way = (f"what happened:  mail2sms message {message.id}",)
+    way = (f"what happened:  {typed(f'message {message.id}', config)}",)
     if message.status == Status.DELIVERED:
         return Finding(
             name="test", level="ok", sentence=f"{show.number(message.to)} delivered by {message.carrier}"

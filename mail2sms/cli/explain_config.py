@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mail2sms.cli import Exit, Failed
+from mail2sms.cli import Exit, Failed, typed
 from mail2sms.cli.terminal import print_lines
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def explain_config(
         found = reference.find(key)
         if found is None:
             meant = reference.nearest(key)
-            hint = f"did you mean {meant}?" if meant else "mail2sms explain-config lists all"
+            hint = f"did you mean {meant}?" if meant else f"{typed('explain-config')} lists all"
             raise Failed(Exit.USAGE, f'there is no option "{key}"; {hint}')
         options = (found,)
     blocks = ["\n".join(_block(option)) for option in reference.flat(options)]

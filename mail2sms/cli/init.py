@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -15,7 +15,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from mail2sms import carriers, config
-from mail2sms.cli import CONFIG, PROGRAM, SYSTEM_FOLDER, Exit, Failed, is_coloured, tell
+from mail2sms.cli import CONFIG, SYSTEM_FOLDER, Exit, Failed, is_coloured, tell, typed
 from mail2sms.cli.first_config import Answers, render
 from mail2sms.cli.terminal import YesOption, print_lines
 from mail2sms.config.values import Country, Domain, Phone, SenderPattern
@@ -73,7 +73,7 @@ def _path(target: Path | None) -> Path:
     chosen = target or (SYSTEM_FOLDER if os.geteuid() == 0 else Path())
     path = chosen if chosen.suffix in (".yaml", ".yml") and not chosen.is_dir() else chosen / CONFIG
     if os.path.lexists(path):
-        raise Failed(Exit.REFUSED, f"{path} is there already and stays as it is; name another folder or file")
+        raise Failed(Exit.USAGE, f"{path} is there already and stays as it is; name another folder or file")
     return path
 
 
@@ -83,7 +83,7 @@ class _Asking:
 
     given: dict[str, str]
     is_agreed: bool
-    asked: int = field(default=0)
+    has_asked: bool = False
 
     def refuse_if_silent(self) -> None:
         """Raise Failed when answers are missing and nobody is there to give them."""
@@ -103,6 +103,7 @@ class _Asking:
                 return read(text)
             except BadOption as e:
                 raise Failed(Exit.USAGE, f"--{name}: {_sentence(e)}") from e
+        self.has_asked = True
         shown = f" [{default}]" if default else ""
         while True:
             said = _ask(f"{question}{shown} ", is_secret=is_secret) or default
@@ -265,7 +266,8 @@ def _mode(asking: _Asking, carrier: str, country: str) -> tuple[str, tuple[Msisd
     """Return the mode and the phones of a trial."""
     if carrier == "simulated" and "mode" not in asking.given:
         asking.given["mode"] = "simulate"
-        print_lines("5/5  The simulated carrier sends nothing: mode simulate", "")
+        if asking.has_asked:
+            print_lines("5/5  The simulated carrier sends nothing: mode simulate", "")
     question = "5/5  Only to your own phones at first? yes, no, or their numbers"
 
     def read(text: str) -> tuple[str, tuple[Msisdn, ...]]:
@@ -296,29 +298,30 @@ def _write(path: Path, text: str) -> None:
         path.parent.mkdir(mode=0o755 if is_system else 0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644 if is_system else 0o600)
     except FileExistsError as e:
-        raise Failed(Exit.REFUSED, f"{e.filename} is there already and stays as it is") from e
+        raise Failed(Exit.USAGE, f"{e.filename} is there already and stays as it is") from e
     except OSError as e:
         code = Exit.NOT_ALLOWED if isinstance(e, PermissionError) else Exit.UNAVAILABLE
         raise Failed(code, f"{path} cannot be written: {e.strerror}; name another folder") from e
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
-    print_lines(f"Wrote  {path}   ({text.count(chr(10))} lines, for this user's eyes only)", "")
+    readers = "the service's user may read it" if is_system else "for this user's eyes only"
+    print_lines(f"Wrote  {path}   ({text.count(chr(10))} lines, {readers})", "")
 
 
 def _check(path: Path) -> None:
     report = config.check(path, environment=True)
     print_lines(config.render(report, is_coloured(sys.stdout)))
     if report.errors:
-        raise Failed(Exit.BAD_CONFIG, f"put right what is said above in {path}, then: mail2sms check {path}")
+        raise Failed(Exit.BAD_CONFIG, f"put right what is said above in {path}, then: {typed('check', path)}")
 
 
 def _next_steps(path: Path, answers: Answers) -> list[str]:
     is_system = path.resolve().parent == SYSTEM_FOLDER
-    named = "" if is_system or path == Path(CONFIG) else f" --config {path}"
+    config = None if is_system or path == Path(CONFIG) else path
     has_unit = any((folder / "mail2sms.service").exists() for folder in _UNITS)
-    start = f"{PROGRAM} serve{named}"
+    start = typed("serve", config)
     if is_system:
-        unit = "" if has_unit else f"sudo {PROGRAM} unit --to /etc/systemd/system; "
+        unit = "" if has_unit else f"sudo {typed('unit --to /etc/systemd/system')}; "
         start = f"{unit}sudo systemctl enable --now mail2sms"
     is_open = answers.smtp.host in ("0.0.0.0", "::")  # noqa: S104  # is not bound
     here = Endpoint("127.0.0.1", answers.smtp.port) if is_open else answers.smtp
@@ -327,6 +330,6 @@ def _next_steps(path: Path, answers: Answers) -> list[str]:
     return [
         f"Next   1  {start}",
         f"       2  let your mail server bring mail for {answers.domain} to {here}:",
-        f"            {PROGRAM} recipe postfix{named}      (or exim, m365, google, script)",
-        f"       3  {PROGRAM} doctor{named}",
+        f"            {typed('recipe postfix', config)}      (or exim, m365, google, script)",
+        f"       3  {typed('doctor', config)}",
     ]

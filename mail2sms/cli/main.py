@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mail2sms.cli import Exit, Failed, find_config, read_settings, run_loop, tell
+from mail2sms.cli import Exit, Failed, find_config, read_settings, run_loop, tell, typed
 
 _INTERRUPTED = 130  # as shells count it: 128 + SIGINT
 
@@ -39,8 +39,8 @@ def run(arguments: Sequence[str]) -> int:
 class Parser(argparse.ArgumentParser):
     """A parser that says what is wrong as the other verbs do."""
 
-    def __init__(self, prog: str, description: str, epilog: str = "") -> None:
-        super().__init__(prog, description=description, epilog=epilog, allow_abbrev=False)
+    def __init__(self, verb: str, description: str, epilog: str = "") -> None:
+        super().__init__(typed(verb), description=description, epilog=epilog, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raise Failed."""
@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 def serve_parser() -> Parser:
     """Return the parser of `serve`."""
     parser = Parser(
-        prog="mail2sms serve",
+        "serve",
         description="Run the daemon until SIGTERM. systemd starts it like this.",
         epilog="Without --config: $MAIL2SMS_CONFIG, ./mail2sms.yaml, /etc/mail2sms/mail2sms.yaml.",
     )
@@ -61,13 +61,14 @@ def serve_parser() -> Parser:
 
 
 def _serve(arguments: Sequence[str]) -> int:
-    path = find_config(serve_parser().parse_args(arguments).config)
+    given: Path | None = serve_parser().parse_args(arguments).config
+    path = find_config(given)
     settings = read_settings(path)
 
     from mail2sms import daemon, log
 
     log.configure()
-    run_loop(daemon.serve(settings, path))
+    run_loop(daemon.serve(settings, path), typed("check", given))
     return Exit.OK
 
 

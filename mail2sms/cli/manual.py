@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mail2sms import __version__
-from mail2sms.cli import CONFIG, EXPLAINED, SYSTEM_FOLDER, Exit, Failed
+from mail2sms.cli import CONFIG, EXPLAINED, SYSTEM_FOLDER, Exit, Failed, typed
 from mail2sms.cli.explain_config import quoted
 from mail2sms.cli.terminal import print_lines
 from mail2sms.cli.verbs import Option, Verb, verbs
@@ -32,7 +32,7 @@ def man(
         return
     chosen = [verb for verb in known if verb.name == name or verb.name.startswith(f"{name} ")]
     if name and not chosen:
-        raise Failed(Exit.USAGE, f'there is no verb "{name}"; mail2sms --help names them')
+        raise Failed(Exit.USAGE, f'there is no verb "{name}"; {typed("--help")} names them')
     print_lines(*(_page(name, chosen) if name else _page("", known)))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mail2sms.cli import Exit, Failed, show, tell
+from mail2sms.cli import Exit, Failed, show, tell, typed
 from mail2sms.cli.control import Answered, Control
 from mail2sms.cli.moments import now
 from mail2sms.cli.terminal import (
@@ -59,7 +59,13 @@ def queue_show(
 ) -> None:
     """One message: what happened to it, why it waits, when it goes."""
     found = reach(config_file, socket_path).message(id_)
-    print_lines(*([to_json(found.answer)] if as_json else show.timeline(found) + show.waits(found, now())))
+    print_lines(
+        *(
+            [to_json(found.answer)]
+            if as_json
+            else show.timeline(found) + show.waits(found, now(), config_file)
+        )
+    )
 
 
 def queue_retry(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
@@ -103,13 +109,17 @@ def queue_retry(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's 
 
 def queue_cancel(
     ids: IdsArgument = None,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """Stop messages that no carrier has yet."""
-    _one_way(ids, False, "name messages: mail2sms queue list shows their ids")
-    _change(reach(config_file, socket_path), "cancel", ids or (), as_json=as_json)
+    """Stop messages that no carrier has yet, for good."""
+    if not ids:
+        raise Failed(Exit.USAGE, f"name messages: {typed('queue list', config_file)} shows their ids")
+    control = reach(config_file, socket_path)
+    ask_first(f"Cancel {show.count(len(ids), 'message')} for good?", yes)
+    _change(control, "cancel", ids, as_json=as_json)
 
 
 def queue_hold(

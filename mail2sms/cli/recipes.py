@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mail2sms.cli import Exit, Failed, find_config, read_settings
+from mail2sms.cli import Exit, Failed, find_config, read_settings, typed
 from mail2sms.cli.terminal import ConfigOption, print_lines
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def recipe(
         raise Failed(Exit.BAD_CONFIG, f"{path} has no listen.smtp, where a mail server would hand over mail")
     from mail2sms.render import Render
 
-    print_lines(Render().render(f"recipe/{name}.txt", **_values(settings)).rstrip("\n"))
+    values = {**_values(settings), "typed": partial(typed, config=config_file)}
+    print_lines(Render().render(f"recipe/{name}.txt", **values).rstrip("\n"))
 
 
 def summaries() -> Iterator[tuple[str, str]]:

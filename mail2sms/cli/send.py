@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mail2sms.cli import Exit, Failed, show, tell
+from mail2sms.cli import Exit, Failed, show, tell, typed
 from mail2sms.cli.control import Control, Message
 from mail2sms.cli.moments import now, read_at
 from mail2sms.cli.terminal import (
@@ -46,7 +46,8 @@ def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     """
     if not words or len(words) < 2:
         raise Failed(
-            Exit.USAGE, 'numbers and a text are needed, such as: mail2sms send "06 39 98 12 34" "Hello"'
+            Exit.USAGE,
+            f"""numbers and a text are needed, such as: {typed('send "06 39 98 12 34" "Hello"', config_file)}""",
         )
     *to, text = words
     order = {"to": to, "text": read_stdin() if text == "-" else text, "as": as_user, "sender_id": sender_id}

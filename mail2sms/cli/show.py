@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 
 from mail2sms import numbers
+from mail2sms.cli import typed
 from mail2sms.cli.control import Answered, Event, Happened, Message
 from mail2sms.model import Msisdn
 
@@ -160,23 +162,25 @@ def _step(event: Event, first: datetime) -> str:
     return f"{day}{time}  {event.status:13}  {printable(said)}{after}".rstrip()
 
 
-_WAY_OUT = {
-    "held": "mail2sms queue release {id} lets it go",
-    "unknown": "a report may still come; mail2sms queue retry {id} --again sends it again, and it may arrive twice",
-}
-
-
-def waits(message: Message, now: datetime) -> list[str]:
-    """Return why a message is not over and when it goes; nothing when it is."""
+def waits(message: Message, now: datetime, config: Path | None) -> list[str]:
+    """Return why a message is not over and when it goes; nothing when it is. `config` is what commands name."""
     if message.status not in ("queued", "sending", "unknown"):
         return []
-    kind = message.reason if message.reason == "held" else message.status
     facts = {
         "next try": _next_try(message, now),
         "why": ", ".join(filter(None, (printable(message.reason), _why(message)))),
-        "way out": _WAY_OUT.get(kind, "").format(id=message.id),
+        "way out": _way_out(message, config),
     }
     return [f"{name:10} {value}" for name, value in facts.items() if value not in ("", "-")]
+
+
+def _way_out(message: Message, config: Path | None) -> str:
+    if message.reason == "held":
+        return f"{typed(f'queue release {message.id}', config)} lets it go"
+    if message.status != "unknown":
+        return ""
+    again = typed(f"queue retry {message.id} --again", config)
+    return f"a report may still come; {again} sends it again, and it may arrive twice"
 
 
 def answered_line(answered: Answered, word: str, now: datetime) -> str:

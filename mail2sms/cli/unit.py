@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mail2sms.cli import Exit, Failed, find_config, read_settings, tell, unit_files
+from mail2sms.cli import Exit, Failed, find_config, read_settings, tell, typed, unit_files
 from mail2sms.cli.terminal import ConfigOption, print_lines
 
 
@@ -54,7 +54,7 @@ def _write(folder: Path, units: dict[str, str]) -> None:
         path = folder / name
         try:
             if path.exists() and not path.read_text(encoding="utf-8").startswith(unit_files.HEAD):
-                raise Failed(Exit.USAGE, f"{path} was not made by mail2sms unit; move it away first")
+                raise Failed(Exit.USAGE, f"{path} was not made by {typed('unit')}; move it away first")
             path.write_text(text, encoding="utf-8")
         except OSError as e:
             raise Failed(Exit.NOT_ALLOWED, f"{path} cannot be written: {e.strerror}") from e

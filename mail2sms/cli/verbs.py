@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +64,7 @@ def _flat(commands: Mapping[str, Any], prefix: str = "") -> Iterator[Verb]:
         yield Verb(
             name=f"{prefix}{name}",
             group=command.rich_help_panel or "",
-            text=command.help or "",
+            text=inspect.getdoc(command.callback) or "",
             arguments=tuple(_argument(p) for p in params if p.param_type_name == "argument"),
             options=(*(_option(p) for p in params if p.param_type_name == "option"), HELP),
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mail2sms.cli import typed
 from mail2sms.config.schema import Settings
 from mail2sms.dns import Dns, DnsUnanswered
 
@@ -33,7 +34,7 @@ class Finding:
 class Patient:
     """What is looked at: the configuration, where its daemon's socket and state are, and whom to ask for names.
 
-    `mounts` is the kernel's list of what is mounted.
+    `config` is the file where it was named: commands name it too. `mounts` is the kernel's list of what is mounted.
     """
 
     settings: Settings
@@ -41,6 +42,7 @@ class Patient:
     state: Path
     dns: Dns
     now_ms: int
+    config: Path | None = None
     mounts: Path = Path("/proc/self/mounts")
 
 
@@ -62,5 +64,6 @@ async def _look(name: str, look: Look, patient: Patient, within_s: float) -> lis
     except TimeoutError:
         return [Finding(name=name, level="FAIL", sentence=f"no answer within {within_s:.0f} s")]
     except DnsUnanswered as e:
-        way_out = ("look at /etc/resolv.conf, or ask another name server: mail2sms doctor --dns 9.9.9.9:53",)
-        return [Finding(name=name, level="FAIL", sentence=str(e), remedy=way_out)]
+        other = typed("doctor --dns 9.9.9.9:53", patient.config)
+        way_out = f"look at /etc/resolv.conf, or ask another name server: {other}"
+        return [Finding(name=name, level="FAIL", sentence=str(e), remedy=(way_out,))]

@@ -8,7 +8,7 @@ import shutil
 import ssl
 from pathlib import Path
 
-from mail2sms.cli import Failed
+from mail2sms.cli import Failed, typed
 from mail2sms.cli.control import Control
 from mail2sms.clock import now_ms
 from mail2sms.doctor import Finding, Level, Patient
@@ -26,7 +26,6 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronized
 _TIMEX_BYTES = 512  # struct timex is 208 bytes today
 _FORGETFUL = {"tmpfs": "the next boot", "ramfs": "the next boot", "overlay": "its container"}
 _REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"})
-_START = "start it: systemctl start mail2sms, or mail2sms serve"
 
 
 async def daemon(patient: Patient) -> list[Finding]:
@@ -34,7 +33,7 @@ async def daemon(patient: Patient) -> list[Finding]:
     try:
         answer = await asyncio.to_thread(Control(patient.socket, _ANSWER_S).health)
     except Failed as e:
-        return [Finding(name="daemon", level="FAIL", sentence=str(e), remedy=(_START,))]
+        return [Finding(name="daemon", level="FAIL", sentence=str(e), remedy=(_start(patient),))]
     failing = {part: what for part, what in answer.get("parts", {}).items() if what != "ok"}
     if failing:
         parts = ", ".join(f"{part} {what}" for part, what in failing.items())
@@ -43,22 +42,29 @@ async def daemon(patient: Patient) -> list[Finding]:
     return [Finding(name="daemon", level="ok", sentence=f"runs in mode {answer.get('mode', '?')}")]
 
 
+def _start(patient: Patient) -> str:
+    return f"start it: systemctl start mail2sms, or {typed('serve', patient.config)}"
+
+
 async def listeners(patient: Patient) -> list[Finding]:
     """Each listener answers as we do. Whether others can reach it, only they can tell."""
     settings = patient.settings
     mail = settings.listen.mail()
-    looked = [_listener(name, at, is_mail=name in mail) for name, at in settings.listen.addresses().items()]
+    looked = [
+        _listener(name, at, _start(patient), is_mail=name in mail)
+        for name, at in settings.listen.addresses().items()
+    ]
     return list(await asyncio.gather(*looked))
 
 
-async def _listener(name: str, address: Endpoint, *, is_mail: bool) -> Finding:
+async def _listener(name: str, address: Endpoint, start: str, *, is_mail: bool) -> Finding:
     title = f"port {address.port}"
     try:
         async with asyncio.timeout(_ANSWER_S):
             said = await _greeting(address, is_mail=is_mail)
     except (OSError, TimeoutError) as e:
         why = "does not answer" if isinstance(e, TimeoutError) else f"cannot be reached: {e.strerror or e}"
-        return Finding(name=title, level="FAIL", sentence=f"{name} {address} {why}", remedy=(_START,))
+        return Finding(name=title, level="FAIL", sentence=f"{name} {address} {why}", remedy=(start,))
     if not said.startswith("220" if is_mail else "HTTP/1.1"):
         remedy = (f"another program listens there:  ss -ltnp 'sport = :{address.port}'",)
         return Finding(
@@ -95,18 +101,19 @@ async def certificate(patient: Patient) -> list[Finding]:
         sentence = f"no certificate: mail to {', '.join(reachable)} comes in the clear"
         return [Finding(name="TLS", level="warn", sentence=sentence, remedy=remedy)]
     known_as = {settings.domain, *(host for _, host in await patient.dns.mx(settings.domain) if host)}
-    return [_certificate(settings.tls.certificate, known_as, patient.now_ms)]
+    return [_certificate(settings.tls.certificate, known_as, patient)]
 
 
-def _certificate(path: Path, known_as: set[str], now_ms: int) -> Finding:
+def _certificate(path: Path, known_as: set[str], patient: Patient) -> Finding:
     renew = (f"renew it, then:  systemctl restart mail2sms   ({path})",)
     try:
         # Private, but what CPython's own tests rely on since 3.0; the public ways need a connection.
         decoded = ssl._ssl._test_decode_cert(str(path))  # type: ignore[attr-defined]
     except (OSError, ssl.SSLError):
         sentence = f"{path} cannot be read as a certificate"
-        return Finding(name="TLS", level="FAIL", sentence=sentence, remedy=("mail2sms check says more",))
-    days = int((ssl.cert_time_to_seconds(decoded["notAfter"]) - now_ms / 1000) // 86_400)
+        remedy = (f"{typed('check', patient.config)} says more",)
+        return Finding(name="TLS", level="FAIL", sentence=sentence, remedy=remedy)
+    days = int((ssl.cert_time_to_seconds(decoded["notAfter"]) - patient.now_ms / 1000) // 86_400)
     names = {value.lower() for kind, value in decoded.get("subjectAltName", ()) if kind == "DNS"}
     fits = sorted(name for name in known_as if _covers(names, name))
     if days < 0:
@@ -152,7 +159,7 @@ async def database(patient: Patient) -> list[Finding]:
     try:
         found = await asyncio.to_thread(look, url)
     except StoreUnavailable as e:
-        remedy = ("mail2sms check names what stands in the way",)
+        remedy = (f"{typed('check', patient.config)} names what stands in the way",)
         return [Finding(name="database", level="FAIL", sentence=str(e), remedy=remedy)]
     kind = "SQLite" if is_sqlite(url) else "PostgreSQL"
     if found.schema is not None and found.schema > HEAD:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from mail2sms import carriers
 from mail2sms.carriers._base import CarrierOptions
+from mail2sms.cli import typed
 from mail2sms.config.schema import Settings
 from mail2sms.doctor import Finding, Patient
 from mail2sms.errors import BadOption, DeliveryFailed, SendFailed
@@ -70,7 +71,7 @@ async def _carrier(name: str, options: CarrierOptions, patient: Patient) -> Find
         sentence = f"{options.type} does not answer within {_ANSWER_S:.0f} s"
         return Finding(name=name, level="FAIL", sentence=sentence, remedy=("does a firewall stand between?",))
     if not said:
-        remedy = ("try it:  mail2sms doctor --send-test NUMBER",)
+        remedy = (f"try it:  {typed('doctor --send-test NUMBER', patient.config)}",)
         return Finding(name=name, level="skip", sentence=f"{options.type} can't be asked", remedy=remedy)
     return Finding(name=name, level="ok", sentence=said)
 
