@@ -21,6 +21,7 @@ carriers: {sim: {type: simulated}}
 routes: [{to: any, via: [sim]}]
 relay: {smarthost: {address: "127.0.0.1:2526"}}
 api: {keys: [{name: test, key: "a-long-random-key-for-tests-only-0001", may: [read, send]}]}
+sender_ids: {default: ACME}
 """
 
 

@@ -183,7 +183,7 @@ def test_the_printed_report_says_what_was_looked_at_when_all_is_well() -> None:
     """A stage a line; warnings in one line each."""
     report = config.check(PATH, environment=False, text=whole("listen: {}"))
     assert config.render(report, colour=False) == (
-        "Fields       ok   11 sections, 11 lines\n"
+        "Fields       ok   12 sections, 12 lines\n"
         "References   ok   1 carrier, 1 route, 1 user\n"
         "Warning      m.yaml:1: no listener takes mail"
         '   (add listen.smtp: {address: "127.0.0.1:2525"})\n'

@@ -194,6 +194,18 @@ TOGETHER: list[tuple[str, list[str]]] = [
      '4:20 this is the key of "a" too -> give each its own']),
 ]
 WARNINGS: list[tuple[str, list[str]]] = [
+    ("sender_ids: {}",
+     ["7:18 people without a number would find no sender ID for FR: what they write would be refused -> "
+      "add sender_ids: {default: ACME}, or give each a number in users"]),
+    ("sender_ids: {default: number, FR: number, BE: ACME}\ncountries: [FR, BE, IT]\n"
+     'senders: [{from: MARIE@acme.example, network: 10.0.0.1}, {from: ups@acme.example, network: 10.0.0.1}]',
+     ["3:65 ups@acme.example would find no sender ID for FR, IT: what they write would be refused -> "
+      "add sender_ids: {default: ACME}, or give each a number in users"]),
+    ("sender_ids: {}\nlisten: {submission: {address: 127.0.0.1:587}}\ntls: {certificate: /a/c.pem, key: /a/key.pem}\n"
+     'senders: [{from: "*@acme.example", proof: login}]\nteams: {desk: {number: +33639980100, members: a@acme.example}}\n'
+     "users: {a@acme.example: {password: file:/a}, b@acme.example: {password: file:/b}, c@acme.example: {}}",
+     ["4:18 b@acme.example would find no sender ID for FR: what they write would be refused -> "
+      "add sender_ids: {default: ACME}, or give each a number in users"]),
     ("relay: {}",
      ["1:8 no smarthost: replies and refusals reach nobody by email -> "
       'add relay: {smarthost: {address: "127.0.0.1:25"}}']),
@@ -252,6 +264,19 @@ def test_what_is_allowed_and_probably_not_meant_is_a_warning(snippet: str, told:
     """The daemon starts; whoever reads the check knows."""
     assert found(whole(snippet)) == []
     assert found(whole(snippet), "warning") == told
+
+
+@pytest.mark.parametrize(
+    "snippet",
+    [
+        "sender_ids: {FR: ACME}",
+        "sender_ids: {FR: number, default: ACME}",
+        "sender_ids: {}\nsenders: [{from: marie@acme.example, network: 10.0.0.1}]",
+    ],
+)
+def test_everybody_who_may_write_has_a_sender_id(snippet: str) -> None:
+    """By the country, by the default, by a number of their own: nothing is to be warned of."""
+    assert found(whole(snippet), "warning") == []
 
 
 def test_example_numbers_are_warned_of_where_sms_are_real() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -19,6 +19,10 @@ from mail2sms.config.schema import Settings
 from mail2sms.config.yamltext import Document, Fault, Steps
 from mail2sms.model import Msisdn, Proof
 from mail2sms.options import Endpoint, Secret
+from mail2sms.rules._base import NUMBER
+
+if TYPE_CHECKING:
+    from mail2sms.intake.identity import SenderRule
 
 _PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/@]+@")
 
@@ -108,6 +112,35 @@ def _senders(settings: Settings, document: Document) -> Iterator[Fault]:
             if network.prefixlen == 0:
                 steps = ("senders", i, "network", j)
                 yield _error(document, steps, f"{network} is the whole internet: that proves nothing")
+
+
+def _sender_ids(settings: Settings, document: Document) -> Iterator[Fault]:
+    """Who may write but would find no sender ID: every mail of theirs would be refused."""
+    wishes = settings.sender_ids
+    default = wishes.get("default", NUMBER)
+    bare = [country for country in settings.countries if {wishes.get(country, default), default} == {NUMBER}]
+    if not bare:
+        return
+    hint = "add sender_ids: {default: ACME}, or give each a number in users"
+    for i, rule in enumerate(settings.sender_rules()):
+        if who := _without_number(settings, rule):
+            message = f"{who} would find no sender ID for {', '.join(bare)}: what they write would be refused"
+            yield _warning(document, ("senders", i, "from"), message, hint)
+
+
+def _without_number(settings: Settings, rule: SenderRule) -> str:
+    """Return whom a rule lets write though neither they nor a team of theirs has a number; "" when it is nobody."""
+    users, teams = settings.all_users(), settings.all_teams()
+    is_open = Proof.NETWORK in rule.proofs  # else only users with a password can prove anything
+    if is_open and "*" in rule.pattern:
+        return "people without a number"
+    asked = {rule.pattern} if is_open else {a.lower() for a, user in settings.users.items() if user.password}
+    for address in sorted(filter(rule.matches, asked)):
+        user = users.get(address)
+        numbers = (user.number, *(teams[name].number for name in user.teams if name in teams)) if user else ()
+        if not any(numbers):
+            return address
+    return ""
 
 
 def _logins(settings: Settings, document: Document) -> Iterator[Fault]:
@@ -281,6 +314,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("users", _same_address),
     ("domain teams template_mailbox", _mailbox_and_teams),
     ("senders", _senders),
+    ("senders users teams sender_ids countries", _sender_ids),
     ("senders listen users", _logins),
     ("listen tls", _listeners),
     ("listen", _ports),
