@@ -202,7 +202,7 @@ WARNINGS: list[tuple[str, list[str]]] = [
      ["3:65 ups@acme.example would find no sender ID for FR, IT: what they write would be refused -> "
       "add sender_ids: {default: ACME}, or give each a number in users"]),
     ("sender_ids: {}\nlisten: {submission: {address: 127.0.0.1:587}}\ntls: {certificate: /a/c.pem, key: /a/key.pem}\n"
-     'senders: [{from: "*@acme.example", proof: login}]\nteams: {desk: {number: +33639980100, members: a@acme.example}}\n'
+     'senders: [{from: "*@acme.example", proof: login}]\nteams: {a: {number: +33639980100, members: a@acme.example}}\n'
      "users: {a@acme.example: {password: file:/a}, b@acme.example: {password: file:/b}, c@acme.example: {}}",
      ["4:18 b@acme.example would find no sender ID for FR: what they write would be refused -> "
       "add sender_ids: {default: ACME}, or give each a number in users"]),

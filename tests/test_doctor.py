@@ -78,9 +78,9 @@ SMARTHOST = 'relay: {smarthost: {address: "smtp.acme.example:587"}}'
         ({MX: {"A": ["192.0.2.7", "127.0.0.1"]}}, "ok", "127.0.0.1, this machine", ""),
         ({DOMAIN: {"A": ["127.0.0.1"]}}, "ok", f"{DOMAIN} A (127.0.0.1", ""),
         ({MX: {"A": ["192.0.2.7"]}}, "warn", "192.0.2.7): not this machine", "passes mail for"),
-        ({DOMAIN: {"TXT": ['"x"']}}, "FAIL", "no MX and no address", f"add:  {DOMAIN}. MX 10"),
-        ({MX: {}}, "FAIL", "no MX and no address", f"add:  {DOMAIN}. MX 10"),
-        ({DOMAIN: {"MX": ["0 ."]}}, "FAIL", "null MX", f"add:  {DOMAIN}. MX 10"),
+        ({DOMAIN: {"TXT": ['"x"']}}, "warn", "no MX and no address", f"else:  {DOMAIN}. MX 10"),
+        ({MX: {}}, "warn", "no MX and no address", "has its own way here"),
+        ({DOMAIN: {"MX": ["0 ."]}}, "warn", "null MX", "has its own way here"),
         ({DOMAIN: {"SILENCE": []}}, "FAIL", f"no answer about {DOMAIN}", "--dns 9.9.9.9:53"),
     ],
 )
@@ -99,6 +99,30 @@ async def test_where_mail_to_us_goes(
     assert said in found.sentence
     assert remedy in " ".join(found.remedy)
     assert bool(found.remedy) == (level != "ok")
+
+
+LOGINS = 'senders: [{from: "*@acme.example", proof: login}]'
+ANYWHERE = f"{LOGINS}\ntls: {{certificate: /c, key: /k}}\nlisten: {{submission: {{address: 0.0.0.0:587}}}}"
+NETWORKS = 'senders: [{from: "*@acme.example", network: 10.1.0.20}]\nlisten: {smtp: {address: 0.0.0.0:25}}'
+
+
+@pytest.mark.parametrize(
+    ("extra", "level"),
+    [
+        ("", "warn"),
+        (NETWORKS, "warn"),
+        (ANYWHERE, "FAIL"),
+        (ANYWHERE.replace("0.0.0.0", "127.0.0.1"), "warn"),
+    ],
+)
+async def test_who_must_find_us_by_the_dns(
+    server: NameServer, tmp_path: Path, extra: str, level: str
+) -> None:
+    """Servers whose networks we know bring mail by a way of their own; people who log in come from anywhere."""
+    server.zone = {}
+    found = patient(server, tmp_path, extra)
+    for look in (names.mail_exchanger, names.sender_policy):
+        assert [one.level for one in await look(found)] == [level]
 
 
 @pytest.mark.parametrize(
@@ -416,11 +440,11 @@ def test_the_doctor_with_a_daemon(
         assert found["test"]["sentence"] == "+33 6 39 98 12 34 delivered by sim"
         assert [shown["text"] for shown in daemon.phone("+33639981234")] == ["mail2sms: this is a test."]
         assert mail_sink.mails == []
-        server.zone = {}
+        server.zone = {DOMAIN: {"TXT": ['"v=spf1 -all"', '"v=spf1 +all"']}}
         assert run(arguments) == Exit.FAILED
         out = capsys.readouterr().out
-        assert "2 failures" in out.splitlines()[-1]
-        assert f"add:  {DOMAIN}. MX 10" in out
+        assert "1 failure" in out.splitlines()[-1]
+        assert f"else:  {DOMAIN}. MX 10" in out
 
 
 def test_every_look_is_taken() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+from mail2sms.cli import typed
+from mail2sms.config.schema import Settings
 from mail2sms.doctor import Finding, Patient
 from mail2sms.doctor.spf import Spf, SpfInvalid, read
+from mail2sms.model import Proof
 
 
 async def mail_exchanger(patient: Patient) -> list[Finding]:
@@ -14,11 +17,11 @@ async def mail_exchanger(patient: Patient) -> list[Finding]:
     domain = patient.settings.domain
     exchangers = await patient.dns.mx(domain)
     if exchangers and not exchangers[0][1]:
-        return [_bad(f"{domain} has a null MX: it says that it takes no mail", domain)]
+        return [_nowhere(patient, f"{domain} has a null MX: it says that it takes no mail")]
     hosts = [(f"MX {preference} {host}", host) for preference, host in exchangers] or [("A", domain)]
     named = {what: await patient.dns.addresses(host) for what, host in hosts}
     if not any(named.values()):
-        return [_bad(f"{domain} has no MX and no address: mail to it goes nowhere", domain)]
+        return [_nowhere(patient, f"{domain} has no MX and no address")]
     for what, addresses in named.items():
         ours = [address for address in addresses if is_here(address)]
         if ours:
@@ -33,10 +36,26 @@ async def mail_exchanger(patient: Patient) -> list[Finding]:
     return [Finding(name="DNS", level="warn", sentence=f"{domain} {where}: not this machine", remedy=remedy)]
 
 
-def _bad(sentence: str, domain: str) -> Finding:
-    return Finding(
-        name="DNS", level="FAIL", sentence=sentence, remedy=(f"add:  {domain}. MX 10 NAME-OF-THIS-MACHINE.",)
+def _nowhere(patient: Patient, sentence: str) -> Finding:
+    """Nobody finds us by the DNS: right where servers that we know bring all mail, and know the way themselves."""
+    domain = patient.settings.domain
+    add = f"{domain}. MX 10 NAME-OF-THIS-MACHINE."
+    if _is_open(patient.settings):
+        return Finding(
+            name="DNS", level="FAIL", sentence=f"{sentence}: nobody finds it", remedy=(f"add:  {add}",)
+        )
+    remedy = (
+        f"right if your mail server has its own way here:  {typed('recipe postfix', patient.config)}",
+        f"and takes replies from ...@{domain} all the same",
+        f"else:  {add}",
     )
+    return Finding(name="DNS", level="warn", sentence=sentence, remedy=remedy)
+
+
+def _is_open(settings: Settings) -> bool:
+    """Whether people write to us from anywhere, and not only servers whose networks we know."""
+    is_reachable = any(not mail.address.is_loopback for mail in settings.listen.mail().values())
+    return is_reachable and any(rule.proofs != {Proof.NETWORK} for rule in settings.senders)
 
 
 def is_here(address: str) -> bool:
@@ -66,8 +85,11 @@ async def sender_policy(patient: Patient) -> list[Finding]:
         listed = (
             " ".join(f"ip{ipaddress.ip_address(a).version}:{a}" for a in public) or "ip4:WHERE-MAIL-LEAVES"
         )
-        remedy = (f'add:  {domain}. TXT "v=spf1 {listed} -all"',)
-        return [Finding(name="SPF", level="FAIL", sentence=f"{domain} has no SPF record", remedy=remedy)]
+        add, sentence = f'{domain}. TXT "v=spf1 {listed} -all"', f"{domain} has no SPF record"
+        if public or _is_open(patient.settings):
+            return [Finding(name="SPF", level="FAIL", sentence=sentence, remedy=(f"add:  {add}",))]
+        remedy = (f"right if {host} brings replies to mailboxes of your own alone", f"else:  {add}")
+        return [Finding(name="SPF", level="warn", sentence=sentence, remedy=remedy)]
     if not public:
         sentence = f'{domain} has "{record}"; where {host} sends from to the world can\'t be seen from here'
         return [Finding(name="SPF", level="skip", sentence=sentence)]
