@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import smtplib
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from mail2sms.cli import Failed, typed, unit_files
+from mail2sms.cli import Failed, typed, unit_access, unit_files
 from mail2sms.cli.main import run
 from mail2sms.config import Settings
 from mail2sms.config.check import load
@@ -153,6 +156,68 @@ def test_writing_the_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert f"was not made by {typed('unit')}" in capsys.readouterr().err
     assert run(["unit", "--config", str(config)]) == 0
     assert "AmbientCapabilities=CAP_NET_BIND_SERVICE" in capsys.readouterr().out
+
+
+@pytest.fixture
+def etc() -> Iterator[Path]:
+    """A folder that everybody may enter: pytest's own are private."""
+    with tempfile.TemporaryDirectory(prefix="mail2sms-unit-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name).resolve()
+
+
+STRANGER, OWNER = unit_access.Reader(), unit_access.Reader(uid=os.geteuid())
+LITERAL = 'api: {keys: [{name: a, key: "a-long-random-key-for-tests-only-0001", may: read}]}'
+TLS = "listen: {smtp: {address: 127.0.0.1:25, tls: offered}}\ntls: {certificate: {f}/cert, key: {f}/key}"
+
+
+@pytest.mark.parametrize(
+    ("extra", "modes", "service", "told"),
+    [
+        ("", {}, STRANGER, []),
+        ("", {"x.yaml": 0o600}, OWNER, []),
+        ("", {"x.yaml": 0o640}, STRANGER, ["{f}/x.yaml: chmod o+r {f}/x.yaml"]),
+        ("", {"x.yaml": 0o640}, unit_access.Reader(groups=frozenset({os.getegid()})), []),
+        ("", {".": 0o750}, STRANGER, ["{f}/x.yaml: chmod o+x {f}, or keep it in /etc/mail2sms"]),
+        (LITERAL, {"x.yaml": 0o600}, STRANGER, ["{f}/x.yaml: move its secrets into files of their own"]),
+        (TLS, {"key": 0o644}, STRANGER, []),
+        (TLS, {}, STRANGER, ["{f}/key: useradd --system mail2sms && chgrp mail2sms {f}/key && chmod g+r {f}/key"]),
+        (TLS, {}, unit_access.Reader(uid=1), ["{f}/key: chgrp mail2sms {f}/key && chmod g+r {f}/key"]),
+        (LITERAL.replace('"a-long-random-key-for-tests-only-0001"', "file:{f}/key"), {}, STRANGER,
+         ["{f}/key: name it as credential:key and put it into /etc/mail2sms/secrets, which systemd reads as root"]),
+        ("database: sqlite:///{f}/x.db", {}, STRANGER, ["{f}: database: sqlite:////var/lib/mail2sms/"]),
+        ("database: sqlite:///{f}/x.db", {}, OWNER, []),
+    ],
+)  # fmt: skip
+def test_what_the_service_could_not_read_is_told(
+    etc: Path, extra: str, modes: dict[str, int], service: unit_access.Reader, told: list[str]
+) -> None:
+    """By the modes of files and of the folders above, with what to type; the user may be there already or not."""
+    for name, mode in {"x.yaml": 0o644, "cert": 0o644, "key": 0o600, **modes}.items():
+        (etc / name).touch()
+        (etc / name).chmod(mode)
+    extra = extra.replace("{f}", str(etc))
+    extra += "" if "api" in extra else "\napi: {}"
+    extra += "" if "database" in extra else "\ndatabase: sqlite:////var/lib/mail2sms/x.db"
+    found = load(Path("x.yaml"), minimal_config(database="", smtp_port=25, web_port=8025, extra=extra))
+    hints = list(unit_access.hints(found, etc / "x.yaml", service))
+    assert len(hints) == len(told), hints
+    assert all(said.format(f=etc) in hint for said, hint in zip(told, hints, strict=True)), hints
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"), [(None, ["is not there yet"]), (0o600, []), (0o644, ["every user of this machine"])]
+)
+def test_credentials_are_looked_for_where_systemd_does(
+    etc: Path, mode: int | None, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service is not started without them."""
+    monkeypatch.setattr(unit_access, "SECRETS_FOLDER", etc)
+    if mode is not None:
+        (etc / "booking-key").touch(mode)
+    hints = list(unit_access.hints(settings(), etc, STRANGER))
+    assert len(hints) == len(told)
+    assert all(said in hint for said, hint in zip(told, hints, strict=True))
 
 
 def analyzed(*arguments: str | Path) -> str:

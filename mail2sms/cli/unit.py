@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mail2sms.cli import Exit, Failed, find_config, read_settings, tell, typed, unit_files
+from mail2sms.cli import Exit, Failed, find_config, read_settings, tell, typed, unit_access, unit_files
 from mail2sms.cli.terminal import ConfigOption, print_lines
 
 
@@ -25,7 +25,10 @@ def unit(
     ] = None,
     config_file: ConfigOption = None,
 ) -> None:
-    """The systemd unit for this configuration."""
+    """The systemd unit for this configuration.
+
+    What the service's user could not read there is told as well, with what to do about it.
+    """
     path = find_config(config_file)
     settings = read_settings(path)
     place = unit_files.Place(program=_program(), config=path.resolve())
@@ -34,9 +37,11 @@ def unit(
         units |= unit_files.sockets(settings)
     if folder is not None:
         _write(folder, units)
-        return
-    for name, text in units.items():  # several are told apart as by `systemctl cat`
-        print_lines(*([f"# {name}"] if has_sockets else []), text)
+    else:
+        for name, text in units.items():  # several are told apart as by `systemctl cat`
+            print_lines(*([f"# {name}"] if has_sockets else []), text)
+    for hint in unit_access.hints(settings, place.config, unit_access.reader()):
+        tell(hint)
 
 
 def _program() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from mail2sms.options import SECRETS_FOLDER, Endpoint
 SERVICE = "mail2sms.service"
 HEAD = "# Made by mail2sms unit"
 STATE_FOLDER = Path("/var/lib/mail2sms")
+USER = "mail2sms"
 _PRIVILEGED_PORTS = 1024
 _HOMES = ("/home", "/root", "/run/user")
 
@@ -37,9 +38,9 @@ TimeoutStopSec=60
 OOMPolicy=continue
 LimitNOFILE=65536"""
 
-_IDENTITY = """\
+_IDENTITY = f"""\
 DynamicUser=yes
-User=mail2sms
+User={USER}
 ConfigurationDirectory=mail2sms
 StateDirectory=mail2sms
 StateDirectoryMode=0700
@@ -162,24 +163,25 @@ def _head(settings: Settings, place: Place) -> Iterator[str]:
     yield f"{HEAD} for {place.config}; changes belong in `systemctl edit mail2sms`."
     yield "# The service's user reads that file and may not be root: its secrets belong in files of their own, as"
     yield f"# credential:NAME in {SECRETS_FOLDER}, which systemd reads as root (LoadCredential)."
-    files = sorted({str(path) for path in _files(settings)})
-    if files:
+    named = sorted({str(path) for path in files(settings)})
+    if named:
         yield "# It must also be able to read, now and after each renewal:"
-        yield from (f"#   {path}" for path in files)
+        yield from (f"#   {path}" for path in named)
     yield ""
 
 
 def _is_at_home(settings: Settings, place: Place) -> bool:
-    paths = (place.program[0], str(place.config), *map(str, _files(settings)))
+    paths = (place.program[0], str(place.config), *map(str, files(settings)))
     return any(path.startswith(_HOMES) for path in paths)
 
 
-def _files(settings: Settings) -> Iterator[Path]:
+def files(settings: Settings) -> Iterator[Path]:
+    """Yield what the service must be able to read beside the configuration."""
     if settings.tls is not None:
         yield from (settings.tls.certificate, settings.tls.key)
     if settings.template.startswith("/"):
         yield Path(settings.template)
-    yield from map(Path, _referenced(settings, "file"))
+    yield from map(Path, referenced(settings, "file"))
 
 
 def _run(place: Place) -> Iterator[str]:
@@ -198,21 +200,28 @@ def _quoted(word: str) -> str:
 
 
 def _folders(settings: Settings) -> Iterator[str]:
-    """A database elsewhere than in the state folder: the service's user must own that folder, and may write there."""
-    if settings.database.startswith("sqlite:///"):
-        folder = Path(settings.database.removeprefix("sqlite:///")).parent
-        if not folder.is_relative_to(STATE_FOLDER):
-            yield f"ReadWritePaths={_quoted(str(folder))}"
+    folder = database_folder(settings)
+    if folder is not None:
+        yield f"ReadWritePaths={_quoted(str(folder))}"
+
+
+def database_folder(settings: Settings) -> Path | None:
+    """Return where the database is if not in the state folder: the service's user must be able to write there."""
+    if not settings.database.startswith("sqlite:///"):
+        return None
+    folder = Path(settings.database.removeprefix("sqlite:///")).parent
+    return None if folder.is_relative_to(STATE_FOLDER) else folder
 
 
 def _credentials(settings: Settings) -> Iterator[str]:
-    for name in sorted(set(_referenced(settings, "credential"))):
+    for name in sorted(set(referenced(settings, "credential"))):
         yield f"LoadCredential={name}:{SECRETS_FOLDER / name}"
-    if any(_referenced(settings, "env")):
+    if any(referenced(settings, "env")):
         yield f"EnvironmentFile=-{SYSTEM_FOLDER}/environment"
 
 
-def _referenced(settings: Settings, kind: str) -> Iterable[str]:
+def referenced(settings: Settings, kind: str) -> Iterable[str]:
+    """Yield what stands behind references of a kind: credential, file, env."""
     for _, secret in secrets(settings):
         found, _, name = secret.reference.partition(":")
         if found == kind and not secret.is_literal:
