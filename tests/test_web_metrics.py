@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
-from tests.web_fakes import world
+import pytest
+
+from mail2sms.store import Store
+from tests.web_fakes import World, world
 
 
 async def test_metrics_are_numbers_by_route_and_status(tmp_path: Path) -> None:
@@ -46,3 +51,38 @@ async def test_health(tmp_path: Path) -> None:
         async with here.http.get("/healthz") as answer:
             assert answer.status == 503
             assert await answer.json() == {"status": "failing", "failing": {"dispatch": "stalled"}}
+
+
+async def test_asking_for_health_costs_the_database_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe every second reads nothing; who looks closer shares a look; a database that hangs shows at once."""
+    reads: list[object] = []
+    read = Store.read
+
+    async def seen(self: Store, query: Any, *args: Any, **kwargs: Any) -> Any:
+        reads.append(query)
+        return await read(self, query, *args, **kwargs)
+
+    monkeypatch.setattr(Store, "read", seen)
+    async with world(tmp_path) as here:
+        for _ in range(5):
+            async with here.http.get("/healthz") as answer:
+                assert answer.status == 200
+        assert reads == []
+        asked = [_told(here) for _ in range(5)]
+        assert {told["queue"] for told in await asyncio.gather(*asked)} == {0}
+        assert len(reads) == 1
+        monkeypatch.setattr(Store, "is_answering", False)
+        async with here.http.get("/healthz") as answer:
+            assert (answer.status, (await answer.json())["failing"]) == (503, {"store": "does not answer"})
+        told = await _told(here)
+        assert (told["status"], told["parts"]["store"]) == ("failing", "does not answer")
+        async with here.http.get("/metrics") as answer:
+            assert "mail2sms_store_up 0.0" in await answer.text()
+        assert len(reads) == 1
+
+
+async def _told(here: World) -> Any:
+    async with here.control.get("/api/v1/health") as answer:
+        return await answer.json()

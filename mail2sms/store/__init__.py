@@ -131,6 +131,11 @@ class Store:
         """Whether several nodes may use this database (PostgreSQL)."""
         return self._bell is not None
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether the database commits what is written. Costs nothing, and is true again as soon as it does."""
+        return self._write.is_answering
+
     async def close(self) -> None:
         """Write what waits and close everything."""
         if self._bell is not None:

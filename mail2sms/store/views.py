@@ -340,9 +340,3 @@ def _last_mail(connection: Connection, conversation: str, before: int, writer: s
         language=row.language,
         replies=int(replies),
     )
-
-
-def read_setting(connection: Connection, key: str) -> str | None:
-    """Return what the daemon remembers under `key`."""
-    query = select(schema.setting.c.value).where(schema.setting.c.key == key)
-    return connection.execute(query).scalar_one_or_none()

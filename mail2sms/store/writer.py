@@ -29,6 +29,7 @@ _BATCH = 500
 _TRIES = 6
 _WAIT_S = 0.5
 _PATIENCE_S = 20.0  # then the caller is told "try again", and the write may stand
+_HUNG_S = 3.0  # a batch takes milliseconds
 _WATCH_S = 1.0
 _CLOSE_S = 15.0
 _QUIET_TURNS, _GATHER_S = 6, 0.02
@@ -86,10 +87,21 @@ class Writer:
         self._ready = threading.Condition()
         self._watch: asyncio.TimerHandle | None = None
         self._is_closed = self._is_gathering = False
+        self._began_s: float | None = None  # when the batch was begun that is being written
+        self._has_failed = False
         self.halved = 0  # how often a batch failed for what one item held
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether the database does what it is told: what was tried last did not fail, and nothing hangs.
+
+        Known without asking it, since the loops write something every second.
+        """
+        began_s = self._began_s
+        return not self._has_failed and (began_s is None or time.monotonic() - began_s < _HUNG_S)
 
     async def run(self, verb: Verb[Item, Result], item: Item, *, bulk: bool = False) -> Result:
         """Write one item; return after the commit is on disk. Raises StoreUnavailable when it is not."""
@@ -136,7 +148,9 @@ class Writer:
 
     def _work(self) -> None:
         while batch := self._take():
+            self._began_s = time.monotonic()
             self._write(batch)
+            self._began_s = None
             topics = _topics(w for w in batch if w.error is None)
             self._loop.call_soon_threadsafe(self._tell, batch, topics)
         if self._connection is not None:
@@ -203,6 +217,7 @@ class Writer:
             topics = _topics(batch)
             if self._announce is not None and topics:
                 self._announce(self._connection, sorted(topics))
+        self._has_failed = False
 
     def _fail(self, batch: list[_Waiting], error: Exception) -> None:
         self._forget()
@@ -215,6 +230,7 @@ class Writer:
             self._write_together(batch[half:])
             return
         log.error("store_failed", error=where(error.__cause__ or error), count=len(batch))
+        self._has_failed = is_ours
         for waiting in batch:
             waiting.error = StoreUnavailable(type(error).__name__)
             waiting.error.__cause__ = error

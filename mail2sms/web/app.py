@@ -41,6 +41,7 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app.state.is_control = is_control
     change(app, context, KeyRing(context.keys))
     app.state.metrics = metrics.Metrics()
+    app.state.due = service.Due()
     app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
     for router in (api.router, operate.router, service.router, webhooks.router, metrics.router, help.router):

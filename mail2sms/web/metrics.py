@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Mapping
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily
 from prometheus_client.process_collector import ProcessCollector
@@ -15,11 +13,10 @@ from prometheus_client.registry import Collector
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
-from mail2sms.store.views import counts, read_setting
+from mail2sms.store.views import counts
 from mail2sms.web.context import Here
 
 _STATES = ("queued", "sending", "unknown")
-_STORE_S = 5.0
 _KEPT_S = 1.0  # anybody may ask, and counting costs a query
 
 router = APIRouter()
@@ -69,11 +66,12 @@ class Metrics:
 
     async def _count(self, store: Store) -> None:
         try:
-            found = await store.read(counts)
+            found = await store.read(counts) if store.is_answering else None
         except StoreUnavailable:
-            self._store_up.set(0)
+            found = None
+        self._store_up.set(found is not None)
+        if found is None:
             return
-        self._store_up.set(1)
         self._notices.set(found["notices"])
         for status in _STATES:
             self._queue.labels(status).set(found.get(status, 0))
@@ -84,17 +82,3 @@ async def scrape(request: Request, context: Here) -> Response:
     """Answer Prometheus."""
     text = await request.app.state.metrics.scrape(context.store, context.spent())
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
-
-
-@router.get("/healthz", include_in_schema=False)
-async def healthz(context: Here) -> JSONResponse:
-    """Tell whether the database answers and the loops go on: 200, else 503."""
-    failing = dict(context.health())
-    try:
-        async with asyncio.timeout(_STORE_S):
-            await context.store.read(read_setting, "reply_secret")
-    except (StoreUnavailable, TimeoutError):
-        failing["store"] = "does not answer"
-    if failing:
-        return JSONResponse({"status": "failing", "failing": failing}, 503)
-    return JSONResponse({"status": "ok", "mode": context.mode})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from mail2sms.clock import now_ms
@@ -12,14 +14,14 @@ from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
 from mail2sms.store.views import Backlog, backlog
 from mail2sms.web.auth import Operator, Reader
-from mail2sms.web.context import Here
+from mail2sms.web.context import Context, Here
 from mail2sms.web.problems import DOCUMENTED, HttpProblem
 
-router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, tags=["service"])
+router = APIRouter(responses=DOCUMENTED, tags=["service"])
 
 _PARTS = ("store", "dispatch", "relay")
 _OK = "ok"
-_STORE_S = 5.0
+_STORE_S, _KEPT_S = 5.0, 2.0
 
 
 class Health(BaseModel):
@@ -39,18 +41,45 @@ class Reload(BaseModel):
     restart: list[str]
 
 
-@router.get("/health")
-async def health(context: Here, _: Reader) -> Health:
+class Due:
+    """What is due, as it was a moment ago: whoever asks again and again, and several at once, cost one look."""
+
+    def __init__(self) -> None:
+        self._found: Backlog | None = None
+        self._looked_s = -_KEPT_S
+        self._looking = asyncio.Lock()
+
+    async def look(self, store: Store) -> Backlog | None:
+        """Return it; None when the database does not tell."""
+        async with self._looking:
+            if time.monotonic() - self._looked_s >= _KEPT_S:
+                self._found = await _backlog(store) if store.is_answering else None
+                self._looked_s = time.monotonic()
+            return self._found
+
+
+def failing(context: Context) -> dict[str, str]:
+    """Return what does not work, by part: by what each last did, so that asking costs nothing."""
+    return dict(context.health()) | ({} if context.store.is_answering else {"store": "does not answer"})
+
+
+@router.get("/healthz", include_in_schema=False)
+async def healthz(context: Here) -> JSONResponse:
+    """Tell whether the database answers and the loops go on: 200, else 503."""
+    if found := failing(context):
+        return JSONResponse({"status": "failing", "failing": found}, 503)
+    return JSONResponse({"status": "ok", "mode": context.mode})
+
+
+@router.get("/api/v1/health")
+async def health(request: Request, context: Here, _: Reader) -> Health:
     """Tell how each part is."""
-    now = now_ms()
-    waiting = await _backlog(context.store, now)
-    parts = dict.fromkeys(_PARTS, _OK) | dict(context.health())
-    if waiting is None:
-        parts["store"] = "does not answer"
-    is_well = set(parts.values()) == {_OK}
+    found, now = failing(context), now_ms()
+    waiting = await request.app.state.due.look(context.store)
+    parts = dict.fromkeys(_PARTS, _OK) | found
     oldest = waiting.oldest if waiting else None
     return Health(
-        status=_OK if is_well else "failing",
+        status="failing" if found else _OK,
         mode=context.mode,
         parts=parts,
         queue=waiting.count if waiting else None,
@@ -58,15 +87,15 @@ async def health(context: Here, _: Reader) -> Health:
     )
 
 
-async def _backlog(store: Store, now: int) -> Backlog | None:
+async def _backlog(store: Store) -> Backlog | None:
     try:
         async with asyncio.timeout(_STORE_S):
-            return await store.read(backlog, now)
+            return await store.read(backlog, now_ms())
     except (StoreUnavailable, TimeoutError):
         return None
 
 
-@router.post("/reload")
+@router.post("/api/v1/reload")
 async def reload(context: Here, _: Operator) -> Reload:
     """Read the configuration again and apply it; with an error in it nothing is changed."""
     if context.reload is None:

@@ -402,8 +402,6 @@ class Work:
         await read(views.read_mo, derive_id("r", account, "sim", "work"), "marie@acme.example")
         self._names("messages_of")
         await read(earlier.messages_of, ["key a", "key b"], self.now)
-        self._names("read_setting")
-        await read(views.read_setting, "reply_secret")
         self._names("horizon")
         end = await read(events.horizon)
         await read(events.oldest_writer)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, exc
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import writer
@@ -53,4 +53,49 @@ async def test_who_waits_too_long_is_told_and_the_write_may_stand(monkeypatch: p
     is_let_go.set()
     assert await one.run(_NOTHING, 3) == 3
     assert written == [1]
+    await one.close()
+
+
+async def test_a_database_that_hangs_is_told_from_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what the writer does anyway: while a batch takes too long, and until something is written again."""
+    is_there, is_let_go = threading.Event(), threading.Event()
+
+    def stand(_: object, items: Sequence[int]) -> Sequence[int]:
+        is_there.set()
+        assert is_let_go.wait(10)
+        return items
+
+    one = Writer(create_engine("sqlite://"), lambda _: None)
+    assert one.is_answering
+    standing = asyncio.create_task(one.run(Verb(stand), 1))
+    assert await asyncio.to_thread(is_there.wait, 10)
+    assert one.is_answering  # not for long yet
+    monkeypatch.setattr(writer, "_HUNG_S", 0.0)
+    assert not one.is_answering
+    is_let_go.set()
+    assert await standing == 1
+    assert one.is_answering
+    await one.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "is_ours"),
+    [
+        (exc.OperationalError("", {}, Exception("disk I/O error")), True),
+        (exc.IntegrityError("", {}, Exception("one item")), False),
+    ],
+)
+async def test_a_database_that_fails_is_told_until_it_writes_again(error: Exception, is_ours: bool) -> None:
+    """What one item holds is not its fault."""
+
+    def fail(_: object, items: Sequence[int]) -> Sequence[int]:
+        raise error
+
+    one = Writer(create_engine("sqlite://"), lambda _: None)
+    await one.run(_NOTHING, 1)
+    with pytest.raises(StoreUnavailable):
+        await one.run(Verb(fail), 2)
+    assert one.is_answering != is_ours
+    await one.run(_NOTHING, 3)
+    assert one.is_answering
     await one.close()
