@@ -8,23 +8,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from mail2sms import numbers, routing
 from mail2sms.clock import new_id, now_ms
-from mail2sms.errors import Refusal
+from mail2sms.errors import KeyReused, Refusal
 from mail2sms.log import log
 from mail2sms.model import MtMessage, Origin, Submission, Writer, derive_id, reply_key
 from mail2sms.money import shown, total
 from mail2sms.rules._base import Policy
-from mail2sms.store import Bundle, NewMessage, NewNotice, Reservation, Store
-from mail2sms.store.earlier import messages_of
+from mail2sms.store import Bundle, NewMessage, NewNotice, Repeat, Reservation, Store, Stored
+from mail2sms.store.earlier import messages_of, repeat_of
 from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge
 
 _HOUR_MS = 3_600_000
 _NOTICES_PER_HOUR = 20
 _NOTICE_VALID_MS = 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """An API call that is carried out once, however often it comes: known by its `client` and `key`.
+
+    `fingerprint` is its body's.
+    """
+
+    account: str
+    client: str
+    key: str
+    fingerprint: str
+
+    @property
+    def repeat_key(self) -> str:
+        """What recognises it, whatever its body."""
+        return _digest(self.account, "call", self.client, self.key)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,26 +69,52 @@ class Accept:
 
         Raises Refusal (all of them in one) when nothing of it may go, and StoreUnavailable.
         """
+        bundle = self._bundle(submissions, refusals)
+        stored = await self._store.put(bundle)
+        mts = tuple(_first(new.mt, stored.repeated) for new in bundle.messages)
+        is_repeat = len(stored.repeated) == len(mts)
+        _log(mts[0].id, bundle, stored, is_repeat=is_repeat)
+        return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat)
+
+    async def answer(
+        self, submission: Submission, call: Call, tell: Callable[[Sequence[MtMessage]], str]
+    ) -> str:
+        """Accept what an API call asks for unless it did so before; return what it is told either way.
+
+        What `tell` makes of the messages is stored with them. Raises as `accept` does, and KeyReused.
+        """
+        bundle = self._bundle([submission])
+        bundle = replace(
+            bundle,
+            repeat_key=call.repeat_key,
+            fingerprint=call.fingerprint,
+            answer=tell([new.mt for new in bundle.messages]),
+        )
+        stored = await self._store.put(bundle)
+        before = stored.before
+        _log(before.id if before else bundle.id, bundle, stored, is_repeat=before is not None)
+        return _answer(before, call) or bundle.answer or ""
+
+    async def answered(self, call: Call) -> str:
+        """Return what a call was told when it came before; "" if it did not. Raises KeyReused.
+
+        For what is refused now: it may be its time that is over, and its client must not hear that nothing was sent.
+        """
+        return _answer(await self._store.read(repeat_of, call.repeat_key, now_ms()), call)
+
+    def _bundle(self, submissions: Sequence[Submission], refusals: Sequence[Refusal] = ()) -> Bundle:
+        """Judge it all. Raises Refusal when nothing of it may go."""
         verdict = self._judge.judge(submissions, refusals)
         if not verdict.messages:
             raise verdict.refusal()
         first, messages = submissions[0], self._news(verdict, submissions)
-        bundle = Bundle(
+        return Bundle(
             id=messages[0].mt.id,
             at=first.created_at,
             submissions=tuple(_as_sent(submission, verdict) for submission in submissions),
             messages=messages,
             notices=notices(first, verdict),
         )
-        stored = await self._store.put(bundle)
-        mts = tuple(_first(new.mt, stored.repeated) for new in messages)
-        is_repeat = len(stored.repeated) == len(messages)
-        event = "mail_repeated" if is_repeat else "mail_accepted"
-        cost = total(new.mt.cost for new in messages if new.mt.id not in stored.repeated)
-        log.info(
-            event, submission=mts[0].id, recipients=len(mts), proof=first.writer.proof.value, cost=shown(cost)
-        )
-        return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat)
 
     def preview(self, submission: Submission) -> tuple[MtMessage, ...]:
         """Return the messages that `accept` would store, storing nothing. Raises Refusal."""
@@ -80,7 +124,7 @@ class Accept:
         return verdict.messages
 
     async def earlier(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
-        """Return the ids of what these became when they came before; nothing if not all of it did.
+        """Return the ids of what these mails became when they came before; nothing if not all of it did.
 
         For what is refused now since its time is over: its writer must not hear that nothing was sent.
         """
@@ -140,10 +184,29 @@ def _first(mt: MtMessage, repeated: Mapping[str, str]) -> MtMessage:
     return replace(mt, id=repeated[mt.id]) if mt.id in repeated else mt
 
 
+def _log(id_: str, bundle: Bundle, stored: Stored, *, is_repeat: bool) -> None:
+    event = "mail_repeated" if is_repeat else "mail_accepted"
+    proof = bundle.submissions[0].writer.proof.value
+    news = () if stored.before else (m.mt for m in bundle.messages if m.mt.id not in stored.repeated)
+    cost = shown(total(mt.cost for mt in news))
+    log.info(event, submission=id_, recipients=len(bundle.messages), proof=proof, cost=cost)
+
+
+def _answer(before: Repeat | None, call: Call) -> str:
+    if before is None:
+        return ""
+    if before.fingerprint != call.fingerprint:
+        raise KeyReused(before.id, before.at)
+    return before.answer or ""
+
+
 def _repeat_key(writer: Writer, *what: str) -> str:
     """A re-sent email is known by its sender, Message-ID, recipient and text."""
-    text = "\0".join((writer.account, writer.address, *what))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(writer.account, writer.address, *what)
+
+
+def _digest(*what: str) -> str:
+    return hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:

@@ -88,6 +88,15 @@ class DeliveryFailed(Exception):
         self.retry_after_s = retry_after_s
 
 
+class KeyReused(Exception):
+    """An API client used an idempotency key for something else: `id`, at `at`, was the first."""
+
+    def __init__(self, id_: str, at: int) -> None:
+        super().__init__(id_)
+        self.id = id_
+        self.at = at
+
+
 class StoreUnavailable(Exception):
     """Our database did not commit: nothing was promised, the client may try again."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from mail2sms import destinations
+from mail2sms import accept, destinations
 from mail2sms.rules._base import Policy
 from mail2sms.web import api, bodies
 from tests import fakes
@@ -147,18 +147,63 @@ async def test_one_bad_recipient_stops_nobody_else(here: World) -> None:
     ]
 
 
-async def test_the_same_key_again_gets_the_first_ids(here: World) -> None:
-    """Even at the same time; another key is another message."""
-    body = {"to": [PHONE, "+33639985678"], "text": "Une fois"}
+async def test_the_same_key_again_gets_the_first_answer(here: World) -> None:
+    """Even at the same time, and after it was delivered; another key, or client, is another message."""
+    body = {"to": [PHONE, "+33639985678", "0123"], "text": "Une fois"}
     answers = await asyncio.gather(*(post(here, body, **{"Idempotency-Key": "k-1"}) for _ in range(5)))
-    shown = [
-        (accepted["id"], accepted["submission"], [item["id"] for item in accepted["items"]])
-        for _, accepted in answers
-    ]
-    assert len(set(map(str, shown))) == 1
-    assert (await post(here, body, **{"Idempotency-Key": "k-2"}))[1]["id"] != shown[0][0]
-    assert len((await get(here, MESSAGES))[1]["items"]) == 4
+    assert len(set(map(str, answers))) == 1
+    status, first = answers[0]
+    assert (status, len(first["items"]), len(first["refused"])) == (202, 2, 1)
+
+    async def delivered() -> bool:
+        return bool((await get(here, f"{MESSAGES}/{first['id']}"))[1]["status"] == "delivered")
+
+    await until(delivered)
+    same = {"text": "Une fois", "to": body["to"]}  # written in another order
+    assert await post(here, same, **{"Idempotency-Key": "k-1"}) == (202, first)
+    for other in ({"Idempotency-Key": "k-2"}, {"key": SENDER, "Idempotency-Key": "k-1"}):
+        assert (await post(here, body, **other))[1]["id"] != first["id"]
+    assert len((await get(here, MESSAGES))[1]["items"]) == 6
     assert (await post(here, body, **{"Idempotency-Key": "k" * 256}))[0] == 400
+
+
+@pytest.mark.parametrize(
+    "change", [{"text": "Deux fois"}, {"to": PHONE}, {"reference": "r-1"}, {"at": IN_AN_HOUR}]
+)
+async def test_the_same_key_with_another_body_is_refused(here: World, change: dict[str, str]) -> None:
+    """draft-ietf-httpapi-idempotency-key-header-06 section 2.7; the first use is named, and nothing is sent."""
+    body = {"to": [PHONE, "+33639985678"], "text": "Une fois"}
+    _, first = await post(here, body, **{"Idempotency-Key": "k-1"})
+    status, told = await post(here, {**body, **change}, **{"Idempotency-Key": "k-1"})
+    assert (status, told["type"], told["field"], told["value"]) == (
+        422,
+        "request.key_reused",
+        "Idempotency-Key",
+        first["id"],
+    )
+    assert f"for {first['id']}; a new request needs a new key" in told["detail"]
+    assert len((await get(here, MESSAGES))[1]["items"]) == 2
+    assert await post(here, body, **{"Idempotency-Key": "k-1"}) == (202, first)
+
+
+async def test_of_two_bodies_at_once_under_one_key_one_is_carried_out(here: World) -> None:
+    """The others hear which."""
+    bodies = [{"to": PHONE, "text": f"{number}"} for number in range(6)]
+    answers = await asyncio.gather(*(post(here, body, **{"Idempotency-Key": "k-1"}) for body in bodies))
+    (accepted,) = [told for status, told in answers if status == 202]
+    assert {told["value"] for status, told in answers if status == 422} == {accepted["id"]}
+    assert [item["id"] for item in (await get(here, MESSAGES))[1]["items"]] == [accepted["id"]]
+
+
+async def test_a_key_whose_body_was_refused_is_still_free(here: World) -> None:
+    """Nothing was done under it; so is one of a dry run."""
+    key = {"Idempotency-Key": "k-1"}
+    assert (await post(here, {"to": "0123", "text": "x"}, **key))[0] == 422
+    async with here.http.post(
+        MESSAGES, params={"dry_run": "1"}, json={**TEXT, "text": "y"}, headers={**here.keyed(), **key}
+    ) as answer:
+        assert answer.status == 200
+    assert (await post(here, TEXT, **key))[0] == 202
 
 
 async def test_the_same_key_again_after_its_time(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +212,10 @@ async def test_the_same_key_again_after_its_time(here: World, monkeypatch: pytes
     _, first = await post(here, body, **{"Idempotency-Key": "k-1"})
     later = int(time.time() * 1000) + 2 * 3_600_000
     monkeypatch.setattr(api, "now_ms", lambda: later)
-    status, again = await post(here, body, **{"Idempotency-Key": "k-1"})
-    assert status == 202
-    assert [item["id"] for item in again["items"]] == [item["id"] for item in first["items"]]
-    assert again["submission"] == first["submission"]
+    monkeypatch.setattr(accept, "now_ms", lambda: later)
+    assert await post(here, body, **{"Idempotency-Key": "k-1"}) == (202, first)
+    status, told = await post(here, {**body, "text": "x"}, **{"Idempotency-Key": "k-1"})
+    assert (status, told["type"]) == (422, "request.key_reused")
     for other in ({"Idempotency-Key": "k-2"}, {}):
         status, told = await post(here, body, **other)
         assert (status, told["type"]) == (422, "template.past_time")
@@ -355,8 +400,12 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
     }
     cost = described["components"]["schemas"]["Message"]["properties"]["cost"]
     assert (cost["anyOf"], cost["examples"]) == ([{"type": "string"}, {"type": "null"}], ["0.045 EUR"])
-    refused = described["paths"][MESSAGES]["post"]["responses"]["4XX"]["content"]
-    assert list(refused) == ["application/problem+json"]
+    for status in ("4XX", "422"):
+        refused = described["paths"][MESSAGES]["post"]["responses"][status]["content"]
+        assert list(refused) == ["application/problem+json"]
+    assert "422" not in described["paths"][MESSAGES]["get"]["responses"]
+    (key,) = [p for p in described["paths"][MESSAGES]["post"]["parameters"] if p["in"] == "header"]
+    assert "first answer again" in key["description"]
     assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
 
 

@@ -34,7 +34,7 @@ from mail2sms.store import (
 )
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
-from mail2sms.store.put import Bundle, Stored
+from mail2sms.store.put import Bundle, Repeat, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
 from mail2sms.store.reports import Moved
 from mail2sms.store.rescue import Recovery, Renewal, Rerouting
@@ -65,6 +65,7 @@ __all__ = [
     "RecordedMo",
     "Recovery",
     "Renewal",
+    "Repeat",
     "Rerouting",
     "Reservation",
     "Search",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, literal_column, select, update
+from sqlalchemy import Connection, Row, case, delete, literal_column, select, update
 
 from mail2sms.model import Submission
 from mail2sms.store import schema
@@ -33,7 +33,8 @@ _SPARE_MS = 3 * 86_400_000  # beyond its end: a clock that is a day ahead for a 
 class Bundle:
     """Everything one email or API call becomes. Stored whole or, when it was stored before, not at all.
 
-    `repeat_key` stands for bundles without messages (a refusal's notice); `id` is what the client is told.
+    `repeat_key` stands for the whole (a refusal's notice, an API call, whose body has this `fingerprint`); `id`, or
+    `answer`, is what the client is told.
     """
 
     id: str
@@ -43,6 +44,8 @@ class Bundle:
     notices: tuple[NewNotice, ...] = ()
     reservations: tuple[Reservation, ...] = ()
     repeat_key: str | None = None
+    fingerprint: str | None = None
+    answer: str | None = field(default=None, repr=False)
 
     @property
     def repeat_keys(self) -> dict[str, str]:
@@ -52,14 +55,25 @@ class Bundle:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Repeat:
+    """What a repeat key stands for: what came first, when, and for an API call its body and what it was told."""
+
+    id: str
+    at: int
+    fingerprint: str | None = None
+    answer: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
     """What became of a bundle: `repeated` maps ids that were asked for to those stored earlier.
 
-    With `exceeded`, nothing was stored.
+    With `exceeded`, nothing was stored; with `before` neither: the bundle's own key stood for that already.
     """
 
     repeated: dict[str, str]
     exceeded: Reservation | None = None
+    before: Repeat | None = None
 
 
 def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
@@ -71,11 +85,12 @@ def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
     for bundle in bundles:
         if any(key not in earlier for key in bundle.repeat_keys):  # given back by one that was refused
             earlier |= _claim_keys(connection, [bundle])
-        repeated = {id_: earlier[key] for key, id_ in bundle.repeat_keys.items() if earlier[key] != id_}
-        is_whole_repeat = bool(repeated) and len(repeated) == len(bundle.messages) + bool(bundle.repeat_key)
+        repeated = {id_: earlier[key].id for key, id_ in bundle.repeat_keys.items() if earlier[key].id != id_}
+        before = earlier[bundle.repeat_key] if bundle.repeat_key and bundle.id in repeated else None
+        is_whole_repeat = before is not None or 0 < len(bundle.messages) == len(repeated)
         is_counted = is_whole_repeat or not there.isdisjoint(_ids(bundle))
         exceeded = None if is_counted else _reserve(connection, bundle.reservations)
-        results.append(Stored(repeated=repeated, exceeded=exceeded))
+        results.append(Stored(repeated=repeated, exceeded=exceeded, before=before))
         if exceeded is not None:
             for key in _free_keys(connection, bundle, repeated):
                 del earlier[key]
@@ -98,28 +113,34 @@ def _ids(bundle: Bundle) -> list[str]:
     return [*(new.mt.id for new in bundle.messages), *(notice.id for notice in bundle.notices)]
 
 
-def _claim_keys(connection: Connection, bundles: Sequence[Bundle]) -> dict[str, str]:
-    """Return, for every repeat key, the id that holds it now: ours, or that of an earlier bundle."""
-    wanted: dict[str, tuple[str, int]] = {}
+def _claim_keys(connection: Connection, bundles: Sequence[Bundle]) -> dict[str, Repeat]:
+    """Return, for every repeat key, what holds it now: ours, or an earlier bundle's."""
+    wanted: dict[str, dict[str, Any]] = {}
     for bundle in bundles:
+        call = {"at": bundle.at, "fingerprint": bundle.fingerprint, "answer": bundle.answer}
         for key, id_ in bundle.repeat_keys.items():
-            wanted.setdefault(key, (id_, bundle.at))
+            wanted.setdefault(key, {"key": key, "id": id_, **call})
     if not wanted:
         return {}
     # Sorted: two nodes that claim the same keys must lock them in the same order.
-    rows = [{"key": key, "id": wanted[key][0], "at": wanted[key][1]} for key in sorted(wanted)]
-    return {row.key: row.id for row in insert_rows(connection, schema.repeat, rows, _claimed)}
+    rows = [wanted[key] for key in sorted(wanted)]
+    return {row.key: read_repeat(row) for row in insert_rows(connection, schema.repeat, rows, _claimed)}
+
+
+def read_repeat(row: Row[Any]) -> Repeat:
+    """Return what a row of `repeat` says."""
+    return Repeat(id=row.id, at=row.at, fingerprint=row.fingerprint, answer=row.answer)
 
 
 def _claimed(statement: Any) -> Any:
     """Give a key to the newcomer when there is no holder, or one that is too old; return who holds it then."""
     held, new = schema.repeat.c, statement.excluded
     is_over = held.at < new.at - literal_column(str(REPEAT_MS))
+    changed = ("id", "at", "fingerprint", "answer")
     statement = statement.on_conflict_do_update(
-        index_elements=["key"],
-        set_={"id": case((is_over, new.id), else_=held.id), "at": case((is_over, new.at), else_=held.at)},
+        index_elements=["key"], set_={name: case((is_over, new[name]), else_=held[name]) for name in changed}
     )
-    return statement.returning(held.key, held.id)
+    return statement.returning(held.key, *(held[name] for name in changed))
 
 
 def _free_keys(connection: Connection, bundle: Bundle, repeated: dict[str, str]) -> list[str]:

@@ -256,9 +256,11 @@ repeat = _keyed(
     Column("key", Text, primary_key=True),
     Column("id", Text, nullable=False),
     _time("at"),
+    Column("fingerprint", Text),  # of an API call's body
+    Column("answer", Text),  # what that call was told
     Index(None, "at"),
 )
-"""What was accepted or refused lately: a re-sent email is recognised by its key."""
+"""What was accepted or refused lately: a re-sent email or API call is recognised by its key."""
 
 counter = _keyed(
     "counter",

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
 
-from mail2sms.accept import Receipt
+from mail2sms.accept import Call
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal
-from mail2sms.model import Msisdn, Origin, Proof, Status, Submission, Writer
+from mail2sms.model import Msisdn, MtMessage, Origin, Proof, Status, Submission, Writer
 from mail2sms.store import Search
 from mail2sms.store.views import find, read_one, waiting
 from mail2sms.web import bodies
 from mail2sms.web.auth import Caller, Reader, Sender
 from mail2sms.web.context import Context, Here
-from mail2sms.web.problems import DOCUMENTED, HttpProblem, tell
+from mail2sms.web.problems import DOCUMENTED, HttpProblem, Problems, tell
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, tags=["messages"])
 
@@ -27,50 +29,43 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 Refused = list[tuple[str, Problem]]
 
 
+_KEY = (
+    "Makes the call safe to repeat: within 24 hours the same body under the same key is carried out once and gets "
+    "the first answer again."
+)
+
+
 @router.post(
     "/messages",
     status_code=202,
     response_model=bodies.Accepted,
-    responses={200: {"model": bodies.Accepted, "description": "With dry_run: what would happen."}},
+    responses={
+        200: {"model": bodies.Accepted, "description": "With dry_run: what would happen."},
+        422: {"model": Problems, "description": "Refused, or the Idempotency-Key was used for another body."},
+    },
 )
 async def send(
     order: bodies.Order,
     context: Here,
     caller: Sender,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255, description=_KEY)] = None,
     dry_run: bool = False,
-) -> bodies.Accepted | JSONResponse:
-    """Send a text. Answered when it is on disk; the same under the same Idempotency-Key gets the first one's ids."""
+) -> bodies.Accepted | Response:
+    """Send a text. Answered when it is on disk."""
     refused: Refused = []
-    key = f"key:{caller.name}:{idempotency_key}" if idempotency_key is not None else None
-    origin = Origin(source="cli" if caller.is_operator else "api", message_id=key)
+    call = None if dry_run else _call(order, context, caller, idempotency_key)
     try:
-        submission = _submission(order, context, caller, origin, refused)
-    except Refusal as refusal:
-        is_late = refusal.problems[0].reason == "template.past_time"
-        if key is None or dry_run or not is_late:
+        submission = _submission(order, context, caller, refused)
+        tell = partial(_accepted, submission, refused, context)
+        if dry_run:
+            return JSONResponse(tell(context.accept.preview(submission), is_dry_run=True).model_dump())
+        if call is None:
+            return tell((await context.accept.accept([submission])).messages)
+        answer = await context.accept.answer(submission, call, lambda mts: tell(mts).model_dump_json())
+    except (Refusal, HttpProblem):  # it may have been right when it came first
+        if call is None or not (answer := await context.accept.answered(call)):
             raise
-        late = _submission(order.model_copy(update={"at": None}), context, caller, origin, refused)
-        if not (ids := await context.accept.earlier([late])):
-            raise
-        return await _accepted_before(ids, context)
-    if dry_run:
-        would = context.accept.preview(submission)
-        receipt = Receipt(id="", messages=would, is_repeat=False)
-        items = [bodies.queued(mt, id_=None) for mt in would]
-    else:
-        receipt = await context.accept.accept([submission])
-        items = await _items(receipt, context)
-    refused += _refused_by_policy(submission, receipt, context)
-    accepted = bodies.Accepted(
-        **items[0].model_dump(),
-        submission=None if dry_run else await _submission_id(receipt, context),
-        reference=submission.reference,
-        items=items,
-        refused=_not_taken(refused, context),
-        warnings=bodies.warned(receipt.messages, context.accept.policy),
-    )
-    return JSONResponse(accepted.model_dump()) if dry_run else accepted
+    return Response(answer, 202, media_type="application/json")
 
 
 @router.get("/messages")
@@ -135,24 +130,21 @@ async def queue(context: Here, _: Reader, limit: Limit = 100) -> bodies.Messages
     return bodies.Messages(items=[bodies.message(view) for view in found])
 
 
-async def _accepted_before(ids: Sequence[str], context: Context) -> bodies.Accepted:
-    views = await asyncio.gather(*(context.store.read(read_one, context.account, id_) for id_ in ids))
-    found = [view for view in views if view is not None]
-    items = [bodies.queued_before(view) for view in found]
-    first = found[0]
-    return bodies.Accepted(
-        **items[0].model_dump(),
-        submission=first.submission,
-        reference=first.reference,
-        items=items,
-        refused=[],
-        warnings=[],
-    )
+def _call(order: bodies.Order, context: Context, caller: Caller, key: str | None) -> Call | None:
+    """Return what recognises the call; None where its client gave no key."""
+    if key is None:
+        return None
+    body = json.dumps(order.model_dump(mode="json"), sort_keys=True)
+    client = f"{_source(caller)}:{caller.name}"
+    fingerprint = hashlib.sha256(body.encode()).hexdigest()
+    return Call(account=context.account, client=client, key=key, fingerprint=fingerprint)
 
 
-def _submission(
-    order: bodies.Order, context: Context, caller: Caller, origin: Origin, refused: Refused
-) -> Submission:
+def _source(caller: Caller) -> str:
+    return "cli" if caller.is_operator else "api"
+
+
+def _submission(order: bodies.Order, context: Context, caller: Caller, refused: Refused) -> Submission:
     """Read the order. A recipient that can't be read is refused alone; Refusal when none is left."""
     now = now_ms()
     limit = context.accept.policy.recipients
@@ -172,7 +164,7 @@ def _submission(
         writer=_writer(order, context, caller),
         text=order.text,
         recipients=tuple(found),
-        origin=origin,
+        origin=Origin(source=_source(caller)),
         created_at=now,
         sender_id=order.sender_id or caller.sender_id,
         send_at=bodies.read_at(order.at, now) if order.at is not None else None,
@@ -204,27 +196,29 @@ def _writer(order: bodies.Order, context: Context, caller: Caller) -> Writer:
     return replace(writer, language=user.language or writer.language, zone=user.zone or writer.zone)
 
 
-async def _items(receipt: Receipt, context: Context) -> list[bodies.Queued]:
-    if not receipt.is_repeat:
-        return [bodies.queued(mt, id_=mt.id) for mt in receipt.messages]
-    views = await asyncio.gather(
-        *(context.store.read(read_one, context.account, mt.id) for mt in receipt.messages)
+def _accepted(
+    submission: Submission,
+    refused: Refused,
+    context: Context,
+    messages: Sequence[MtMessage],
+    *,
+    is_dry_run: bool = False,
+) -> bodies.Accepted:
+    """Return what the client is told; `refused` are the recipients that could not be read."""
+    items = [bodies.queued(mt, id_=None if is_dry_run else mt.id) for mt in messages]
+    return bodies.Accepted(
+        **items[0].model_dump(),
+        submission=None if is_dry_run else submission.id,
+        reference=submission.reference,
+        items=items,
+        refused=_not_taken([*refused, *_refused_by_policy(submission, messages, context)], context),
+        warnings=bodies.warned(messages, context.accept.policy),
     )
-    now = [bodies.queued_before(view) for view in views if view is not None]
-    return now or [bodies.queued(mt, id_=mt.id) for mt in receipt.messages]
 
 
-async def _submission_id(receipt: Receipt, context: Context) -> str:
-    first = receipt.messages[0]
-    if receipt.is_repeat:
-        view = await context.store.read(read_one, context.account, first.id)
-        return view.submission if view is not None else first.id
-    return first.submission
-
-
-def _refused_by_policy(submission: Submission, receipt: Receipt, context: Context) -> Refused:
+def _refused_by_policy(submission: Submission, messages: Sequence[MtMessage], context: Context) -> Refused:
     """Return why the other recipients of a submission that was accepted were not."""
-    taken = {mt.msisdn for mt in receipt.messages}
+    taken = {mt.msisdn for mt in messages}
     refused: Refused = []
     for msisdn in submission.recipients:
         if msisdn in taken:

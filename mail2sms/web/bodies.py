@@ -173,22 +173,6 @@ def queued(mt: MtMessage, *, id_: str | None) -> Queued:
     )
 
 
-def queued_before(view: MessageView) -> Queued:
-    """Return what an earlier order stored, as it stands now."""
-    return Queued(
-        id=view.id,
-        to=view.to,
-        status=view.status,
-        parts=view.parts,
-        cost=shown(view.cost),
-        encoding=view.encoding,
-        sender_id=view.sender_id,
-        carrier=view.carrier,
-        due_at=iso(view.due_at),
-        expires_at=iso(view.expires_at),
-    )
-
-
 def warned(mts: Iterable[MtMessage], policy: Policy) -> list[Warned]:
     """Return what there is to say of the sender IDs of these messages, once for each country."""
     found = (note for mt in mts for note in notes(mt.sender_id, mt.region, mt.carrier, policy, mt.created_at))

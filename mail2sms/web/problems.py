@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, cast
@@ -17,7 +18,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from mail2sms.errors import Problem, Refusal, StoreUnavailable
+from mail2sms.errors import KeyReused, Problem, Refusal, StoreUnavailable
 from mail2sms.log import log, where
 from mail2sms.reasons import smtp_reply
 from mail2sms.render import Render
@@ -127,6 +128,19 @@ async def _refused(request: Request, refusal: Exception) -> JSONResponse:
     return _answer(422, [tell(problem, context.render, facts) for problem in problems])
 
 
+async def _key_reused(_: Request, error: Exception) -> JSONResponse:
+    first = cast(KeyReused, error)
+    at = datetime.fromtimestamp(first.at / 1000, UTC).isoformat(timespec="seconds")
+    told = Told(
+        type="request.key_reused",
+        title="the Idempotency-Key was used for another body",
+        detail=f"this key was first used on {at} for {first.id}; a new request needs a new key",
+        field="Idempotency-Key",
+        value=first.id,
+    )
+    return _answer(422, [told])
+
+
 async def _unavailable(_: Request, error: Exception) -> JSONResponse:
     return _answer(503, [_told(503)])
 
@@ -187,8 +201,9 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         app.openapi_schema = FastAPI.openapi(app)
         methods = [method for path in app.openapi_schema["paths"].values() for method in path.values()]
         for responses in (method["responses"] for method in methods):
-            responses.pop("422", None)  # FastAPI's own; ours is among the 4XX
-            for status in DOCUMENTED.keys() & responses.keys():
+            if responses.get("422", {}).get("description") == "Validation Error":
+                del responses["422"]  # FastAPI's own: it is a 400 here
+            for status in {*DOCUMENTED, "422"} & responses.keys():
                 content = responses[status]["content"]
                 content[MEDIA_TYPE] = content.pop("application/json")
     return app.openapi_schema
@@ -198,6 +213,7 @@ def install(app: FastAPI) -> None:
     """Let every failure of `app` be told as a problem, and described as one."""
     app.openapi = partial(_describe, app)  # type: ignore[method-assign]
     app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(KeyReused, _key_reused)
     app.add_exception_handler(StoreUnavailable, _unavailable)
     app.add_exception_handler(HttpProblem, _http_problem)
     app.add_exception_handler(HTTPException, _http_exception)

@@ -402,6 +402,8 @@ class Work:
         await read(views.read_mo, derive_id("r", account, "sim", "work"), "marie@acme.example")
         self._names("messages_of")
         await read(earlier.messages_of, ["key a", "key b"], self.now)
+        self._names("repeat_of")
+        await read(earlier.repeat_of, "key a", self.now)
         self._names("horizon")
         end = await read(events.horizon)
         await read(events.oldest_writer)

@@ -25,11 +25,13 @@ from mail2sms.store import (
     PartOutcome,
     Recovery,
     Renewal,
+    Repeat,
     Rerouting,
     Reservation,
     Search,
     Settlement,
     Store,
+    earlier,
     views,
 )
 from mail2sms.store.schema import metadata
@@ -150,6 +152,22 @@ async def test_a_repeat_within_a_day_is_known_by_its_first_id(store: Store) -> N
     stored = await store.put(bundle("m-2", repeat_key="k"))
     assert stored.repeated == {"m-2": "m-1"}
     assert await store.read(views.read_one, ACCOUNT, "m-2") is None
+
+
+async def test_a_call_is_known_by_its_own_key(store: Store) -> None:
+    """Whatever its messages are: what came first is told, with its answer, and nothing is stored."""
+    call = replace(bundle("m-1"), repeat_key="k", fingerprint="a", answer="first")
+    assert (await store.put(call)).before is None
+    again = replace(bundle("m-2"), repeat_key="k", fingerprint="b", answer="second", at=NOW + 1)
+    first = Repeat(id="m-1", at=NOW, fingerprint="a", answer="first")
+    assert (await store.put(again)).before == first
+    assert await store.read(views.read_one, ACCOUNT, "m-2") is None
+    assert await store.read(earlier.repeat_of, "k", NOW + DAY) == first
+    assert await store.read(earlier.repeat_of, "k", NOW + DAY + 1) is None
+    assert (await store.put(replace(again, at=NOW + DAY + 1))).before is None
+    assert await store.read(earlier.repeat_of, "k", NOW + DAY + 1) == Repeat(
+        id="m-2", at=NOW + DAY + 1, fingerprint="b", answer="second"
+    )
 
 
 async def test_a_repeat_after_a_day_is_new(store: Store) -> None:
