@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from mail2sms import numbers, routing
+from mail2sms import routing
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import KeyReused, Refusal
 from mail2sms.log import log
@@ -20,11 +20,12 @@ from mail2sms.money import shown, total
 from mail2sms.rules._base import Policy
 from mail2sms.store import Bundle, NewMessage, NewNotice, Repeat, Reservation, Store, Stored
 from mail2sms.store.earlier import messages_of, repeat_of
-from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge
+from mail2sms.verdict import Judge, Verdict, merge, refuse_phones
 
 _HOUR_MS = 3_600_000
 _NOTICES_PER_HOUR = 20
 _NOTICE_VALID_MS = 86_400_000
+_QUOTED = 16_384  # characters of a text that is sent back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,12 +65,12 @@ class Accept:
         self.policy = policy
         self._judge = Judge(policy, routes, validity_ms)
 
-    async def accept(self, submissions: Sequence[Submission], refusals: Sequence[Refusal] = ()) -> Receipt:
-        """Judge and store what one email or API call asks for, and tell its `refusals` by email.
+    async def accept(self, submissions: Sequence[Submission]) -> Receipt:
+        """Judge and store what one email or API call asks for, and tell by email what of it may not go.
 
-        Raises Refusal (all of them in one) when nothing of it may go, and StoreUnavailable.
+        Raises Refusal (all of it in one) when nothing may, and StoreUnavailable.
         """
-        bundle = self._bundle(submissions, refusals)
+        bundle = self._bundle(submissions)
         stored = await self._store.put(bundle)
         mts = tuple(_first(new.mt, stored.repeated) for new in bundle.messages)
         is_repeat = len(stored.repeated) == len(mts)
@@ -102,9 +103,9 @@ class Accept:
         """
         return _answer(await self._store.read(repeat_of, call.repeat_key, now_ms()), call)
 
-    def _bundle(self, submissions: Sequence[Submission], refusals: Sequence[Refusal] = ()) -> Bundle:
+    def _bundle(self, submissions: Sequence[Submission]) -> Bundle:
         """Judge it all. Raises Refusal when nothing of it may go."""
-        verdict = self._judge.judge(submissions, refusals)
+        verdict = self._judge.judge(submissions)
         if not verdict.messages:
             raise verdict.refusal()
         first, messages = submissions[0], self._news(verdict, submissions)
@@ -211,25 +212,24 @@ def _digest(*what: str) -> str:
 
 def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
     """Return what tells the writer of all that is refused beside what goes out."""
-    told = _partly_refused(first, verdict.refused) if verdict.refused else ()
-    if not verdict.refusals:
-        return told
-    id_ = derive_id("n", first.id, "refused")
-    about = merge(verdict.refusals)
-    notice = refused_notice(id_, first.writer, first.origin, about, first.created_at, is_partly=True)
-    return (*told, notice)
-
-
-def _partly_refused(first: Submission, refused: Sequence[RefusedPhone]) -> tuple[NewNotice, ...]:
-    """Some recipients are written to, some are not: an email says which, since SMTP has one answer for all."""
-    if first.origin.source != "smtp":  # the API says so in its answer
-        return ()
-    problems = [
-        replace(r.problem, facts={**r.problem.facts, "to": numbers.display(r.msisdn)}) for r in refused
-    ]
-    now = first.created_at
-    id_ = derive_id("n", first.id, "partly")
-    return (refused_notice(id_, first.writer, first.origin, Refusal(*problems), now, is_partly=True),)
+    told = []
+    if (
+        verdict.refused and first.origin.source == "smtp"
+    ):  # SMTP has one answer for all; the API says so in its own
+        told.append(("partly", refuse_phones(verdict.refused, is_partly=True)))
+    if verdict.refusals:
+        told.append(("refused", merge(verdict.refusals)))
+    return tuple(
+        refused_notice(
+            derive_id("n", first.id, kind),
+            first.writer,
+            first.origin,
+            about,
+            first.created_at,
+            is_partly=True,
+        )
+        for kind, about in told
+    )
 
 
 def refused_notice(
@@ -240,6 +240,8 @@ def refused_notice(
         "problems": [asdict(problem) for problem in refusal.problems],
         "source": list(refusal.source),
         "corrected": refusal.corrected,
+        "is_example": refusal.is_example,
+        "text": refusal.text[:_QUOTED] + "…" * (len(refusal.text) > _QUOTED),
         "language": writer.language,
         "origin": asdict(origin),
         "is_partly": is_partly,

@@ -30,14 +30,24 @@ class Problem:
 class Refusal(Exception):
     """We say no to the writer. All problems together, the first one first; `corrected` is the mail to send instead.
 
-    `source` are the lines the problems point into (what the writer sent, as read).
+    `is_example`: not all of `corrected` is what the writer wrote, or meant for certain. `source` are the lines the
+    problems point into (what the writer sent, as read); `text` is what was to be sent, where `corrected` is empty.
     """
 
-    def __init__(self, *problems: Problem, corrected: str = "", source: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *problems: Problem,
+        corrected: str = "",
+        is_example: bool = False,
+        source: tuple[str, ...] = (),
+        text: str = "",
+    ) -> None:
         super().__init__(", ".join(problem.reason for problem in problems))
         self.problems = problems
         self.corrected = corrected
+        self.is_example = is_example
         self.source = source
+        self.text = text
 
 
 class BadNumber(ValueError):

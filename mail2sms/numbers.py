@@ -257,7 +257,8 @@ def _refused(digits: str, country: str, reading: _Reading) -> BadNumber:
         return BadNumber("number.not_geographic", hint)
     if reading.is_valid:
         return BadNumber("number.not_mobile", hint, country=reading.region, kind=reading.kind)
-    return BadNumber("number.invalid", hint, country=reading.region, **_lengths(digits, reading.region))
+    lengths = {} if hint else _lengths(digits, reading.region)  # what is meant has as many as it should
+    return BadNumber("number.invalid", hint, country=reading.region, **lengths)
 
 
 def _lengths(digits: str, region: str) -> dict[str, str]:

@@ -62,6 +62,8 @@ REASONS: dict[str, Reason] = {
     "template.unknown_field": _no(550, "5.6.0", 'body line {line}: there is no field "{value}"'),
     "template.duplicate_field": _no(550, "5.6.0", 'body line {line}: the field "{value}" is there twice'),
     "template.missing_field": _no(550, "5.6.0", 'the field "{value}" is missing'),
+    "template.empty_field": _no(550, "5.6.0", 'body line {line}: the field "{value}" is empty'),
+    "template.no_colon": _no(550, "5.6.0", "body line {line}: a colon is missing here"),
     "template.bad_line": _no(
         550,
         "5.6.0",
@@ -73,20 +75,29 @@ REASONS: dict[str, Reason] = {
     "template.past_time": _no(550, "5.6.0", 'body line {line}: "{value}" is in the past'),
     "template.far_time": _no(550, "5.6.0", 'body line {line}: "{value}" is more than a year ahead'),
     "template.bad_validity": _no(550, "5.6.0", 'body line {line}: "{value}" is not a length of time'),
+    "template.unclear_validity": _no(
+        550, "5.6.0", 'body line {line}: "{value}" may be a length of time or a time of day'
+    ),
+    "template.early_expiry": _no(
+        550, "5.6.0", 'body line {line}: "{value}" is not after the time of sending, {start} ({zone})'
+    ),
     "template.bad_sender_id": _no(550, "5.6.0", 'body line {line}: "{value}" cannot be a sender'),
     "template.bad_reference": _no(
         550,
         "5.6.0",
-        'body line {line}: "{value}" is too long for a reference, or holds special characters',
+        'body line {line}: "{value}" cannot be a reference',
     ),
     "template.no_text": _no(550, "5.6.0", "there is no text to send"),
     "text.too_long": _no(
-        550, "5.2.3", "the text is too long: it needs {parts} SMS, and at most {limit} are allowed"
+        550,
+        "5.2.3",
+        "the text is too long: its {characters} characters need {parts} SMS, and the limit here is {limit}",
     ),
     "text.empty": _no(550, "5.6.0", "there is no text to send"),
     "text.unsendable": _no(
-        550, "5.6.0", "the text holds invisible control characters that no phone can show"
+        550, "5.6.0", "the text holds control characters that no phone can show: {characters}"
     ),
+    "recipients.none": _no(550, "5.1.3", "the mail names no phone"),
     "recipients.too_many": _no(550, "5.5.3", "the mail has {count} recipients; at most {limit} are allowed"),
     "sender_id.none": _no(
         550, "5.7.1", "no number or name is set as the sender of your SMS; ask your administrator"
@@ -101,6 +112,8 @@ REASONS: dict[str, Reason] = {
         550, "5.7.1", '"{value}" is a given name, which {country} takes as no sender'
     ),
     "sender_id.refused": _no(550, "5.7.1", '"{value}" was refused as a sender in {country}'),
+    "conversation.not_yours": _no(
+        550, "5.7.1", "answers in this conversation go out as {value}, which is not yours to use"
     "route.none": _no(550, "5.7.1", "no carrier is set up for {country}"),
     "route.refused": _no(550, "5.7.1", "SMS to this number are not allowed here: {why}"),
     "trial.not_ours": _no(

@@ -16,7 +16,7 @@ import jinja2
 from mail2sms.reasons import ReasonRow, reason_rows
 from mail2sms.wording import FALLBACK, amount, nearest
 
-_AMOUNTS: Final = frozenset({"parts", "limit", "count", "digits", "length"})
+_AMOUNTS: Final = frozenset({"parts", "limit", "count", "digits", "length", "characters", "room", "messages"})
 """Facts that are whole numbers."""
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")

@@ -78,11 +78,6 @@ def encoding(text: str) -> Encoding:
     return Encoding.UCS2 if _NOT_GSM.search(text) else Encoding.GSM7
 
 
-def foreign(text: str) -> tuple[str, ...]:
-    """Return the characters that GSM-7 does not have, each once, in order: they make a text Unicode."""
-    return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
-
-
 def count(text: str) -> int:
     """Return the number of segments; an empty text is one.
 
@@ -102,13 +97,17 @@ def count(text: str) -> int:
 
 def room(text: str) -> tuple[int, int]:
     """Return how many units a text has, and how many its segments hold."""
+    return _LAYOUTS[encoding(text)].units(text), capacity(text, count(text))
+
+
+def capacity(text: str, parts: int) -> int:
+    """Return how many units so many segments hold, in the encoding of `text`."""
     layout = _LAYOUTS[encoding(text)]
-    parts = count(text)
-    return layout.units(text), layout.alone if parts == 1 else parts * layout.joined
+    return layout.alone if parts == 1 else parts * layout.joined
 
 
 def not_gsm(text: str) -> tuple[str, ...]:
-    """Return the characters that GSM-7 does not hold, each once, in their order."""
+    """Return the characters that GSM-7 does not hold, each once, in their order: they make a text Unicode."""
     return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
 
 
@@ -198,6 +197,11 @@ _JOINERS = dict.fromkeys([0x061C, *range(0x200C, 0x2010), *range(0x202A, 0x202F)
 _FOLD = {**_TYPOGRAPHY, **_INVISIBLE, **_JOINERS}
 
 
+def plain(text: str) -> str:
+    """Return the text with plain typography, whatever that saves."""
+    return text.translate(_FOLD)
+
+
 def fold(text: str) -> str:
     """Return the text with plain typography, if that saves a segment; else the text as it is.
 
@@ -207,7 +211,7 @@ def fold(text: str) -> str:
     """
     if len(text) > _MOST_CHARACTERS or encoding(text) is Encoding.GSM7 or count(text) == 1:
         return text
-    folded = text.translate(_FOLD)
+    folded = plain(text)
     if encoding(folded) is Encoding.UCS2:
         folded = text.translate(_INVISIBLE)
     return folded if count(folded) < count(text) else text
@@ -250,6 +254,6 @@ _ASTRAL = "".join(f"{chr(plane << 16)}-{chr(plane << 16 | 0xFFFD)}" for plane in
 _UNSENDABLE = re.compile(f"[^\n -~\u00a0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd{_ASTRAL}]")
 
 
-def unsendable(text: str) -> bool:
-    """Whether a cleaned text holds control characters other than LF, lone surrogates or noncharacters."""
-    return _UNSENDABLE.search(text) is not None
+def unsendable(text: str) -> tuple[str, ...]:
+    """Return the control characters but LF, lone surrogates and noncharacters of a cleaned text, each once."""
+    return tuple(dict.fromkeys(_UNSENDABLE.findall(text)))

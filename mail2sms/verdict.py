@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mail2sms import numbers, prices, routing, segments
 from mail2sms.errors import Problem, Refusal
@@ -15,6 +15,8 @@ from mail2sms.rules import countries, fiction, parts, sender_ids, trial
 from mail2sms.rules._base import Candidate, Policy
 
 _RULES = (countries.judge, fiction.judge, trial.judge, parts.judge)
+_OF_PHONES = {"country", "route", "trial"}  # kinds of reasons that don't say which phone they are about
+_SHOWN = 5  # phones, characters
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +30,7 @@ class RefusedPhone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What would become of one email or API call. `refusals` are about all of it, or all of one submission."""
+    """What would become of one email or API call. `refusals` are about all of one submission."""
 
     messages: tuple[MtMessage, ...]
     refused: tuple[RefusedPhone, ...] = ()
@@ -36,7 +38,7 @@ class Verdict:
 
     def refusal(self) -> Refusal:
         """Return all that is refused as one refusal."""
-        return merge([*self.refusals, *(Refusal(phone.problem) for phone in self.refused)])
+        return merge([*self.refusals, *([refuse_phones(self.refused)] if self.refused else [])])
 
 
 class Judge:
@@ -47,11 +49,11 @@ class Judge:
         self._routes = tuple(routes)
         self._validity_ms = validity_ms
 
-    def judge(self, submissions: Sequence[Submission], refusals: Sequence[Refusal] = ()) -> Verdict:
-        """Return the verdict on what one email or API call asks for; `refusals` were found before."""
+    def judge(self, submissions: Sequence[Submission]) -> Verdict:
+        """Return the verdict on what one email or API call asks for."""
         messages: list[MtMessage] = []
         refused: list[RefusedPhone] = []
-        found = list(refusals)
+        found: list[Refusal] = []
         for submission in submissions:
             try:
                 self._judge(submission, messages, refused)
@@ -63,9 +65,11 @@ class Judge:
         """Turn each recipient into a message or a refusal: nothing about one depends on another."""
         text = _sendable(submission)
         count = len(submission.recipients)
+        if count == 0:  # mail to the template mailbox, by a template without fields
+            raise Refusal(Problem(reason="recipients.none"), text=text)
         if count > self._policy.recipients:
             facts = {"count": str(count), "limit": str(self._policy.recipients)}
-            raise Refusal(Problem(reason="recipients.too_many", facts=facts))
+            raise Refusal(Problem(reason="recipients.too_many", facts=facts), text=text)
         size = segments.count(text)
         coding = segments.encoding(text)
         for msisdn in submission.recipients:
@@ -74,9 +78,14 @@ class Judge:
                 writer=submission.writer, msisdn=msisdn, region=region, text=text, segments=size
             )
             problems = [p for rule in _RULES if (p := rule(candidate, self._policy)) is not None]
+            route: tuple[str, ...] = ()
             try:
-                route = routing.carriers(msisdn, region, self._routes)
-                sender_id = self._sender_id(submission, region)
+                if region in self._policy.countries:  # else it is refused already, and no carrier is missed
+                    route = routing.carriers(msisdn, region, self._routes)
+            except Refusal as refusal:
+                problems.extend(refusal.problems)
+            try:
+                sender_id = self._sender_id(submission, msisdn, region)
             except Refusal as refusal:
                 problems.extend(refusal.problems)
             refused.extend(RefusedPhone(submission=submission, msisdn=msisdn, problem=p) for p in problems)
@@ -85,17 +94,21 @@ class Judge:
                 id_ = submission.id if number == 0 else f"{submission.id}-{number + 1}"
                 messages.append(self._message(submission, id_, candidate, coding.value, sender_id, route))
 
-    def _sender_id(self, submission: Submission, region: str) -> SenderId:
-        answered = submission.conversation
+    def _sender_id(self, submission: Submission, msisdn: Msisdn, region: str) -> SenderId:
+        answered, writer = submission.conversation, submission.writer
         if answered is None:
-            return sender_ids.choose(submission.writer, submission.sender_id, region, self._policy)
+            return sender_ids.choose(writer, submission.sender_id, region, self._policy)
         # An answer goes out under the address that was written to: for who wrote there before, or may use it anyway.
-        if submission.writer.address.lower() not in answered.writers:
-            sender_ids.choose(submission.writer, answered.our_address, region, self._policy)
-        sender_id = SenderId(answered.our_address)
-        if problem := sender_ids.why_not(sender_id, region, self._policy):
+        ours = SenderId(answered.our_address)
+        if writer.address.lower() not in answered.writers and not sender_ids.may_use(
+            writer, ours, region, self._policy
+        ):
+            facts = {"phone": msisdn.removeprefix("+")}
+            value = numbers.display(Msisdn(ours))
+            raise Refusal(Problem(reason="conversation.not_yours", value=value, facts=facts))
+        if problem := sender_ids.why_not(ours, region, self._policy):
             raise Refusal(problem)
-        return sender_id
+        return ours
 
     def _message(
         self,
@@ -134,15 +147,37 @@ def _sendable(submission: Submission) -> str:
     text = segments.fold(segments.clean(submission.text))
     if not text:
         raise Refusal(Problem(reason="text.empty"))
-    if segments.unsendable(text):
-        raise Refusal(Problem(reason="text.unsendable"))
+    if unsendable := segments.unsendable(text):
+        names = ", ".join(f"U+{ord(c):04X}" for c in unsendable[:_SHOWN])
+        raise Refusal(Problem(reason="text.unsendable", facts={"characters": names}), text=text)
     return text
+
+
+def refuse_phones(refused: Sequence[RefusedPhone], *, is_partly: bool = False) -> Refusal:
+    """Return one refusal that tells each problem once, with the phones that it is about as the fact `to`.
+
+    What is about the text has none; `is_partly`: others are written to, so the sender ID is not the same for all.
+    """
+    kinds = _OF_PHONES | {"sender_id"} if is_partly else _OF_PHONES
+    problems: list[Problem] = []
+    for problem in _distinct(phone.problem for phone in refused):
+        phones = [numbers.display(phone.msisdn) for phone in refused if phone.problem == problem]
+        shown = ", ".join(phones[:_SHOWN]) + ", …" * (len(phones) > _SHOWN)
+        is_of_phones = problem.reason.partition(".")[0] in kinds
+        problems.append(replace(problem, facts={**problem.facts, "to": shown}) if is_of_phones else problem)
+    return Refusal(*problems, text=refused[0].submission.text)
 
 
 def merge(refusals: Sequence[Refusal]) -> Refusal:
     """Return one refusal that tells all, in the first one's text."""
-    problems = _distinct(problem for refusal in refusals for problem in refusal.problems)
-    return Refusal(*problems, corrected=refusals[0].corrected, source=refusals[0].source)
+    first = refusals[0]
+    return Refusal(
+        *_distinct(problem for refusal in refusals for problem in refusal.problems),
+        corrected=first.corrected,
+        is_example=first.is_example,
+        source=first.source,
+        text=first.text,
+    )
 
 
 def _distinct(problems: Iterable[Problem]) -> list[Problem]:

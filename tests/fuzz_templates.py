@@ -26,6 +26,7 @@ CONTEXT = Context(
     now_ms=NOW_MS,
     teams={"oncall": (Msisdn("+33639980001"), Msisdn("+33639980002")), "empty": ()},
     strip=keep,
+    sender_ids=("ACME", "36666"),
 )
 
 
@@ -208,7 +209,7 @@ def mail(chance: random.Random) -> str:
 
 def check_place(problem: Problem, source: tuple[str, ...]) -> None:
     """The value at fault stands where the problem says, if the refusal carries that line."""
-    if not 0 < problem.line <= len(source) or problem.reason == "template.missing_field":
+    if not 0 < problem.line <= len(source) or problem.reason == "template.empty_field":
         return
     found = source[problem.line - 1][problem.column - 1 : problem.column - 1 + problem.width]
     assert found.startswith(problem.value.removesuffix("…")), problem

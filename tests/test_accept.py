@@ -200,7 +200,7 @@ async def test_holding_a_reply_address_is_no_right_to_its_number(
     else:
         with pytest.raises(Refusal) as caught:
             await door.accept([asked])
-        assert caught.value.problems[0].reason == "sender_id.not_yours"
+        assert caught.value.problems[0].reason == "conversation.not_yours"
 
 
 async def test_a_key_does_not_send_as_the_owner_of_its_reply_address(store: Store) -> None:

@@ -190,7 +190,7 @@ def test_the_first_words_are_the_phones() -> None:
         "Oui c'est bon pour 14h30 👍\n"
         "-- \n"
         "SMS de +33 6 39 98 12 34 (Client Durand), reçu mardi 12 mai à 9 h 41.\n"
-        "Répondez à ce message : votre texte lui parviendra par SMS (160 caractères = 1 SMS ; signature et "
+        "Répondez à ce message\u00a0: votre texte lui parviendra par SMS (160 caractères = 1 SMS\u202f; signature et "
         "citation sont retirées).\n"
     )
     body = words(reply(), "html").partition("<body")[2]
@@ -292,13 +292,14 @@ def test_a_refusal_shows_the_place_and_the_way_out() -> None:
     assert words(outgoing) == (
         "Your SMS was not sent. Nothing was charged.\n"
         "\n"
-        "Line 2 of your message was not understood:\n"
+        "Line 2 of your message needs a change:\n"
         "\n"
-        "   1 | From: ACME\n"
-        "   2 | Tel: 06 39 98 12 34\n"
-        "     | ^^^ There is no field “Tel”. Did you mean “To”?\n"
-        "   3 |\n"
-        "   4 | Your appointment is on Tuesday at 14:30.\n"
+        " 1 | From: ACME\n"
+        " 2 | Tel: 06 39 98 12 34\n"
+        "   | ^^^\n"
+        "   | There is no field “Tel”. Did you mean “To”?\n"
+        " 3 |\n"
+        " 4 | Your appointment is on Tuesday at 1…\n"
         "\n"
         "Corrected message, ready to send:\n"
         "\n"
@@ -401,35 +402,32 @@ def test_all_problems_are_shown_at_once() -> None:
     problems = (
         UNKNOWN_FIELD,
         Problem(reason="template.bad_time", value="14:30", line=4, column=35, width=5, facts=example),
-        Problem(reason="text.too_long", facts={"parts": "6", "limit": "4", "more": "2"}),
+        Problem(reason="recipients.too_many", facts={"count": "60", "limit": "50", "more": "2"}),
     )
     outgoing = refused(problems=problems, corrected="", simple_address="")
     assert words(outgoing) == (
         "Your SMS was not sent. Nothing was charged.\n"
         "\n"
-        "The text is too long: it needs 6 SMS, and at most 4 are allowed. Shorten it, or send it in two messages.\n"
+        "The mail has 60 recipients; at most 50 are allowed. Send it in several mails.\n"
         "\n"
-        "2 places in your message were not understood:\n"
+        "2 places in your message need a change:\n"
         "\n"
-        "   1 | From: ACME\n"
-        "   2 | Tel: 06 39 98 12 34\n"
-        "     | ^^^ There is no field “Tel”. Did you mean “To”?\n"
-        "   3 |\n"
-        "   4 | Your appointment is on Tuesday at 14:30.\n"
-        "     |                                   ^^^^^\n"
-        "     | “14:30” is not a time. Write it like 2026-05-12 14:30.\n"
-        "   5 | Marie\n"
+        " 1 | From: ACME\n"
+        " 2 | Tel: 06 39 98 12 34\n"
+        "   | ^^^\n"
+        "   | There is no field “Tel”. Did you mean “To”?\n"
+        " 3 |\n"
+        " 4 | …appointment is on Tuesday at 14:30.\n"
+        "   |                               ^^^^^\n"
+        "   | “14:30” is not a time. Write it like 2026-05-12 14:30.\n"
+        " 5 | Marie\n"
         "\n"
         "And 2 more.\n"
         "\n"
-        "Reason: template.unknown_field, template.bad_time, text.too_long\n"
+        "Reason: template.unknown_field, template.bad_time, recipients.too_many\n"
     )
-    label = re.search(r'<pre dir="ltr" role="img" aria-label="([^"]*)"', words(outgoing, "html"))
-    assert label is not None
-    assert label[1] == (
-        "Line 2, “Tel: 06 39 98 12 34”: There is no field “Tel”. Did you mean “To”? "
-        "Line 4, “Your appointment is on Tuesday at 14:30.”: “14:30” is not a time. Write it like 2026-05-12 14:30."
-    )
+    labels = re.findall(r'<pre dir="ltr" role="img" aria-label="([^"]*)"', words(outgoing, "html"))
+    assert labels == ["Line 2, “Tel: 06 39 98 12 34”", "Line 4, “Your appointment is on Tuesday at 14:30.”"]
 
 
 def test_who_gets_it_and_who_does_not_is_told_apart() -> None:
@@ -447,33 +445,63 @@ def test_who_gets_it_and_who_does_not_is_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "column", "under"),
+    ("line", "column", "width", "shown", "under"),
     [
-        ("ab", 1, "^"),
-        ("a\tb", 3, "  ^"),
-        ("日本x", 3, "    ^"),  # wide characters take two columns
-        ("ab", 99, "  ^"),  # beyond the end
-        ("x" * 300, 200, " " * 20 + "^"),  # a long line is cut around the fault
-        ("", 1, "^"),
+        ("ab", 1, 1, "ab", "^"),
+        ("a\tb", 3, 1, "a b", "  ^"),
+        ("日本x", 3, 1, "日本x", "    ^"),  # wide characters take two columns
+        ("日本x", 1, 2, "日本x", "^^^^"),
+        ("e\u0301x", 3, 1, "e\u0301x", " ^"),  # marks take none
+        ("a\x07b\u202ec", 5, 1, "a\ufffdb\ufffdc", "    ^"),  # what can't be seen keeps its place
+        ("ab", 99, 1, "ab", "  ^"),  # beyond the end
+        ("", 1, 1, "", "^"),
+        ("x" * 37, 37, 1, "x" * 37, " " * 36 + "^"),
+        ("x" * 38, 38, 1, "…" + "x" * 35, " " * 35 + "^"),  # a long line is cut around the fault
+        ("To: " + "x" * 300, 5, 300, "To: " + "x" * 31 + "…", "    " + "^" * 31),
+        ("x" * 300, 200, 5, "…" + "x" * 35 + "…", " " * 16 + "^^^^^"),
+        ("x" * 300, 200, 90, "…" + "x" * 35 + "…", " " + "^" * 35),
+        ("x" * 298 + "ab", 299, 2, "…" + "x" * 33 + "ab", " " * 34 + "^^"),
+        ("日" * 100, 50, 1, "…" + "日" * 17 + "…", " " * 17 + "^^"),
     ],
 )
-def test_the_caret_stands_under_the_fault(line: str, column: int, under: str) -> None:
-    """Whatever the line holds."""
-    problem = Problem(reason="template.past_time", value="x", line=1, column=column)
-    text = words(refused(problems=(problem,), source=(line,), corrected=""))
-    assert f"     | {under} “x” is in the past." in text
-    assert max(map(len, text.split("\n"))) < 120
+def test_the_caret_stands_under_the_fault(line: str, column: int, width: int, shown: str, under: str) -> None:
+    """Whatever the line holds, within the columns that a narrow inbox has."""
+    problem = Problem(reason="template.bad_time", value="x", line=1, column=column, width=width)
+    outgoing = refused(problems=(problem,), source=(line,), corrected="")
+    rows = [f" 1 | {shown}".rstrip(), f"   | {under}"]
+    assert "\n".join([*rows, "   | “x” is not a time.\n"]) in words(outgoing)
+    assert "\n".join(rows) + "</pre>" in unescape(words(outgoing, "html"))
+    assert all(len(row) + sum(row.count(c) for c in "日本") <= 42 for row in rows)
+
+
+def test_each_of_several_faults_of_a_long_line_is_in_sight() -> None:
+    """The line is shown again where its part that was shown does not hold the next one."""
+    line = "".join(f"{n:02}, " for n in range(40))
+    problems = [
+        Problem(reason="template.bad_time", value="x", line=1, column=c, width=2) for c in (1, 9, 141)
+    ]
+    assert [
+        row
+        for row in words(refused(problems=tuple(problems), source=(line,))).split("\n")
+        if "^" in row or "1 |" in row
+    ] == [
+        " 1 | 00, 01, 02, 03, 04, 05, 06, 07, 08,…",
+        "   | ^^",
+        "   |         ^^",
+        " 1 | …31, 32, 33, 34, 35, 36, 37, 38, 39,…",
+        "   |                  ^^",
+    ]
 
 
 def test_only_the_lines_around_a_fault_are_shown() -> None:
     """Nobody wants their mail of 500 lines back."""
     source = tuple(f"line {n}" for n in range(1, 501))
     places = (3, 400, 400, 999)
-    problems = tuple(Problem(reason="template.past_time", value="x", line=n, column=1) for n in places)
+    problems = tuple(Problem(reason="template.bad_time", value="x", line=n, column=1) for n in places)
     text = words(refused(problems=problems, source=source, corrected=""))
     shown = re.findall(r"^ *(\d+|…) \|", text, re.MULTILINE)
     assert shown == ["1", "2", "3", "4", "5", "…", "398", "399", "400", "401", "402"]
-    assert text.count("is in the past") == 4  # the one beyond the end in words
+    assert text.count("is not a time") == 4  # the one beyond the end in words
 
 
 # --- undelivered
@@ -496,12 +524,12 @@ def test_what_was_not_delivered_says_why_what_to_do_and_what_it_cost() -> None:
         "  Dernier essai  mardi 12 mai à 9 h 42\n"
         '  Opérateur      ovh 27 "unknown subscriber"\n'
         "\n"
-        "Votre texte :\n"
+        "Votre texte\u00a0:\n"
         "\n"
         "   Bonjour,\n"
         "   votre rendez-vous\n"
         "\n"
-        "Motif : carrier.unknown_number\n"
+        "Motif\u00a0: carrier.unknown_number\n"
     )
 
 
@@ -715,9 +743,9 @@ def test_an_address_that_is_none_is_final(address: str) -> None:
 def test_a_guess_is_no_click_away_from_being_sent() -> None:
     """A corrected mail that holds an example instead of the writer's own words is shown as one, without a link."""
     missing = Problem(reason="template.missing_field", value="To", hint="To: 06 39 98 12 34")
-    guess = words(refused(problems=(missing,)))
+    guess = words(refused(problems=(missing,), is_example=True))
     assert "mailto:" not in guess
-    assert "For example" in guess
+    assert "For example:" in guess
     certain = words(refused(problems=(UNKNOWN_FIELD,)))
     assert "ready to send" in certain
     assert "mailto:" in certain

@@ -122,7 +122,9 @@ CASES: list[tuple[str, str, list[str], str, list[str]]] = [
     ("a" * 700, NUMBER, [], "refused", ["text.too_long"]),
     ("To: 06 39 98 12 34\n\nBonjour", f"sms@{DOMAIN}", [], "sent", []),
     ("Tel: 06 39 98 12 34\n\nBonjour", f"sms@{DOMAIN}", [], "refused", ["template.unknown_field"]),
-    ("To: 06 39 98 12 34\nColour: red\n\nBonjour", f"sms@{DOMAIN}, {NUMBER}", [], "partly", ["template.unknown_field"]),
+    ("To: 0639981234\nColour: red\n\nBonjour", f"sms@{DOMAIN}, {NUMBER}", [], "refused", ["template.unknown_field"]),
+    ("To: 06 39 98 12 34\n\nBonjour", f"sms@{DOMAIN}, 33639985678@{DOMAIN}", [], "sent", []),
+    ("To: +34 612 34 56 78\n\nBonjour", f"sms@{DOMAIN}, {NUMBER}", [], "partly", ["country.not_allowed"]),
     ("a\rb", NUMBER, [], "refused", ["mail.bare_newline"]),
     ("a" * 1_100_000, NUMBER, [], "refused", ["mail.too_large"]),
     (".\n.", NUMBER, [], "sent", []),
@@ -235,7 +237,8 @@ def test_the_keys_of_the_document_are_promised(tmp_path: Path, capsys: pytest.Ca
     text = "To: 06 39 98 12 34\nColour: red\n\nBonjour\n\n-- \nMarie"
     to = f"sms@{DOMAIN}, {NUMBER}"
     file.write_text(MAIL.format(sender="marie@acme.example", to=to, text=text), encoding="utf-8")
-    found = _keys(explained(capsys, file)[1]) | _keys(explained(capsys, file, "--ip", "192.0.2.1")[1])
+    runs = [(), ("--ip", "192.0.2.1"), ("--to", NUMBER)]
+    found = set().union(*(_keys(explained(capsys, file, *options)[1]) for options in runs))
     promised = set(re.findall(r"\w+", (page.__doc__ or "").partition("keys:")[2]))
     assert found <= promised
     assert {"verdict", "exit", "problems", "reply", "orders", "messages", "asks", "sample"} <= found

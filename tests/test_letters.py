@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import email
 import email.policy
-import json
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mail2sms.accept import refused_notice
 from mail2sms.errors import Refusal
 from mail2sms.model import Origin, Status, User
 from mail2sms.money import read as read_money
-from mail2sms.relay.letters import House, Letters
+from mail2sms.relay.letters import House, Letters, Refusals
 from mail2sms.render import Render
 from mail2sms.store import Change, NewNotice, Notice, NoticeClaim, Store
-from tests.fakes import ACCOUNT, NOW, bundle
+from tests.fakes import ACCOUNT, NOW, bundle, writer
 from tests.fuzz_templates import CONTEXT, shipped
 from tests.store.test_store import claim, intend, settlement
 
@@ -34,32 +34,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-def notice(mail: str) -> Notice:
+def notice(mail: str) -> NewNotice:
     """Return the notice of a mail that the strict template refuses."""
     with pytest.raises(Refusal) as caught:
         shipped("strict").read(mail, CONTEXT)
-    payload = {
-        "problems": [asdict(problem) for problem in caught.value.problems],
-        "source": caught.value.source,
-        "corrected": caught.value.corrected,
-        "language": "en",
-        "origin": asdict(Origin(source="smtp", message_id="<a@acme.example>")),
-    }
-    return Notice(
-        id="n-1",
-        account="acme",
-        kind="refused",
-        channel="email",
-        address="marie@acme.example",
-        reason=caught.value.problems[0].reason,
-        attempts=1,
-        fence=1,
-        created_at=1_778_580_000_000,
-        expires_at=1_778_680_000_000,
-        mo=None,
-        message=None,
-        payload=json.dumps(payload).encode(),
-    )
+    return refused_notice("n-1", writer(), Origin(source="smtp"), caught.value, NOW)
 
 
 @pytest.mark.parametrize(
@@ -72,16 +51,26 @@ def notice(mail: str) -> Notice:
         ("Hello", ""),
         ("To: \n\nHi", ""),
         ("To: 06 39 98 12 35\nTo: 06 39 98 12 36\n\nHi", ""),
+        ("Tel: 06 39 98 12 35\nRef: 1\n\nHi", ""),  # an address says no more than a number
+        ("Tel: 06 39 98 12 35\n\n", ""),  # the text would be the example
         ("".join(f"x{n}: y\n" for n in range(120)) + "\nHi", ""),  # that To is missing is told no more
     ],
 )
-async def test_the_easier_address_is_never_that_of_the_example(mail: str, offered: str, store: Store) -> None:
+def test_the_easier_address_is_never_that_of_the_example(mail: str, offered: str) -> None:
     """The corrected mail has a number in it even where the writer gave none."""
-    outgoing = await Letters(store, HOUSE, Render()).email(notice(mail))
-    assert outgoing is not None
-    text = outgoing.content.decode()
+    text = Refusals(HOUSE, Render()).refused(notice(mail)).content.decode()
     assert ("Easier: write to" in text) == bool(offered)
     assert f"{offered}@sms.acme.example" in text
+
+
+@pytest.mark.parametrize(
+    ("mail", "is_told"),
+    [("Hello", True), ("To:\n\nHello", True), ("Ref: 1\n\nHello", False), ("To: 06\n\nHello", False)],
+)
+def test_who_has_only_a_text_is_told_of_the_address(mail: str, is_told: bool) -> None:
+    """They need no template; whoever says more than a text does."""
+    text = Refusals(HOUSE, Render()).refused(notice(mail)).content.decode()
+    assert ("Easier: put the phone number in front of @sms.acme.example" in text) is is_told
 
 
 async def waits(store: Store, payload: bytes | None, status: Status = Status.QUEUED) -> Notice:

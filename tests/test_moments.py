@@ -119,7 +119,7 @@ def test_lengths_of_time(value: str, length_ms: int) -> None:
     ("value", "reason", "hint"),
     [
         ("30", "bad_validity", "30m"),
-        ("1h30", "bad_validity", "90m"),  # a length, or half past one?
+        ("1h30", "unclear_validity", "90m"),  # a length, or half past one?
         ("0h", "bad_validity", ""),
         ("2 moons", "bad_validity", ""),
         ("2h x", "bad_validity", ""),

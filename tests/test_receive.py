@@ -154,38 +154,63 @@ async def test_html_of_a_proven_writer_is_read(receiver: Receiver, store: Store)
     assert await _texts(store) == ["Bonjour"]
 
 
-@pytest.mark.parametrize("client", [RELAY, PROGRAM])
-async def test_what_of_a_mail_can_go_goes_and_one_email_tells_the_rest(
-    receiver: Receiver, store: Store, client: Client
-) -> None:
-    """To a number and by a template that was not followed; SMTP has one answer for both: 250."""
-    mail = _mail(BAD_FIELD, NUMBER, TEMPLATE, client=client, Message_ID="<1@acme.example>")
-    reply = await receiver.mail(mail)
-    assert reply.startswith("250 2.0.0 m-")
+async def test_the_template_is_read_once_for_a_number_too(receiver: Receiver, store: Store) -> None:
+    """No phone shows its fields, whichever address named the phone; the writer's mistakes stop all of it."""
+    mail = _mail("To: 06 39 98 56 78\nRef: 1\n\nBonjour\n##\nMarie", NUMBER, TEMPLATE)
+    assert (await receiver.mail(mail)).startswith("250 2.0.0 m-")
+    assert await _texts(store) == ["Bonjour", "Bonjour"]
+    assert (await receiver.mail(_mail("Bonsoir", NUMBER, TEMPLATE))).startswith("250 2.0.0 m-")
+    assert sorted(await _texts(store)) == ["Bonjour", "Bonjour", "Bonsoir"]
+    assert (await receiver.mail(_mail(BAD_FIELD, NUMBER, TEMPLATE))).startswith("250 2.0.0 n-")
     (notice,) = await _notices(store)
     assert _reasons(notice) == ["template.unknown_field"]
-    assert notice["origin"]["message_id"] == "<1@acme.example>"
-    assert await receiver.mail(mail) == reply
-    assert len(await _texts(store)) == 1
+    assert notice["corrected"].startswith("To: 06 39 98 56 78, +33 6 39 98 12 34\n\n")
+    assert len(await _texts(store)) == 3
+
+
+async def test_an_answer_by_the_template_shows_no_fields_either(receiver: Receiver, store: Store) -> None:
+    """To a conversation and to the template mailbox at once."""
+    await receiver.mail(_mail("Bonjour", NUMBER))
+    key = reply_key(store.reply_secret, conversation_of(ACCOUNT, OURS, PHONE))
+    mail = _mail("To: 06 39 98 56 78\n\nEncore\n##", f"{PHONE[1:]}+r{key}@{ACCOUNT}", TEMPLATE)
+    assert (await receiver.mail(mail)).startswith("250 2.0.0 m-")
+    assert sorted(await _texts(store)) == ["Bonjour", "Encore", "Encore"]
 
 
 async def test_when_nothing_can_go_one_email_tells_all(receiver: Receiver, store: Store) -> None:
     """A writer behind a relay is told by email: 250, and no SMS; the same mail again tells nothing more."""
-    mail = _mail(TOO_LONG, NUMBER, TEMPLATE, Message_ID="<1@acme.example>")
+    mail = _mail(TOO_LONG, TEMPLATE, Message_ID="<1@acme.example>")
     reply = await receiver.mail(mail)
     assert reply.startswith("250 2.0.0 n-")
     assert reply.endswith(" not sent, an email says why")
     (notice,) = await _notices(store)
-    assert {"template.unknown_field", "text.too_long"} <= set(_reasons(notice))
+    assert _reasons(notice) == ["template.unknown_field", "template.missing_field"]
     assert notice["source"][0] == "Colour: red"
     assert await receiver.mail(mail) == reply
     assert await _notices(store) == []
     assert await _texts(store) == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "reply", "reasons"),
+    [
+        ({"Content_Type": "multipart/mixed"}, "250 2.0.0 n-", ["mail.unreadable"]),
+        ({"Content_Type": "image/png"}, "250 2.0.0 n-", ["mail.no_text"]),
+        ({"Content_Type": "image/png", "Auto_Submitted": "auto-replied"}, "550 5.7.1 automatic mail", []),
+        ({"Content_Type": "multipart/report"}, "550 5.7.1 automatic mail", []),
+    ],
+)
+async def test_a_mail_that_cannot_be_read_is_told_to_its_writer(
+    receiver: Receiver, store: Store, headers: dict[str, str], reply: str, reasons: list[str]
+) -> None:
+    """Who wrote it is proven by the header alone; nobody answers a machine."""
+    assert (await receiver.mail(_mail("x", NUMBER, **headers))).startswith(reply)
+    assert [_reasons(notice) for notice in await _notices(store)] == ([reasons] if reasons else [])
+
+
 async def test_when_nothing_can_go_a_mail_program_is_told_at_once(receiver: Receiver, store: Store) -> None:
     """Who has logged in reads the reply; no email follows."""
-    reply = await receiver.mail(_mail(TOO_LONG, NUMBER, TEMPLATE, client=PROGRAM))
+    reply = await receiver.mail(_mail(TOO_LONG, TEMPLATE, client=PROGRAM))
     assert reply.startswith("550 5.6.0 ")
     assert await _notices(store) == []
     assert await _texts(store) == []
@@ -241,7 +266,8 @@ async def test_a_reply_address_is_for_who_wrote_there(receiver: Receiver, store:
     reply = await receiver.mail(_mail("Moi aussi", address, sender="ups@acme.example"))
     assert reply.startswith("250 2.0.0 n-")
     (notice,) = await _notices(store)
-    assert _reasons(notice) == ["sender_id.not_yours"]
+    assert _reasons(notice) == ["conversation.not_yours"]
+    assert notice["text"] == "Moi aussi"
     assert sorted(await _texts(store)) == ["Bonjour", "Encore"]
 
 

@@ -135,7 +135,7 @@ def test_facts_are_put_in_and_never_read_as_a_format(facts: dict[str, str], text
 def test_a_sentence_with_its_own_place_for_the_hint_gets_no_second_one() -> None:
     """`hint` says what was probably meant; for a missing field that is the line to add."""
     text = RENDER.reason_text("template.missing_field", "en", {"value": "To", "hint": "To: 06 39 98 12 34"})
-    assert text == "The field “To” is missing. Add it at the top: To: 06 39 98 12 34"
+    assert text == "The field “To” is missing. Begin the message with it, for example: To: 06 39 98 12 34"
 
 
 def test_an_unknown_reason_is_shown_by_its_code() -> None:

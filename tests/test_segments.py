@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mail2sms.segments import Encoding, clean, count, encoding, fold, foreign, split, unsendable
+from mail2sms.segments import Encoding, clean, count, encoding, fold, not_gsm, split, unsendable
 
 ONE_SEPTET = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -226,30 +226,30 @@ def test_folding_never_costs_and_never_touches_letters_with_accents(text: str) -
 
 
 @pytest.mark.parametrize(
-    ("text", "is_unsendable"),
+    ("text", "found"),
     [
-        ("", False),
-        ("Bonjour\nà vous", False),
-        ("👨‍👩‍👧 \ufffd \ue000", False),
-        ("\x00", True),
-        ("a\x1be", True),
-        ("\t", True),
-        ("\r", True),
-        ("\x7f", True),
-        ("\x81", True),
-        ("\u00a0", False),
-        ("\ud83d", True),
-        ("\udc33\ud83d", True),
-        ("\ufdd0", True),
-        ("\ufffe", True),
-        ("\U0001ffff", True),
-        ("\U0010fffd", False),
-        ("\U0010ffff", True),
+        ("", ""),
+        ("Bonjour\nà vous", ""),
+        ("👨‍👩‍👧 \ufffd \ue000", ""),
+        ("\x00", "\x00"),
+        ("a\x1be\x07\x1b", "\x1b\x07"),
+        ("\t", "\t"),
+        ("\r", "\r"),
+        ("\x7f", "\x7f"),
+        ("\x81", "\x81"),
+        ("\u00a0", ""),
+        ("\ud83d", "\ud83d"),
+        ("\udc33\ud83d", "\udc33\ud83d"),
+        ("\ufdd0", "\ufdd0"),
+        ("\ufffe", "\ufffe"),
+        ("\U0001ffff", "\U0001ffff"),
+        ("\U0010fffd", ""),
+        ("\U0010ffff", "\U0010ffff"),
     ],
 )
-def test_unsendable(text: str, is_unsendable: bool) -> None:
-    """Controls, lone surrogates and noncharacters are what no phone shows."""
-    assert unsendable(text) is is_unsendable
+def test_unsendable(text: str, found: str) -> None:
+    """Controls, lone surrogates and noncharacters are what no phone shows; each is told once."""
+    assert unsendable(text) == tuple(found)
 
 
 LARGEST = 65_536  # characters; intake gives no more
@@ -323,5 +323,5 @@ def test_long_texts_take_linear_time(text: str) -> None:
 )
 def test_foreign_characters(text: str, found: tuple[str, ...]) -> None:
     """What GSM-7 does not have, each once: the reason why a text travels as Unicode."""
-    assert foreign(text) == found
+    assert not_gsm(text) == found
     assert (encoding(text) is Encoding.UCS2) == bool(found)

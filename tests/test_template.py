@@ -115,7 +115,7 @@ def test_validity_counts_from_the_time_of_sending() -> None:
     head = f"To: {NUMBER}\nAt: 14:00\n"
     assert STRICT.read(f"{head}Expires: 16:00\n\nHello", CONTEXT).validity_ms == 2 * HOUR_MS
     assert STRICT.read(f"{head}Expires: 1h\n\nHello", CONTEXT).validity_ms == HOUR_MS
-    assert refused(f"{head}Expires: 13:00\n\nHello").problems[0].reason == "template.bad_validity"
+    assert refused(f"{head}Expires: 13:00\n\nHello").problems[0].reason == "template.early_expiry"
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,13 @@ def test_without_a_marker_quotes_are_left_out() -> None:
         ("To: 06 39 98 12 34\nRef: 1\nRéf : 2\n\nx", [("duplicate_field", 3, 1, 3, "")]),
         ("From: ACME\n\nx", [("missing_field", 0, 0, 1, "To: 06 39 98 12 34")]),
         ("Hello you\nat 14:30\nsee you\n\nx", [("missing_field", 0, 0, 1, "To: 06 39 98 12 34")]),
-        ("From: ACME\n To: \n\nx", [("missing_field", 2, 2, 2, "To: 06 39 98 12 34")]),
-        ("To: ,;,\n\nx", [("missing_field", 1, 1, 2, "To: 06 39 98 12 34")]),
+        ("From: ACME\n To: \n\nx", [("empty_field", 2, 2, 2, "To: 06 39 98 12 34")]),
+        ("To: ,;,\n\nx", [("empty_field", 1, 1, 2, "To: 06 39 98 12 34")]),
         ("To: 06 39 98 12 34\nHello\nyou\n\nx", [("bad_line", 2, 1, 5, "")]),
         ("To: 06 39 98 12 34\nRDV: mardi", [("bad_line", 2, 1, 10, "")]),
         ("Hi\nTo: 06 39 98 12 34\n\nx", [("bad_line", 1, 1, 2, "")]),
-        ("To 06 39 98 12 34\n\nx", [("bad_line", 1, 1, 17, "To: 06 39 98 12 34")]),
-        ("To: 06 39 98 12 34\nFrom=ACME\n\nx", [("bad_line", 2, 1, 9, "From: ACME")]),
+        ("To 06 39 98 12 34\n\nx", [("no_colon", 1, 1, 17, "To: 06 39 98 12 34")]),
+        ("To: 06 39 98 12 34\nFrom=ACME\n\nx", [("no_colon", 2, 1, 9, "From: ACME")]),
         ("To: 06 39 98 12 35, 06 39 98 1\n\nx", [("bad_number", 1, 21, 10, "")]),
         ("To: 06 39 98 12 35,\n  06 39 98 1\n\nx", [("bad_number", 2, 3, 10, "")]),
         ("To: Marie <06 39 98 12 34>\n\nx", [("bad_number", 1, 5, 22, "06 39 98 12 34")]),
@@ -187,7 +187,15 @@ def test_without_a_marker_quotes_are_left_out() -> None:
         ("To: oncall\n\nx", [("bad_number", 1, 5, 6, "@oncall")]),
         ("To: @oncal\n\nx", [("unknown_team", 1, 5, 6, "@oncall")]),
         ("To: @empty\n\nx", [("unknown_team", 1, 5, 6, "")]),
-        ("To: 06 39 98 12 34\nFrom: Dépôt\n\nx", [("bad_sender_id", 2, 7, 5, "Depot")]),
+        ("To: 06 39 98 12 34\nFrom: Dépôt\n\nx", [("bad_sender_id", 2, 7, 5, "")]),
+        ("To: 06 39 98 12 34\nFrom: Acme Front Desk\n\nx", [("bad_sender_id", 2, 7, 15, "ACME")]),
+        ("To: 06 39 98 12 34\nFrom: BANK\n\nx", [("sender_id.not_yours", 2, 7, 4, "")]),
+        ("To: 06 39 98 12 34\nFrom: 36665\n\nx", [("sender_id.not_yours", 2, 7, 5, "36666")]),
+        ("To: 0639981234\nAt: 25:30\nAt: 15:30\n\nx", [("bad_time", 2, 5, 5, ""), ("duplicate_field", 3, 1, 2, "")]),
+        ("To: 0639981234\nAt: 15:30\nAt: 15:75\n\nx", [("duplicate_field", 3, 1, 2, ""), ("bad_time", 3, 5, 5, "")]),
+        ("To: 06 39 98 12 34\nAt: 16:00\nExpires: 15:00\n\nx", [("early_expiry", 3, 10, 5, "")]),
+        ("To: 06 39 98 12 34\nAt: 2027-03-28 02:10\nExpires: 2027-03-28 02:50\n\nx", [("early_expiry", 3, 10, 16, "")]),
+        ("To: 06 39 98 12 34\nExpires: 1h30\n\nx", [("unclear_validity", 2, 10, 4, "90m")]),
         ("To: 06 39 98 12 34\nRef: " + "x" * 65 + "\n\nx", [("bad_reference", 2, 6, 65, "x" * 64)]),
         ("To: 06 39 98 12 34\nRef: a\x07b\n\nx", [("bad_reference", 2, 6, 3, "ab")]),
         ("To: 06 39 98 12 34\n\n \n##\nx", [("no_text", 0, 0, 1, "")]),
@@ -215,22 +223,29 @@ def test_all_problems_are_told_together() -> None:
         ("unknown_field", 3),
         ("bad_time", 4),
         ("duplicate_field", 5),
+        ("bad_time", 5),
         ("no_text", 0),
     ]
     assert refusal.source[1] == "To: 1, 06 39 98 12 34"
 
 
 def test_facts_for_the_sentences() -> None:
-    """How many digits there are and should be; which teams there are; what was left out."""
+    """How many digits there are and should be; which teams, fields and senders there are; what was left out."""
     assert refused("To: 06 39 98 1\n\nx").problems[0].facts == {
         "country": "FR",
         "digits": "7",
         "expected": "10",
         "example": NUMBER,  # what the corrected mail has there, and nobody wrote
     }
-    assert refused("To: @x\n\nx").problems[0].facts == {"teams": "empty, oncall", "example": NUMBER}
+    assert refused("To: @x\n\nx").problems[0].facts == {"teams": "@empty, @oncall", "example": NUMBER}
     assert "example" not in refused("To: @oncal, Al <06 39 98 12 35>\n\nx").problems[1].facts
-    assert refused(f"To: {NUMBER}\n\n-- \nMarie").problems[0].facts == {"left_out": "signature"}
+    assert refused(f"To: {NUMBER}\n\n-- \nMarie").problems[0].facts == {"left_out": "Marie"}
+    assert refused(f"To: {NUMBER}\nFoo: x\n\nx").problems[0].facts == {"fields": "To, From, At, Expires, Ref"}
+    assert refused(f"To: {NUMBER}\nFrom: BANK\n\nx").problems[0].facts == {"yours": "ACME, 36666"}
+    assert (
+        refused(f"To: {NUMBER}\nAt: 16:00\nExpires: 15:00\n\nx").problems[0].facts["start"]
+        == "2026-05-12 16:00"
+    )
     assert refused(f"To: {NUMBER}\nAt: 11/05/2026 9:00\n\nx").problems[0].facts["now"] == "2026-05-12 12:00"
 
 
@@ -249,6 +264,13 @@ def test_facts_for_the_sentences() -> None:
         ("To: 06, Al <06 39 98 12 35>\n\nHi", "To: 06 39 98 12 34, 06 39 98 12 35\n\nHi\n##"),
         ("An: 06 39 98 12 35\nAm: morgen\n\nHi", "An: 06 39 98 12 35\nAm: 14:30\n\nHi\n##"),
         ("An: 06 39 98 12 35", "An: 06 39 98 12 35\n\nIhr Termin ist am Dienstag um 14:30 Uhr.\n##"),
+        ("To: 06 39 98 12 35\nFrom: BANK\n\nHi", "To: 06 39 98 12 35\n\nHi\n##"),
+        ("To: 06 39 98 12 35\nFrom: Acme Desk 2\n\nHi", "To: 06 39 98 12 35\nFrom: ACME\n\nHi\n##"),
+        ("To: 06 39 98 12 35\nAt: 25:30\nAt: 15:30\n\nHi", "To: 06 39 98 12 35\nAt: 15:30\n\nHi\n##"),
+        (
+            "To: 06 39 98 12 35\nAt: 16:00\nExpires: 15:00\n\nHi",
+            "To: 06 39 98 12 35\nAt: 16:00\nExpires: 2h\n\nHi\n##",
+        ),
     ],
 )
 def test_the_corrected_mail(mail: str, corrected: str) -> None:
@@ -256,6 +278,50 @@ def test_the_corrected_mail(mail: str, corrected: str) -> None:
     refusal = refused(mail)
     assert refusal.corrected == corrected
     assert STRICT.read(corrected, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("head", "is_example"),
+    [
+        ("Tel: 06 39 98 12 35", False),
+        ("To: Al <06 39 98 12 35>", False),
+        ("To: 06 39 98 12 35\nAt: 12/05/26 15:30", False),
+        ("To: 06 39 98 12 35\nAt: 25:30\nAt: 15:30", False),
+        ("To: 06 39 98 12 35\nFrom: BANK", False),
+        ("To: 06 39 98 1", True),
+        ("To:", True),
+        ("To: 06 39 98 12 35\nAt: soon", True),
+        ("To: 06 39 98 12 35\nAt: 12/05/2026", True),  # which hour?
+        ("To: 06 39 98 12 35\nAt: 11/05/2026 9:00", True),
+        ("To: 06 39 98 12 35\nExpires: 30", True),
+        ("To: 06 39 98 12 35\nExpires: 1h30", True),
+        ("To: 06 39 98 12 35\nRef: " + "x" * 65, True),
+    ],
+)
+def test_a_corrected_mail_with_something_that_nobody_wrote_is_an_example(head: str, is_example: bool) -> None:
+    """One click must not send it."""
+    assert refused(f"{head}\n\nHi").is_example is is_example
+    assert refused(f"{head}\n\n").is_example
+
+
+def test_who_has_no_sender_gets_no_corrected_mail() -> None:
+    """Without a sender it would be refused again; but the text is not lost."""
+    with pytest.raises(Refusal) as caught:
+        STRICT.read(f"To: {NUMBER}\nFrom: BANK\n\nHi\n##", replace(CONTEXT, sender_ids=()))
+    assert [each.facts for each in caught.value.problems] == [{}]
+    assert (caught.value.corrected, caught.value.text) == ("", "Hi")
+
+
+def test_who_the_address_names_is_a_recipient_too() -> None:
+    """Whatever the To field says, if there is one; the corrected mail forgets nobody."""
+    context = replace(CONTEXT, also_to=("+33 6 39 98 12 35", "@oncall"))
+    everybody = ("+33639981234", "+33639981235", "+33639980001", "+33639980002")
+    assert STRICT.read(f"To: {NUMBER}\n\nHi", context).to == everybody
+    assert STRICT.read("Ref: 1\n\nHi", context).to == everybody[1:]
+    with pytest.raises(Refusal) as caught:
+        STRICT.read(f"Tel: {NUMBER}\n\nHi", context)
+    assert caught.value.corrected == f"To: {NUMBER}, +33 6 39 98 12 35, @oncall\n\nHi\n##"
+    assert STRICT.read(caught.value.corrected, CONTEXT).to == everybody
 
 
 def test_too_many_recipients_are_not_read() -> None:
@@ -267,6 +333,10 @@ def test_too_many_recipients_are_not_read() -> None:
         assert refusal.problems[0].reason == "recipients.too_many"
         assert refusal.problems[0].facts == {"count": str(count), "limit": "150"}
         assert refusal.corrected == ""
+        assert refusal.text == "Hello"
+    with pytest.raises(Refusal) as caught:
+        STRICT.read(f"To: {','.join(several)}\n\nHello", replace(CONTEXT, recipients=50))
+    assert caught.value.problems[0].facts["limit"] == "50"  # not a number that would be refused next
 
 
 def test_after_thirty_wrong_numbers_no_more_is_read() -> None:
@@ -293,9 +363,10 @@ def test_a_refusal_carries_whole_lines(before: str, lines: int) -> None:
 
 
 def test_a_corrected_mail_is_whole_or_not_there() -> None:
-    """A text of more than 16 Ki characters is not sent back, and never cut."""
+    """One of more than 16 Ki characters is never cut: then only the text is told."""
     assert refused("To: 06\n\n" + "x" * 16_000).corrected.endswith("x\n##")
-    assert refused("To: 06\n\n" + "x" * 17_000).corrected == ""
+    refusal = refused("To: 06\n\n" + "x" * 17_000)
+    assert (refusal.corrected, refusal.text) == ("", "x" * 17_000)
 
 
 _TO = "To: 06 39 98 12 34\n\n"

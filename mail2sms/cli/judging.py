@@ -33,7 +33,7 @@ from mail2sms.render import Render
 from mail2sms.rules import sender_ids
 from mail2sms.rules._base import NUMBER
 from mail2sms.store import NewNotice
-from mail2sms.verdict import Judge, Verdict, merge
+from mail2sms.verdict import Judge, Verdict
 
 _THE_PHONES = "?"  # our address in a conversation that is not looked up
 _TOO_LARGE, _BARE = "mail.too_large", "mail.bare_newline"
@@ -139,17 +139,30 @@ class Bridge:
         return None
 
     def _judged(self, mail: _Mail, asked: Asked) -> Explained:
-        verdict = self._judge.judge(asked.submissions, asked.refusals)
+        if asked.refusal is not None:
+            source = asked.refusal.source
+            troubles = tuple(self._trouble(problem, source=source) for problem in asked.refusal.problems)
+            return self._told(mail, asked, asked.refusal, troubles)
+        verdict = self._judge.judge(asked.submissions)
         orders = tuple(self._ordered(submission, asked, verdict) for submission in asked.submissions)
-        if verdict.messages:
-            told = notices(asked.submissions[0], verdict)
-            problems = tuple(self._troubles(asked, verdict))
-            how = "email" if told else "smtp"
-            return self._explained(
-                mail, orders=orders, problems=problems, reply="250 2.0.0 <id>", told=how, told_by=told
-            )
-        refusal = asked.with_source(verdict.refusal()) if asked.submissions else merge(verdict.refusals)
-        problems = tuple(self._troubles(asked, verdict))
+        problems = tuple(self._troubles(verdict))
+        if not verdict.messages:
+            return self._told(mail, asked, verdict.refusal(), problems, orders)
+        told = notices(asked.submissions[0], verdict)
+        how = "email" if told else "smtp"
+        return self._explained(
+            mail, orders=orders, problems=problems, reply="250 2.0.0 <id>", told=how, told_by=told
+        )
+
+    def _told(
+        self,
+        mail: _Mail,
+        asked: Asked,
+        refusal: Refusal,
+        problems: tuple[Trouble, ...],
+        orders: tuple[Ordered, ...] = (),
+    ) -> Explained:
+        """Nothing may go: an email says so, or the reply to who is there to read it."""
         if asked.writer.is_direct:
             reply = smtp_reply(refusal.problems[0])
             return self._explained(mail, orders=orders, problems=problems, reply=reply, told="smtp")
@@ -240,8 +253,7 @@ class Bridge:
             return Address(address=rcpt, reason=trouble.reason, reply=trouble.reply), trouble
         if target.is_template:
             return Address(address=rcpt, kind="template", template=self._desk.template.name), None
-        is_team = rcpt.rpartition("@")[0].lower() in self._desk.teams
-        kind = "reply" if target.reply_key else "team" if is_team else "number"
+        kind = "reply" if target.reply_key else "team" if target.team else "number"
         return Address(address=rcpt, kind=kind, template="simple", phones=target.phones), None
 
     def _ordered(self, submission: Submission, asked: Asked, verdict: Verdict) -> Ordered:
@@ -250,9 +262,8 @@ class Bridge:
         text = mts[0].text if mts else segments.fold(written)
         units, room = segments.room(text)
         plain = tuple(c for c in segments.not_gsm(written) if c not in text)
-        is_simple = submission.id not in asked.by_template
         return Ordered(
-            template="simple" if is_simple else self._desk.template.name,
+            template=self._desk.template.name if asked.is_by_template else "simple",
             text=text,
             left_out=tuple(
                 LeftOutText(kind=piece.kind, lines=piece.lines, sample=piece.sample)
@@ -315,10 +326,9 @@ class Bridge:
     def _line(self, *steps: str | int) -> int | None:
         return self._document.place(steps).line or None
 
-    def _troubles(self, asked: Asked, verdict: Verdict) -> Iterator[Trouble]:
+    def _troubles(self, verdict: Verdict) -> Iterator[Trouble]:
         for refusal in verdict.refusals:
-            whole = asked.with_source(refusal)
-            yield from (self._trouble(problem, source=whole.source) for problem in whole.problems)
+            yield from map(self._trouble, refusal.problems)
         for phone in verdict.refused:
             yield self._trouble(phone.problem, to=phone.msisdn)
 

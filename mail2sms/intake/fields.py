@@ -21,7 +21,7 @@ MAX_PROBLEMS = 100  # more help nobody, and finding them costs CPU
 MAX_RECIPIENTS = 150  # a number costs up to 0.14 ms to read; how many are allowed is the business of accept
 _MAX_WRONG = 30  # recipients: one that can't be read costs up to 0.3 ms
 MAX_VALUE = 100  # characters: longer is no number and no time
-_MAX_TEAMS = 50  # compared with a wrong name
+_MAX_TEAMS, _SHOWN_TEAMS = 50, 10  # compared with a wrong name; told
 _MAX_REFERENCE = 64  # characters
 _SHOWN = 80  # characters of a wrong value that are shown
 
@@ -59,6 +59,10 @@ class BadValue(ValueError):
         self.facts = facts
 
 
+class UnclearValue(BadValue):
+    """A value that may mean several things: something in the hint is not the writer's."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
     """Characters of the mail and where they begin, from 1; line and column 0 are the Subject header."""
@@ -90,6 +94,11 @@ class Recipients:
     numbers: tuple[Msisdn, ...]
     problems: tuple[Problem, ...]
     corrected: str
+
+    @property
+    def has_example(self) -> bool:
+        """Whether a number in `corrected` is none of the writer's."""
+        return any("example" in problem.facts for problem in self.problems)
 
 
 def fold(text: str) -> str:
@@ -150,16 +159,20 @@ class _Item:
 
 
 def read_recipients(
-    pieces: Sequence[Piece], country: str, teams: Mapping[str, tuple[Msisdn, ...]]
+    pieces: Sequence[Piece],
+    country: str,
+    teams: Mapping[str, tuple[Msisdn, ...]],
+    limit: int = MAX_RECIPIENTS,
 ) -> Recipients:
     """Read numbers and `@team` names, separated by commas, semicolons and ends of lines.
 
-    A number that a mail program has broken over two lines is put together if only that makes sense.
+    A number that a mail program has broken over two lines is put together if only that makes sense. `limit` is how
+    many are allowed, for who wrote more than can be read.
     """
     written = list(islice(_items(pieces), MAX_RECIPIENTS + 1))
     if len(written) > MAX_RECIPIENTS:
         count = sum(len(_ITEM.findall(piece.text)) for piece in pieces)
-        facts = {"count": str(count), "limit": str(MAX_RECIPIENTS)}
+        facts = {"count": str(count), "limit": str(min(limit, MAX_RECIPIENTS))}
         return Recipients(
             numbers=(), problems=(pieces[0].problem("recipients.too_many", **facts),), corrected=""
         )
@@ -209,7 +222,7 @@ def _phones(text: str, country: str, teams: Mapping[str, tuple[Msisdn, ...]]) ->
         return phones
     alike = [each for each in teams if each[:1] == name[1:2].lower() and teams[each]][:_MAX_TEAMS]
     near = get_close_matches(name[1:MAX_VALUE].lower(), alike, n=1)
-    facts = {"teams": ", ".join(sorted(teams)[:10])} if teams else {}
+    facts = {"teams": ", ".join(f"@{each}" for each in sorted(teams)[:_SHOWN_TEAMS])} if teams else {}
     raise BadValue("template.unknown_team", "@" + near[0] if near else "", **facts)
 
 
@@ -252,12 +265,26 @@ def _is_readable(text: str, country: str, teams: Mapping[str, tuple[Msisdn, ...]
 # --- From and Ref
 
 
-def read_sender_id(text: str, country: str) -> str:
-    """Return a number, short code or name as sender; whose it is, is judged elsewhere."""
+def read_sender_id(text: str, country: str, usable: Sequence[str]) -> str:
+    """Return a number, short code or name as sender: one of `usable`, what the writer may send as."""
+    facts = {"yours": ", ".join(numbers.display(Msisdn(each)) for each in usable)} if usable else {}
     try:
-        return numbers.read_sender_id(bare(text), country)
+        wanted = numbers.read_sender_id(bare(text), country)
     except BadNumber as e:
-        raise BadValue(e.reason, e.hint, **e.facts) from e
+        raise BadValue(e.reason, _meant_sender(text, usable), **facts, **e.facts) from e
+    if wanted.casefold() in map(str.casefold, usable):
+        return wanted
+    raise BadValue("sender_id.not_yours", _meant_sender(wanted, usable), **facts)
+
+
+def _meant_sender(text: str, usable: Sequence[str]) -> str:
+    """Return the nearest of `usable`; "" when none is near."""
+    wanted = fold(text[:MAX_VALUE])
+    near = {fold(each): each for each in usable}
+    alike = [each for each in near if wanted.startswith(each)] or get_close_matches(
+        wanted, near, n=1, cutoff=0.7
+    )
+    return near[alike[0]] if alike else ""
 
 
 def read_reference(text: str) -> str:
@@ -265,7 +292,11 @@ def read_reference(text: str) -> str:
     if len(text) <= _MAX_REFERENCE and text.isprintable():
         return text
     clean = "".join(c for c in text[: 2 * _MAX_REFERENCE] if c.isprintable())[:_MAX_REFERENCE].strip()
-    raise BadValue("template.bad_reference", clean, length=str(len(text)), limit=str(_MAX_REFERENCE))
+    if len(text) > _MAX_REFERENCE:
+        facts = {"length": str(len(text)), "limit": str(_MAX_REFERENCE)}
+        raise UnclearValue("template.bad_reference", clean, **facts)
+    unseen = ", ".join(dict.fromkeys(f"U+{ord(c):04X}" for c in text if not c.isprintable()))
+    raise BadValue("template.bad_reference", clean, unseen=unseen)
 
 
 _NUMBERS_ONLY = re.compile(r"[\s\d+().,;/\-]+")

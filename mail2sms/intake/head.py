@@ -166,8 +166,9 @@ class _Reading:
         if row.field:
             first_line = str(entry.label.line)
             self.head.faults.add(label.problem("template.duplicate_field", first_line=first_line))
-        if meant.name == "to":  # nobody is forgotten in the corrected mail
-            entry.pieces.append(row.value)
+        entry.pieces.append(
+            row.value
+        )  # each is read: nobody is forgotten in the corrected mail, nor a mistake
 
     def _text_at(self, rows: list[_Row], unread: list[int], after: int, has_text: bool) -> int:
         """Return the row that the text begins with, no blank line being before it; else the number of rows."""
@@ -180,8 +181,11 @@ class _Reading:
     def _unread(self, row: _Row, may_be_text: bool) -> None:
         if row.label is None or may_be_text:
             self.head.stray.append(row.raw)
-        at_fault, reason = (row.label, "unknown_field") if row.label else (row.whole, "bad_line")
-        self.head.faults.add(at_fault.problem(f"template.{reason}"))
+        if row.label is None:
+            self.head.faults.add(row.whole.problem("template.bad_line"))
+            return
+        labels = dict.fromkeys(each.label(self.head.language) for each in self.grammar.by_label.values())
+        self.head.faults.add(row.label.problem("template.unknown_field", fields=", ".join(labels)))
 
     # --- what may be meant
 
@@ -219,7 +223,7 @@ class _Reading:
         whole = row.whole
         row.value = replace(whole, text=value, column=whole.column + found.start("value"))
         hint = f"{meant.label(self.head.language)}: {shown(value)}"
-        self.head.faults.add(whole.problem("template.bad_line", hint))
+        self.head.faults.add(whole.problem("template.no_colon", hint))
         return meant
 
     def _looks_like(self, value: str) -> str | None:

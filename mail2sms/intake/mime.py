@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import charsets, headers
@@ -51,9 +51,9 @@ class Letter:
     references: tuple[str, ...]
     thread_index: str | None
     is_automatic: bool
-    text: str
-    text_source: str  # plain, html
-    attachments: tuple[Attachment, ...]
+    text: str = ""
+    text_source: str = "plain"  # or html
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,9 +107,14 @@ def read(raw: bytes, *, html: Callable[[str], str] | None, top: Part | None = No
     Raises Refusal: mail.too_complex (as `bounds`), mail.unreadable, mail.no_text.
     """
     top = top or Reader(raw).whole()
-    fields = top.fields
-    from_addresses, from_name = headers.authors(fields.all("from"))
     text, source = _text(_Texts(raw), top, html)
+    attachments = tuple(_attachment(raw, leaf) for leaf in top.leaves() if leaf.is_attachment)
+    return replace(without_text(top.fields), text=text, text_source=source, attachments=attachments)
+
+
+def without_text(fields: Fields) -> Letter:
+    """Return what the header alone says, of a mail whose text can't be read."""
+    from_addresses, from_name = headers.authors(fields.all("from"))
     return Letter(
         from_addresses=from_addresses,
         from_name=from_name,
@@ -118,10 +123,7 @@ def read(raw: bytes, *, html: Callable[[str], str] | None, top: Part | None = No
         in_reply_to=headers.message_ids(fields.first("in-reply-to")),
         references=headers.message_ids(fields.first("references")),
         thread_index=headers.thread_index(fields.first("thread-index")),
-        is_automatic=_is_automatic(top),
-        text=text,
-        text_source=source,
-        attachments=tuple(_attachment(raw, leaf) for leaf in top.leaves() if leaf.is_attachment),
+        is_automatic=_is_automatic(fields),
     )
 
 
@@ -129,9 +131,8 @@ _AUTOMATIC_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
 _AUTOMATIC_FIELDS = ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-loop", "list-id")
 
 
-def _is_automatic(top: Part) -> bool:
+def _is_automatic(fields: Fields) -> bool:
     """RFC 3834, and what Exchange, mailing lists and our own mails carry beside it."""
-    fields = top.fields
     submitted = fields.first("auto-submitted").partition(";")[0].partition("(")[0].strip().lower()
     return (
         submitted not in {"", "no"}
@@ -139,7 +140,9 @@ def _is_automatic(top: Part) -> bool:
         or any(name in fields for name in _AUTOMATIC_FIELDS)
         or any(name.startswith("x-mail2sms-") for name in fields)
         or fields.first("return-path") == "<>"
-        or top.media_type == "multipart/report"  # bounces and read receipts, RFC 6522
+        or fields.first("content-type")
+        .lower()
+        .startswith("multipart/report")  # bounces and read receipts, RFC 6522
     )
 
 

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-from mail2sms.intake.fields import EXAMPLES, MAX_VALUE, BadValue, fold
+from mail2sms.intake.fields import EXAMPLES, MAX_VALUE, BadValue, UnclearValue, fold
 
 _MAX_AHEAD_MS = 366 * 86_400_000
 _TIME, _LENGTH_EXAMPLE = EXAMPLES["send_at"], EXAMPLES["validity"]
@@ -55,12 +55,15 @@ def read_moment(text: str, zone: str, now_ms: int) -> int:
         at = _moment(found, _zone(found["offset"], zone), now_ms)
     except (ValueError, OverflowError) as e:  # no such day or hour; or beyond year 9999 in UTC
         raise _bad_time(text, zone, now_ms) from e
-    now = datetime.fromtimestamp(now_ms // 1000, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
     if at <= now_ms:
-        raise BadValue("template.past_time", now=now, zone=zone)
+        raise BadValue("template.past_time", now=_wall(now_ms, zone), zone=zone)
     if at > now_ms + _MAX_AHEAD_MS:
-        raise BadValue("template.far_time", now=now, zone=zone)
+        raise BadValue("template.far_time")
     return at
+
+
+def _wall(at: int, zone: str) -> str:
+    return datetime.fromtimestamp(at // 1000, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
 
 
 def _zone(offset: str | None, zone: str) -> tzinfo:
@@ -113,10 +116,10 @@ def _epoch_ms(wall: datetime, zone: tzinfo) -> int:
 def _bad_time(text: str, zone: str, now_ms: int) -> BadValue:
     """Return the refusal, with what may be meant: a full year, the day first, a time of day."""
     tomorrow = datetime.fromtimestamp(now_ms // 1000 + 86_400, ZoneInfo(zone))
-    facts = {"example": f"{tomorrow:%Y-%m-%d} {_TIME}"}
+    example = f"{tomorrow:%Y-%m-%d} {_TIME}"
     found = _DATE.match(text) if len(text) <= MAX_VALUE else None
     if not found:
-        return BadValue("template.bad_time", **facts)
+        return BadValue("template.bad_time", example=example)
     date, rest = found[0], text[found.end() :]
     if found["sep"]:
         day, month = found["a"], found["b"]
@@ -124,14 +127,18 @@ def _bad_time(text: str, zone: str, now_ms: int) -> BadValue:
         date = found["sep"].join(
             (day, month, "20" + found["year"] if len(found["year"]) == 2 else found["year"])
         )
-    hint = date + (rest if rest.strip() else " " + _TIME)
-    if hint == text:
-        return BadValue("template.bad_time", **facts)
+    has_time = bool(rest.strip())
+    hint = date + (rest if has_time else " " + _TIME)
+    if hint == text or not _is_moment(hint, zone, now_ms):
+        return BadValue("template.bad_time", example=example)
+    return (BadValue if has_time else UnclearValue)("template.bad_time", hint)
+
+
+def _is_moment(text: str, zone: str, now_ms: int) -> bool:
     try:
-        read_moment(hint, zone, now_ms)
+        return bool(read_moment(text, zone, now_ms))
     except BadValue:
-        hint = ""
-    return BadValue("template.bad_time", hint, **facts)
+        return False
 
 
 def read_validity(text: str, zone: str, now_ms: int, start_ms: int) -> int:
@@ -142,14 +149,15 @@ def read_validity(text: str, zone: str, now_ms: int, start_ms: int) -> int:
     folded = fold(text) if len(text) <= MAX_VALUE else ""
     unclear = _HOURS_OR_CLOCK.fullmatch(folded)
     if unclear:
-        minutes = int(unclear[1]) * 60 + int(unclear[2])
-        raise BadValue("template.bad_validity", f"{minutes}m", example=_LENGTH_EXAMPLE)
+        hours, minutes = unclear.groups()
+        meant = f"{int(hours) * 60 + int(minutes)}m"
+        raise UnclearValue("template.unclear_validity", meant, clock=f"0{hours}:{minutes}")
     length = _length_ms(folded)
     if length is not None:
         if length == 0:
             raise BadValue("template.bad_validity", example=_LENGTH_EXAMPLE)
         if length > _MAX_AHEAD_MS:
-            raise BadValue("template.far_time", zone=zone)
+            raise BadValue("template.far_time")
         return length
     try:
         until = read_moment(text, zone, now_ms)
@@ -157,9 +165,10 @@ def read_validity(text: str, zone: str, now_ms: int, start_ms: int) -> int:
         if e.reason != "template.bad_time":
             raise
         hint = f"{folded}m" if folded.isdigit() and folded.isascii() and 0 < int(folded) <= 1440 else e.hint
-        raise BadValue("template.bad_validity", hint, example=_LENGTH_EXAMPLE) from e
+        raise UnclearValue("template.bad_validity", hint, example=_LENGTH_EXAMPLE) from e
     if until <= start_ms:
-        raise BadValue("template.bad_validity", example=_LENGTH_EXAMPLE)
+        start = _wall(start_ms, zone)
+        raise BadValue("template.early_expiry", start=start, zone=zone, example=_LENGTH_EXAMPLE)
     return until - start_ms
 
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
-from mail2sms.intake import headers, quotes
+from mail2sms.intake import headers, mime, quotes
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
 from mail2sms.intake.template import Context, Late, Order, Template
-from mail2sms.intake.template import source as shown_source
 from mail2sms.model import Conversation, LeftOut, Msisdn, Origin, Submission, Writer
-from mail2sms.rules import countries, fiction
+from mail2sms.reasons import REASONS
+from mail2sms.rules import countries, fiction, sender_ids
 from mail2sms.rules._base import Candidate, Policy
 
 _TARGETS = 4096
@@ -48,8 +48,14 @@ class Target:
     """Where one RCPT address leads: to the template, to phones, or into a conversation (by its reply key)."""
 
     phones: tuple[Msisdn, ...] = ()
+    team: str = ""  # whose the phones are
     is_template: bool = False
     reply_key: str = ""
+
+    @property
+    def to(self) -> str:
+        """What a To field would say instead."""
+        return f"@{self.team}" if self.team else numbers.display(self.phones[0])
 
 
 FindConversation = Callable[[Target], Awaitable[Conversation]]
@@ -60,26 +66,16 @@ FindConversation = Callable[[Target], Awaitable[Conversation]]
 class Asked:
     """What a proven writer's mail asks for, read but not judged, and what of it could not be read.
 
-    `by_template` are the ids of submissions that the template was followed in; the others are simple. `late` is
-    refused for its time alone: it may have been accepted before.
+    `refusal` is why none could be read: then there are no submissions, but those in `late` where only its time is
+    over, which may have been accepted before. `is_by_template`: the template was followed; else the mail is simple.
     """
 
     writer: Writer
-    letter: Letter
+    origin: Origin
     submissions: tuple[Submission, ...]
-    refusals: tuple[Refusal, ...]
-    by_template: frozenset[str]
+    refusal: Refusal | None = None
+    is_by_template: bool = False
     late: tuple[Submission, ...] = ()
-
-    @property
-    def origin(self) -> Origin:
-        """The email that an answer must refer to."""
-        return _origin(self.letter)
-
-    def with_source(self, refusal: Refusal) -> Refusal:
-        """Return a refusal with the lines that it is about."""
-        source = refusal.source or shown_source(self.letter.text.split("\n"))
-        return Refusal(*refusal.problems, corrected=refusal.corrected, source=source)
 
 
 class Reader:
@@ -114,41 +110,49 @@ class Reader:
         head = headers.split(envelope.content, 0, len(envelope.content))
         authors = _authors(head[0].all("from"))
         writer = self._identity.writer(envelope.client, authors, envelope.mail_from)
-        letter = await read_letter(envelope.content, head, self._sandbox, writer.address, envelope.has_left)
+        letter, unread = await self._letter(envelope, head, writer)
         if letter.from_addresses != authors:  # two readings of one mail: the proof would be for another text
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic:
             raise Refusal(Problem(reason="sender.automatic"))
-        readings = await self._readings(envelope)
-        orders, refusals = self._orders(readings, letter, writer)
-        late = {kind: refusal.order for kind, refusal in refusals.items() if isinstance(refusal, Late)}
-        asked = [
-            (r, _submission(r, orders[r.is_template], letter, writer))
-            for r in readings
-            if r.is_template in orders
-        ]
-        return Asked(
-            writer=writer,
-            letter=letter,
-            submissions=tuple(submission for _, submission in asked),
-            refusals=tuple(refusals.values()),
-            by_template=frozenset(submission.id for reading, submission in asked if reading.is_template),
-            late=tuple(
-                _submission(r, late[r.is_template], letter, writer) for r in readings if r.is_template in late
-            ),
+        targets = [self.target(address) for address in envelope.rcpts]
+        is_by_template = any(target.is_template for target in targets)
+        asked = Asked(writer=writer, origin=_origin(letter), submissions=(), is_by_template=is_by_template)
+        if unread is not None:
+            return replace(asked, refusal=unread)
+        groups = await self._groups(targets)
+        try:
+            order = self._order(targets, letter, writer)
+        except Late as late:
+            submissions = tuple(_submission(group, late.order, letter, writer) for group in groups)
+            return replace(asked, refusal=late, late=submissions)
+        except Refusal as refusal:
+            return replace(asked, refusal=refusal)
+        return replace(
+            asked, submissions=tuple(_submission(group, order, letter, writer) for group in groups)
         )
 
-    async def _readings(self, envelope: Envelope) -> list[_Reading]:
-        """Group the addresses by how the mail is to be read: each group becomes one submission."""
-        targets = [self.target(address) for address in envelope.rcpts]
+    async def _letter(
+        self, envelope: Envelope, head: headers.Head, writer: Writer
+    ) -> tuple[Letter, Refusal | None]:
+        """Return the letter, without its text when that can't be read, and why."""
+        content, address, has_left = envelope.content, writer.address, envelope.has_left
+        try:
+            return await read_letter(content, head, self._sandbox, address, has_left), None
+        except Refusal as refusal:
+            if REASONS[refusal.problems[0].reason].code < 500:  # it may be read when it comes again
+                raise
+            return mime.without_text(head[0]), refusal
+
+    async def _groups(self, targets: Sequence[Target]) -> list[_Group]:
+        """Return who gets the text: each conversation of its own, and all others together."""
         phones = [phone for t in targets if not t.reply_key for phone in t.phones]
-        readings = [_Reading(phones=tuple(dict.fromkeys(phones)))] if phones else []
-        if any(target.is_template for target in targets):
-            readings.append(_Reading(is_template=True))
+        has_others = bool(phones) or any(target.is_template for target in targets)
+        groups = [_Group(phones=tuple(dict.fromkeys(phones)))] if has_others else []
         conversations = {(t.phones, t.reply_key): t for t in targets if t.reply_key}
         for target in conversations.values():
-            readings.append(_Reading(phones=target.phones, conversation=await self._conversation(target)))
-        return readings
+            groups.append(_Group(phones=target.phones, conversation=await self._conversation(target)))
+        return groups
 
     def _find_target(self, address: str) -> Target:
         """Return where an address leads. Raises Refusal."""
@@ -161,7 +165,7 @@ class Reader:
         if name == desk.template_mailbox:
             return Target(is_template=True)
         if name in desk.teams:
-            return Target(phones=desk.teams[name])
+            return Target(phones=desk.teams[name], team=name)
         answer = _REPLY.fullmatch(local)
         number = answer["digits"] if answer else local
         phone = self._phone(f"+{number}" if answer else number)
@@ -186,29 +190,28 @@ class Reader:
             raise Refusal(problem)
         return phone
 
-    def _orders(
-        self, readings: Sequence[_Reading], letter: Letter, writer: Writer
-    ) -> tuple[dict[bool, Order], dict[bool, Refusal]]:
-        """Read the text once for each way it is to be read (by the template or not), however many addresses ask."""
-        desk, orders, refusals = self._desk, dict[bool, Order](), dict[bool, Refusal]()
+    def _order(self, targets: Sequence[Target], letter: Letter, writer: Writer) -> Order:
+        """Read the text once, whoever gets it: nobody's phone shows the fields of a template. Raises Refusal."""
+        desk = self._desk
         context = Context(
-            country=desk.country, zone=writer.zone, now_ms=now_ms(), teams=desk.teams, strip=_strip
+            country=desk.country,
+            zone=writer.zone,
+            now_ms=now_ms(),
+            teams=desk.teams,
+            strip=_strip,
+            sender_ids=sender_ids.usable(writer, self._policy),
+            recipients=self._policy.recipients,
+            also_to=tuple(target.to for target in targets if target.phones and not target.reply_key),
         )
-        for is_template in dict.fromkeys(reading.is_template for reading in readings):
-            template = desk.template if is_template else desk.simple
-            try:
-                orders[is_template] = template.read(letter.text, context, letter.subject)
-            except Refusal as refusal:
-                refusals[is_template] = refusal
-        return orders, refusals
+        template = desk.template if any(target.is_template for target in targets) else desk.simple
+        return template.read(letter.text, context, letter.subject)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Reading:
-    """One way a mail is read: for these phones, by the template, or as an answer in a conversation."""
+class _Group:
+    """Phones that get the text by one submission, in a conversation or beside those that the mail itself names."""
 
-    phones: tuple[Msisdn, ...] = ()
-    is_template: bool = False
+    phones: tuple[Msisdn, ...]
     conversation: Conversation | None = None
 
 
@@ -217,13 +220,14 @@ def _authors(fields: list[str]) -> tuple[str, ...]:
     return headers.authors(fields)[0] if len(fields) == 1 else ()
 
 
-def _submission(reading: _Reading, order: Order, letter: Letter, writer: Writer) -> Submission:
+def _submission(group: _Group, order: Order, letter: Letter, writer: Writer) -> Submission:
     now = now_ms()
+    named = () if group.conversation else order.to
     return Submission(
         id=new_id("m", now),
         writer=writer,
         text=order.text,
-        recipients=reading.phones or order.to,
+        recipients=tuple(dict.fromkeys((*named, *group.phones))),
         origin=_origin(letter),
         created_at=now,
         sender_id=order.sender_id,
@@ -231,7 +235,7 @@ def _submission(reading: _Reading, order: Order, letter: Letter, writer: Writer)
         validity_ms=order.validity_ms,
         reference=order.reference,
         left_out=_left_out(order, letter),
-        conversation=reading.conversation,
+        conversation=group.conversation,
     )
 
 

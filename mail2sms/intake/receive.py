@@ -9,14 +9,13 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal, StoreUnavailable
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
-from mail2sms.intake.reading import Desk, Reader, Target
+from mail2sms.intake.reading import Asked, Desk, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
 from mail2sms.model import Conversation
 from mail2sms.reasons import smtp_reply
 from mail2sms.store import Store
 from mail2sms.store.views import conversation_by_key
-from mail2sms.verdict import merge
 
 __all__ = ["Desk", "Receiver"]
 
@@ -71,21 +70,22 @@ class Receiver:
 
     async def _take(self, envelope: Envelope) -> str:
         asked = await self._reader.read(envelope)
-        refusals = asked.refusals
-        if asked.submissions:
-            try:
-                receipt = await self._accept.accept(asked.submissions, refusals)
-            except Refusal as refusal:
-                refusals = (asked.with_source(refusal),)
-            else:
-                return f"250 2.0.0 {receipt.id}"
-        refused = merge(refusals)
+        if asked.refusal is not None:
+            return await self._refuse(asked, asked.refusal)
+        try:
+            receipt = await self._accept.accept(asked.submissions)
+        except Refusal as refusal:
+            return await self._refuse(asked, refusal)
+        return f"250 2.0.0 {receipt.id}"
+
+    async def _refuse(self, asked: Asked, refusal: Refusal) -> str:
+        """Tell the writer: in the reply itself who is there to read it, by an email whose mail came through a relay."""
         if asked.late and (ids := await self._accept.earlier(asked.late)):
             return f"250 2.0.0 {ids[0]}"
         if asked.writer.is_direct:
-            raise refused
-        repeat = asked.letter.message_id or new_id("x", now_ms())
-        told = await self._accept.tell_refusal(asked.writer, asked.origin, refused, repeat)
+            raise refusal
+        repeat = asked.origin.message_id or new_id("x", now_ms())
+        told = await self._accept.tell_refusal(asked.writer, asked.origin, refusal, repeat)
         return f"250 2.0.0 {told} not sent, an email says why"
 
     async def _conversation(self, target: Target) -> Conversation:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import fields, grammar, moments
-from mail2sms.intake.fields import BadValue, Piece, bare, shown, trim
+from mail2sms.intake.fields import BadValue, Piece, UnclearValue, bare, shown, trim
 from mail2sms.intake.grammar import TemplateInvalid
 from mail2sms.intake.head import Entry, read_head
 from mail2sms.model import LeftOut, Msisdn
@@ -26,7 +26,8 @@ __all__ = ["Context", "Late", "Order", "Template", "TemplateInvalid", "compile_t
 class Context:
     """What a mail is read by. `zone` is the writer's; `teams` have lower-case names.
 
-    `strip` returns a text without quotes and signature, and what it left out.
+    `strip` returns a text without quotes and signature, and what it left out. `sender_ids` are what the writer may
+    send as, `recipients` is how many phones a mail may have; `also_to` are further phones and teams, as To names them.
     """
 
     country: str
@@ -34,6 +35,9 @@ class Context:
     now_ms: int
     teams: Mapping[str, tuple[Msisdn, ...]]
     strip: Callable[[str], tuple[str, tuple[LeftOut, ...]]]
+    sender_ids: tuple[str, ...] = ()
+    recipients: int = fields.MAX_RECIPIENTS
+    also_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +57,13 @@ class Late(Refusal):
     """Nothing is wrong with a mail but that its time is over: `order` is what it asks, or has asked for."""
 
     def __init__(self, refusal: Refusal, order: Order) -> None:
-        super().__init__(*refusal.problems, corrected=refusal.corrected, source=refusal.source)
+        super().__init__(
+            *refusal.problems,
+            corrected=refusal.corrected,
+            is_example=refusal.is_example,
+            source=refusal.source,
+            text=refusal.text,
+        )
         self.order = order
 
 
@@ -68,7 +78,7 @@ class Template(grammar.Grammar):
             return _Reading(self, lines, context).order(subject)
         body, left_out = cut(lines, self.marker, context)
         if not body:
-            raise Refusal(Problem(reason="text.empty"), source=source(lines))
+            raise Refusal(_no_text("text.empty", left_out), source=source(lines))
         return Order(text=body, left_out=left_out)
 
 
@@ -113,11 +123,13 @@ def _left_out(kind: str, text: str) -> tuple[LeftOut, ...]:
     return (LeftOut(kind=kind, lines=1 + trimmed.count("\n"), sample=sample),)
 
 
-def _no_text(left_out: tuple[LeftOut, ...]) -> Problem:
-    facts = {"left_out": ", ".join(each.kind for each in left_out)} if left_out else {}
-    return Problem(reason="template.no_text", facts=facts)
+def _no_text(reason: str, left_out: tuple[LeftOut, ...]) -> Problem:
+    """Return the problem, with what all there is begins with."""
+    return Problem(reason=reason, facts={"left_out": left_out[0].sample} if left_out else {})
 
 
+_NOWHERE = Piece(text="", line=0, column=0)
+_MOST_VALUES = 10  # of one field that are read; more help nobody, and cost CPU
 _T = TypeVar("_T")
 
 
@@ -129,18 +141,20 @@ class _Reading:
         self.head = read_head(template, lines, context.zone, context.now_ms)
         self.faults = self.head.faults
         self.corrected: dict[str, str] = {}  # values by field; "" if there is nothing to propose
+        self.is_example = False  # something in it is not the writer's
 
     def order(self, subject: str) -> Order:
         """Return what is asked for, or raise Refusal."""
         for each in self.template.fields:
             if each.is_header:
-                header = Piece(text=subject.strip(), line=0, column=0)
+                header = replace(_NOWHERE, text=subject.strip())
                 label = replace(header, text=grammar.HEADER)
                 self.head.entries[each.name] = Entry(label=label, pieces=[header])
         text, left_out = cut(self.lines[self.head.end :], self.template.marker, self.context)
         country, zone, now_ms = self.context.country, self.context.zone, self.context.now_ms
         to = self._recipients()
-        sender_id = self._value("sender_id", lambda value: fields.read_sender_id(value, country))
+        usable = self.context.sender_ids
+        sender_id = self._value("sender_id", lambda value: fields.read_sender_id(value, country, usable))
         send_at = self._value("send_at", lambda value: moments.read_moment(value, zone, now_ms))
         start_ms = send_at or now_ms
         validity_ms = self._value(
@@ -148,7 +162,7 @@ class _Reading:
         )
         reference = self._value("reference", fields.read_reference)
         if not text:
-            self.faults.add(_no_text(left_out))
+            self.faults.add(_no_text("template.no_text", left_out))
         order = Order(
             text=text,
             to=to,
@@ -171,36 +185,59 @@ class _Reading:
         asked = next((each for each in self.template.fields if each.name == name), None)
         if pieces or asked is None or asked.is_optional:
             return pieces
-        where = entry.label if entry else Piece(text="", line=0, column=0)
+        where, reason = (entry.label, "empty_field") if entry else (_NOWHERE, "missing_field")
         label, example = asked.label(self.head.language), grammar.example_value(name, self.context.country)
-        problem = where.problem("template.missing_field", f"{label}: {example}", example=example)
+        problem = where.problem(f"template.{reason}", f"{label}: {example}", example=example)
         self.faults.add(replace(problem, value=label))
-        self.corrected[name] = example
+        self._offer(name, example, is_example=True)
         return []
 
+    def _offer(self, name: str, value: str, *, is_example: bool = False) -> None:
+        """Put a value into the corrected mail."""
+        self.corrected[name] = value
+        self.is_example = self.is_example or is_example
+
     def _recipients(self) -> tuple[Msisdn, ...]:
+        also = [replace(_NOWHERE, text=each) for each in self.context.also_to]
+        if also:
+            self.head.entries.setdefault("to", Entry(label=_NOWHERE, pieces=[])).pieces.extend(also)
         pieces = self._given("to")
         if not pieces:
             return ()
-        found = fields.read_recipients(pieces, self.context.country, self.context.teams)
+        country, teams = self.context.country, self.context.teams
+        found = fields.read_recipients(pieces, country, teams, self.context.recipients)
         for problem in found.problems:
             self.faults.add(problem)
-        self.corrected["to"] = found.corrected
+        self._offer("to", found.corrected, is_example=found.has_example)
         return found.numbers
 
     def _value(self, name: str, read: Callable[[str], _T]) -> _T | None:
-        pieces = self._given(name)
-        if not pieces:
-            return None
-        try:
-            value = read(bare(pieces[0].text))
-        except BadValue as e:
-            self.faults.add(pieces[0].problem(e.reason, e.hint, **e.facts))
-            is_good = bool(e.hint) and _is_readable(e.hint, read)
-            self.corrected[name] = e.hint if is_good else grammar.example_value(name, self.context.country)
-            return None
-        self.corrected[name] = pieces[0].text
-        return value
+        """Return what the field says; of several values each is read, and the first good one is kept."""
+        good: list[tuple[Piece, _T]] = []
+        wrong: list[BadValue] = []
+        for piece in self._given(name)[:_MOST_VALUES]:
+            try:
+                good.append((piece, read(bare(piece.text))))
+            except BadValue as e:
+                self.faults.add(piece.problem(e.reason, e.hint, **e.facts))
+                wrong.append(e)
+        if good:
+            piece, value = good[0]
+            self._offer(name, piece.text)
+            return value
+        if wrong:
+            self._instead(name, wrong, read)
+        return None
+
+    def _instead(self, name: str, wrong: Sequence[BadValue], read: Callable[[str], object]) -> None:
+        """Offer what was meant, else an example. Whose sender ID is meant nobody knows: without one it is their own."""
+        meant = next((e for e in wrong if e.hint and _is_readable(e.hint, read)), None)
+        if meant is not None:
+            self._offer(name, meant.hint, is_example=isinstance(meant, UnclearValue))
+        elif name != "sender_id":
+            self._offer(name, grammar.example_value(name, self.context.country), is_example=True)
+        elif not self.context.sender_ids:
+            self._offer(name, "")
 
     def _correct_validity(self) -> None:
         """Let the corrected mail not expire before the time of sending that it proposes."""
@@ -212,21 +249,24 @@ class _Reading:
             bare(self.corrected["validity"]),
             lambda value: moments.read_validity(value, zone, now_ms, start_ms),
         ):
-            self.corrected["validity"] = fields.EXAMPLES["validity"]
+            self._offer("validity", fields.EXAMPLES["validity"], is_example=True)
 
     def _refusal(self, text: str) -> Refusal:
         problems, seen = self.faults.sorted(), source(self.lines)
         if not all(self.corrected.values()):
-            return Refusal(*problems, source=seen)
+            return Refusal(*problems, source=seen, text=text)
         self._correct_validity()
         field_lines = [
             f"{each.label(self.head.language)}: {self.corrected[each.name]}"
             for each in self.template.fields
             if each.name in self.corrected
         ]
-        body = trim("\n".join([*self.head.stray, "", text])) or grammar.example_text(self.head.language)
-        corrected = self.template.compose(field_lines, body)
-        return Refusal(*problems, corrected=corrected if len(corrected) <= _CORRECTED else "", source=seen)
+        body = trim("\n".join([*self.head.stray, "", text]))
+        is_example = self.is_example or not body
+        corrected = self.template.compose(field_lines, body or grammar.example_text(self.head.language))
+        if len(corrected) > _CORRECTED:
+            return Refusal(*problems, source=seen, text=text)
+        return Refusal(*problems, corrected=corrected, is_example=is_example, source=seen)
 
 
 def _is_readable(value: str, read: Callable[[str], object]) -> bool:

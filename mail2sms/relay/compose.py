@@ -24,10 +24,8 @@ from mail2sms.render import Render
 from mail2sms.wording import money, when
 
 _MAILTO_LIMIT: Final = 1900  # characters of a link; Windows hands 2,048 to the mail program, less its own
-_GUESSED: Final = frozenset(
-    {"template.no_text", "template.missing_field", "template.past_time", "template.far_time"}
-)
-"""Problems whose correction holds something the writer did not write."""
+
+_SUBJECT: Final = "Subject: "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,10 +72,11 @@ class ReplyFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefusedFacts:
-    """A mail that was not turned into SMS. `problems`, `source` and `corrected` as in `errors.Refusal`.
+    """A mail that was not turned into SMS. `problems` and what follows `template_address` as in `errors.Refusal`.
 
-    `template_address` takes the corrected mail; `simple_address` is the number's own address, where known.
-    `is_partly`: other recipients get the text; a problem of one has its number as the fact `to`.
+    `template_address` takes the corrected mail; `simple_address` is the number's own address, where that alone would
+    do; `may_be_simple`: it would, were the number known. `is_partly`: other recipients get the text; a problem of some
+    has their numbers as the fact `to`.
     """
 
     id: str
@@ -87,7 +86,10 @@ class RefusedFacts:
     template_address: str
     source: tuple[str, ...] = field(default=(), repr=False)
     corrected: str = field(default="", repr=False)
+    is_example: bool = False
+    text: str = field(default="", repr=False)
     simple_address: str = ""
+    may_be_simple: bool = False
     help_url: str = ""
     is_partly: bool = False
     origin: Origin | None = None
@@ -188,20 +190,26 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
     known = {"domain": domain, "mailbox": facts.template_address.partition("@")[0]}
     told = [caret.tell(problem, facts.source, known, who.language, render) for problem in facts.problems]
     placed = [one for one in told if one.line]
+    shown = caret.excerpts(facts.source, placed)
+    corrected = wire.clean_text(facts.corrected).strip("\n")
     # One click must not send an example to a stranger: only what was written, put right.
-    is_certain = not any("example" in p.facts or p.reason in _GUESSED for p in facts.problems)
+    link = "" if facts.is_example else _mailto(facts.template_address, subject, corrected)
     values = {
         "subject": subject,
         "is_partly": facts.is_partly,
         "placed": placed,
         "unplaced": [one.sentence for one in told if not one.line],
-        "rows": caret.rows(facts.source, placed),
+        "excerpts": shown,
+        "rows": caret.printed(shown),
         "more": facts.problems[-1].facts.get("more", ""),
-        "corrected": wire.clean_text(facts.corrected).strip("\n"),
-        "is_certain": is_certain,
-        "link": _mailto(facts.template_address, subject, facts.corrected) if is_certain else "",
+        "corrected": corrected,
+        "is_certain": not facts.is_example,
+        "link": link,
+        "text": wire.clean_text(facts.text),
         "template_address": facts.template_address,
         "simple_address": facts.simple_address,
+        "may_be_simple": facts.may_be_simple,
+        "domain": domain,
         "help_url": facts.help_url,
         "reasons": list(dict.fromkeys(problem.reason for problem in facts.problems)),
     }
@@ -368,6 +376,9 @@ def _mailto(address: str, subject: str, corrected: str) -> str:
     """Return the link that opens the corrected mail (RFC 6068); none when a mail program would cut it."""
     if not corrected:
         return ""
-    body = wire.clean_text(corrected).strip("\n").replace("\n", "\r\n")
+    header, _, rest = corrected.partition("\n")
+    if header.startswith(_SUBJECT):  # by a template that has its recipients in that header
+        subject, corrected = header.removeprefix(_SUBJECT), rest.strip("\n")
+    body = corrected.replace("\n", "\r\n")
     link = f"mailto:{quote(address, safe='@')}?subject={quote(subject or 'SMS', safe='')}&body={quote(body, safe='')}"
     return link if len(link) <= _MAILTO_LIMIT else ""

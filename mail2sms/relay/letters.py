@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ _STALE = {
     "expired": {"expired"},
 }
 """Statuses that may be mended later: then there is nothing to tell any more."""
+_MISSING = {"template.missing_field", "template.empty_field"}
+_FIELD_ALONE = re.compile(r"[^:\n]+:([^\n]+)\n\n")  # fields are followed by a blank line, then the text
 _WAITS_NO_MORE = FINAL | {Status.SENDING, Status.ENROUTE, Status.UNKNOWN}
 
 
@@ -96,20 +99,19 @@ class Refusals:
             template_address=self._house.template_address,
             source=tuple(payload["source"]),
             corrected=payload["corrected"],
-            simple_address=self._simple_address(payload["corrected"], payload["problems"]),
-            is_partly=payload.get("is_partly", False),  # a notice may be older than this word
+            is_example=payload["is_example"],
+            text=payload["text"],
+            simple_address="" if payload["is_example"] else self._simple_address(payload["corrected"]),
+            may_be_simple=_may_be_simple(payload["corrected"], payload["problems"]),
+            is_partly=payload["is_partly"],
             origin=Origin(**{**origin, "references": tuple(origin["references"])}),
         )
 
-    def _simple_address(self, corrected: str, problems: Sequence[Mapping[str, Any]]) -> str:
-        """Return the address that is the number meant, when the corrected mail names exactly one, and no example."""
-        facts = [problem["facts"] for problem in problems]
-        if any("more" in fact or _number(fact.get("example", ""), self._house.country) for fact in facts):
-            return ""
-        head = corrected.partition("\n\n")[0]
-        values = [line.partition(":")[2] for line in head.splitlines()]
-        meant = {number for value in values if (number := _number(value, self._house.country))}
-        return f"{meant.pop()[1:]}@{self._house.domain}" if len(meant) == 1 else ""
+    def _simple_address(self, corrected: str) -> str:
+        """Return the address that is the number meant, when the corrected mail says no more than that."""
+        to = _FIELD_ALONE.match(corrected)
+        meant = _number(to[1], self._house.country) if to else None
+        return f"{meant[1:]}@{self._house.domain}" if meant else ""
 
 
 class Letters(Refusals):
@@ -225,6 +227,12 @@ class Letters(Refusals):
             code=message.detail,
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
         )
+
+
+def _may_be_simple(corrected: str, problems: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all that is missing is the number: then the address can say it."""
+    missing = any(problem["reason"] in _MISSING for problem in problems)
+    return missing and _FIELD_ALONE.match(corrected) is not None
 
 
 def _number(value: str, country: str) -> Msisdn | None:

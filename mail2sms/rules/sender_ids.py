@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mail2sms import destinations, numbers
 from mail2sms.errors import BadNumber, Problem, Refusal
-from mail2sms.model import Proof, SenderId, Writer
+from mail2sms.model import Msisdn, Proof, SenderId, Writer
 from mail2sms.rules._base import NUMBER, Policy, Registration
 
 _SOON_MS = 30 * 86_400_000
@@ -84,19 +84,37 @@ def _wishes(writer: Writer, own: tuple[SenderId, ...], region: str, policy: Poli
         yield policy.simulated_number
 
 
+def usable(writer: Writer, policy: Policy) -> tuple[str, ...]:
+    """Return what the writer may declare, for one country or another; own numbers first."""
+    configured = (each for each in policy.sender_ids.values() if each != NUMBER)
+    return tuple(dict.fromkeys((*_own(writer, policy), *configured)))
+
+
+def may_use(writer: Writer, sender_id: SenderId, region: str, policy: Policy) -> bool:
+    """Whether the writer may send to `region` as `sender_id`."""
+    return sender_id.casefold() in map(str.casefold, _allowed(_own(writer, policy), region, policy))
+
+
 def _declared(declared: str, own: tuple[SenderId, ...], region: str, policy: Policy) -> SenderId:
     try:
         wanted = numbers.read_sender_id(declared, policy.country)
     except BadNumber as e:
         raise Refusal(Problem(reason=e.reason, value=declared, hint=e.hint, facts=e.facts)) from e
-    allowed = {policy.sender_ids.get(region), policy.sender_ids.get("default"), *own} - {None, NUMBER}
+    allowed = _allowed(own, region, policy)
     for sender_id in allowed:
-        if sender_id is not None and sender_id.casefold() == wanted.casefold():
-            problem = why_not(SenderId(sender_id), region, policy)
+        if sender_id.casefold() == wanted.casefold():
+            problem = why_not(sender_id, region, policy)
             if problem is not None:
                 raise Refusal(problem)
-            return SenderId(sender_id)
-    raise Refusal(Problem(reason="sender_id.not_yours", value=declared))
+            return sender_id
+    facts = {"yours": ", ".join(numbers.display(Msisdn(each)) for each in allowed)} if allowed else {}
+    raise Refusal(Problem(reason="sender_id.not_yours", value=declared, facts=facts))
+
+
+def _allowed(own: tuple[SenderId, ...], region: str, policy: Policy) -> tuple[SenderId, ...]:
+    wishes = (policy.sender_ids.get(region), policy.sender_ids.get("default"))
+    configured = (SenderId(wish) for wish in wishes if wish not in (None, NUMBER))
+    return tuple(dict.fromkeys((*own, *configured)))
 
 
 def why_not(sender_id: SenderId, region: str, policy: Policy) -> Problem | None:

@@ -171,7 +171,7 @@ def _size(view: MessageView) -> Step:
     alone, joined = _SIZES.get(view.encoding, (0, 0))
     coding = _CODINGS.get(view.encoding, view.encoding)
     size = f"{len(view.text)} characters, {coding}, {view.parts} part{'s' * (view.parts != 1)}"
-    foreign = segments.foreign(view.text)
+    foreign = segments.not_gsm(view.text)
     because = ""
     if foreign:
         more = f" and {len(foreign) - 3} more" * (len(foreign) > 3)

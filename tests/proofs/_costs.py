@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
 from mail2sms import numbers, segments
@@ -28,7 +28,7 @@ from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.receive import Desk, Receiver
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused, read_mail_parameters, read_path
-from mail2sms.intake.template import Context, Order
+from mail2sms.intake.template import Order
 from mail2sms.model import Conversation, Msisdn, Proof, User, conversation_of
 from mail2sms.options import read_networks
 from mail2sms.relay.letters import House, Letters
@@ -259,13 +259,7 @@ def template(text: str, chance: random.Random) -> Cost:
     """Read a mail's text by one of the templates, as intake does."""
     shipped = _templates()[chance.choice(("strict",) * 8 + ("subject", "simple"))]
     subject = chance.choice(("06 39 98 12 34", "Bonjour", "x" * 200, "@oncall, +33639981235"))
-    context = Context(
-        country="FR",
-        zone="Europe/Paris",
-        now_ms=fuzz_templates.NOW_MS,
-        teams=fuzz_templates.CONTEXT.teams,
-        strip=_strip,
-    )
+    context = replace(fuzz_templates.CONTEXT, strip=_strip)
     clock = Clock()
     found: Order | Refusal
     try:
