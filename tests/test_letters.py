@@ -75,16 +75,21 @@ def test_who_has_only_a_text_is_told_of_the_address(mail: str, is_told: bool) ->
 
 async def waits(store: Store, payload: bytes | None, status: Status = Status.QUEUED) -> Notice:
     """Store a message with the notice that it waits, and return the notice as the loop gets it."""
+    return await about(store, "held", "held.operator", status, payload)
+
+
+async def about(store: Store, kind: str, reason: str, status: Status, payload: bytes | None = None) -> Notice:
+    """Store a message with a notice about it, and return the notice as the loop gets it."""
     new = NewNotice(
         id="n-1",
         account=ACCOUNT,
-        kind="held",
+        kind=kind,
         channel="email",
         address="marie@acme.example",
         created_at=NOW,
         due_at=NOW,
         expires_at=NOW + 60_000,
-        reason="held.operator",
+        reason=reason,
         message="m-1",
         payload=payload,
     )
@@ -116,6 +121,25 @@ async def test_a_message_that_waits_is_told_with_what_is_known(
     assert body is not None
     assert told in body.get_content()
     assert "annullare il messaggio m-1" in body.get_content()
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "can_answer"),
+    [
+        ("carrier.unknown_number", Status.UNDELIVERABLE, False),
+        ("carrier.undeliverable", Status.UNDELIVERABLE, True),
+        ("carrier.expired", Status.EXPIRED, True),
+        ("carrier.unknown", Status.UNKNOWN, True),
+    ],
+)
+async def test_nobody_is_offered_to_answer_a_number_that_does_not_exist(
+    reason: str, status: Status, can_answer: bool, store: Store
+) -> None:
+    """An answer would come back as the same notice; of other failures it may be the next try."""
+    outgoing = await Letters(store, HOUSE, Render()).email(await about(store, "undelivered", reason, status))
+    assert outgoing is not None
+    mail = email.message_from_bytes(outgoing.content, policy=email.policy.default)
+    assert ("+r" in str(mail["Reply-To"])) is can_answer
 
 
 @pytest.mark.parametrize("status", list(Status))

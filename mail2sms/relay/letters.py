@@ -30,6 +30,7 @@ from mail2sms.render import Render
 from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Store
 from mail2sms.store.views import read_mo, read_one
 
+_NOBODY_THERE = "carrier.unknown_number"  # no answer reaches anybody
 _STALE = {
     "unknown": {"unknown"},
     "expired": {"expired"},
@@ -209,6 +210,7 @@ class Letters(Refusals):
 
     def _undelivered(self, message: MessageView, notice: Notice) -> UndeliveredFacts:
         key = reply_key(self._store.reply_secret, message.conversation)
+        reply_address = self._house.reply_address(message.to, message.sender_id, key)
         return UndeliveredFacts(
             id=message.id,
             addressee=self._house.addressee(notice.address),
@@ -222,7 +224,7 @@ class Letters(Refusals):
             attempted_at=message.updated_at,
             conversation=message.conversation,
             template_address=self._house.template_address,
-            reply_address=self._house.reply_address(message.to, message.sender_id, key),
+            reply_address="" if notice.reason == _NOBODY_THERE else reply_address,
             carrier=message.carrier,
             code=message.detail,
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
