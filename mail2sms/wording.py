@@ -86,11 +86,12 @@ def nearest(language: str) -> tuple[str, ...]:
 def when(at: int, zone: str, language: str, since: int | None = None) -> str:
     """Return the moment `at` as people write it: `mardi 12 mai à 9 h 41`, `Tuesday 12 May at 9:41 am`.
 
-    With its year when that is not the year of `since`.
+    With its year when that is not the year of `since`. No place's clock is one of a fixed zone: it is named, `(UTC)`.
     """
     local, form = _local(at, zone), _form(language)
     has_year = since is not None and _local(since, zone).year != local.year
-    return form.moment.format(
+    fixed = _zone(zone).tzname(None)
+    moment = form.moment.format(
         weekday=form.weekdays[local.weekday()],
         day=form.first if local.day == 1 else local.day,
         month=form.months[local.month - 1] + (f" {local.year}" if has_year else ""),
@@ -101,6 +102,7 @@ def when(at: int, zone: str, language: str, since: int | None = None) -> str:
             half="am" if local.hour < 12 else "pm",
         ),
     )
+    return f"{moment} ({fixed})" if fixed else moment
 
 
 def amount(count: int, language: str) -> str:

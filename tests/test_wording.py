@@ -50,14 +50,17 @@ MOMENTS = [
      "dimanche 29 mars à 3 h 00", "Sunday 29 March at 3:00 am",
      "domenica 29 marzo alle 3.00", "Sonntag, 29. März, 3:00 Uhr"),
     (0, "UTC",
-     "jeudi 1er janvier à 0 h 00", "Thursday 1 January at 12:00 am",
-     "giovedì 1º gennaio alle 0.00", "Donnerstag, 1. Januar, 0:00 Uhr"),
+     "jeudi 1er janvier à 0 h 00 (UTC)", "Thursday 1 January at 12:00 am (UTC)",
+     "giovedì 1º gennaio alle 0.00 (UTC)", "Donnerstag, 1. Januar, 0:00 Uhr (UTC)"),
+    (0, "Etc/GMT-2",
+     "jeudi 1er janvier à 2 h 00 (+02)", "Thursday 1 January at 2:00 am (+02)",
+     "giovedì 1º gennaio alle 2.00 (+02)", "Donnerstag, 1. Januar, 2:00 Uhr (+02)"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("at", "zone", "fr", "en", "it", "de"), MOMENTS)
 def test_a_moment_as_people_write_it(at: int, zone: str, fr: str, en: str, it: str, de: str) -> None:
-    """In the reader's zone, with its summer time; English where we have no other."""
+    """In the reader's zone, with its summer time, or in one that is named; English where we have no other."""
     assert [when(at, zone, language) for language in ("fr-CH", "en-GB", "it", "de-AT", "es")] == [
         *(fr, en, it, de, en)
     ]

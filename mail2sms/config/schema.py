@@ -254,7 +254,7 @@ class Settings(Options):
     language: Language = "en"
     """Of the emails that people receive. Example: fr"""
     timezone: Zone = "UTC"
-    """For times in mails and emails. Example: Europe/Paris"""
+    """For times in mails and emails; where it is not set they are UTC, and say so. Example: Europe/Paris"""
     mode: Mode
     """simulate sends no SMS, trial only to phones of users and teams, live to all. Example: simulate"""
     database: DatabaseUrl
