@@ -114,6 +114,7 @@ REASONS: dict[str, Reason] = {
     "sender_id.refused": _no(550, "5.7.1", '"{value}" was refused as a sender in {country}'),
     "conversation.not_yours": _no(
         550, "5.7.1", "answers in this conversation go out as {value}, which is not yours to use"
+    ),
     "route.none": _no(550, "5.7.1", "no carrier is set up for {country}"),
     "route.refused": _no(550, "5.7.1", "SMS to this number are not allowed here: {why}"),
     "trial.not_ours": _no(
