@@ -12,16 +12,14 @@ import contextlib
 import errno
 import json
 import os
-import struct
 import threading
 import time
-import zlib
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mail2sms.carriers._base import Carrier, CarrierOptions, Record
+from mail2sms.carriers._picture import sunset
 from mail2sms.errors import StoreUnavailable, Unavailable, Uncertain
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Part, Photo, Status, Taken
 from mail2sms.options import DurationMs
@@ -197,8 +195,8 @@ class Simulated(Carrier):
             attempt_id=entry["cid"],  # it echoes our reference: a lost answer is settled by the report
         )
         await self._until_stored(report)
-        photo = Photo(name="photo.png", media_type="image/png", content=_picture())
-        answers = {"7867": ("STOP", ()), "0606": ("Voilà la photo", (photo,))}
+        photo = Photo(name="photo.png", media_type="image/png", content=sunset())
+        answers = {"7867": ("STOP", ()), "0606": ("Here is the photo", (photo,))}
         if ending in answers:
             text, photos = answers[ending]
             await self._until_stored(
@@ -232,19 +230,3 @@ def build(name: str, options: Options, folder: Path) -> Simulated:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-@cache
-def _picture() -> bytes:
-    """Return a small PNG, a sunset of 64 by 48 pixels (RFC 2083)."""
-    rows = b"".join(b"\0" + bytes((255, 240 - 3 * y, 90 + 2 * y)) * 64 for y in range(48))
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", 64, 48, 8, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(rows)),
-        (b"IEND", b""),
-    )
-    body = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
-    return b"\x89PNG\r\n\x1a\n" + body

@@ -210,7 +210,7 @@ def test_a_number_that_does_not_exist_is_told_once(daemon: Daemon, sink: MailSin
 def test_a_photo_comes_back_as_an_attachment(daemon: Daemon, sink: MailSink) -> None:
     """MMS from the phone."""
     send(daemon, mail(f"33639980606@{DOMAIN}", "Une photo ?"))
-    attachments = list(find_mail(sink, "Voilà la photo").iter_attachments())
+    attachments = list(find_mail(sink, "Here is the photo").iter_attachments())
     assert [part.get_content_type() for part in attachments] == ["image/png"]
 
 
