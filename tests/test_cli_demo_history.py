@@ -78,6 +78,22 @@ def test_history_is_over(past: Past) -> None:
     assert all(each.mo.at < NOW for each in past.mos)
 
 
+def test_each_person_and_each_conversation_has_one_language(past: Past) -> None:
+    """Paul writes French and is answered in French; no phone gets both."""
+    writers = {each.id: each.writer for each in past.submissions}
+    languages: dict[str, set[str]] = {}
+    for each in past.messages:
+        languages.setdefault(each.mt.msisdn, set()).add(writers[each.mt.submission].language)
+    assert all(len(each) == 1 for each in languages.values())
+    assert {each.language for each in writers.values() if each.address.startswith("paul@")} == {"fr"}
+    assert {each.language for each in writers.values() if not each.address.startswith("paul@")} == {"en"}
+    french = {each.mo.text for each in past.mos if each.address.startswith("paul@")}
+    english = {each.mo.text for each in past.mos if not each.address.startswith("paul@")}
+    assert "Merci" in french
+    assert "Yes" in english
+    assert french & english <= {"OK 👍"}
+
+
 def test_phones_of_the_history_are_nobodys(past: Past) -> None:
     """Fiction numbers, and none that the simulated carrier treats in another way than the history tells."""
     for each in past.messages:

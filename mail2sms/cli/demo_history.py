@@ -37,51 +37,82 @@ _End = tuple[Status, str, str]
 _DAY_MS, _VALID_MS = 86_400_000, 86_400_000
 _CARRIERS = ("sim-a", "sim-b")
 
-# Who writes what: subject, text. Machines write from addresses that are no user's.
-_TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sample:
+    """What is written, and what phones answer to it."""
+
+    subject: str
+    text: str
+    answers: tuple[str, ...] = ()
+
+
+_AGREED = ("Yes", "Yes, thank you", "No, sorry. Another day?", "OK 👍")
+_CONVENU = ("Oui", "OUI", "Oui, merci !", "Non, désolée. Un autre jour ?", "OK 👍")
+
+# Who writes what; each in one language. Machines write from addresses that are no user's.
+_TEXTS: dict[str, tuple[_Sample, ...]] = {
     "marie": (
-        ("Your appointment", "Hello, your appointment is on {day} at {hour}:30. Does that suit you?"),
-        (
-            "Votre rendez-vous",
-            "Bonjour, votre rendez-vous est {day} à {hour} h 30. Répondez OUI pour confirmer.",
+        _Sample(
+            subject="Your appointment",
+            text="Hello, your appointment is on {day} at {hour}:30. Does that suit you?",
+            answers=(*_AGREED, "I will be 10 minutes late"),
         ),
-        ("Results", "Your results are here. Please call us on {day} between 9 and 12."),
+        _Sample(
+            subject="Results",
+            text="Your results are here. Please call us on {day} between 9 and 12.",
+            answers=("Thank you", "I will", "Can it wait until next week?"),
+        ),
     ),
     "paul": (
-        ("Delivery", "Your parcel P-{ref} arrives on {day} between {hour}:00 and {hour}:30."),
-        (
-            "Parcel 📦",
-            "Your parcel P-{ref} is at the front desk 📦 You can fetch it until 18:00 today, or tomorrow.",
+        _Sample(
+            subject="Livraison",
+            text="Votre colis P-{ref} arrive {day} entre {hour} h et {hour} h 30.",
+            answers=("Merci", "Merci, je serai là", "Pas avant midi, svp"),
         ),
-        ("Invoice", "Invoice {ref} is due on {day}. You have paid already? Then thank you, and forget this."),
+        _Sample(
+            subject="Colis 📦",
+            text="Votre colis P-{ref} vous attend à l'accueil 📦 À retirer avant 18 h aujourd'hui, ou demain.",
+            answers=("Merci !", "Je passe demain"),
+        ),
+        _Sample(
+            subject="Votre rendez-vous",
+            text="Bonjour, votre rendez-vous est {day} à {hour} h 30. Répondez OUI pour confirmer.",
+            answers=(*_CONVENU, "Je suis en retard de 10 min"),
+        ),
     ),
     "zoe": (
-        ("Shift", "Can you take the shift on {day} at {hour}:00? Please answer yes or no."),
-        ("Meeting moved", "The meeting of {day} is now at {hour}:15, in room 2."),
+        _Sample(
+            subject="Shift",
+            text="Can you take the shift on {day} at {hour}:00? Please answer yes or no.",
+            answers=("Yes", "Yes, no problem", "No, sorry", "OK 👍"),
+        ),
+        _Sample(
+            subject="Meeting moved",
+            text="The meeting of {day} is now at {hour}:15, in room 2.",
+            answers=("Thanks", "OK 👍", "I can't make it, sorry"),
+        ),
     ),
-    "ups": (("On battery", "UPS 3: on battery since {time}, {ref} minutes left."),),
-    "monitor": (("Cold room", "Cold room 2: 9 degrees since {time}. Please check the door."),),
+    "ups": (_Sample(subject="On battery", text="UPS 3: on battery since {time}, {ref} minutes left."),),
+    "monitor": (
+        _Sample(subject="Cold room", text="Cold room 2: 9 degrees since {time}. Please check the door."),
+    ),
 }
+_LANGUAGES = {"paul": "fr"}  # the others write English
 _WEIGHTS = {"marie": 38, "paul": 27, "zoe": 20, "ups": 8, "monitor": 7}
-_ANSWERS = (
-    "Yes",
-    "OUI",
-    "Oui, merci !",
-    "No, sorry. Another day?",
-    "Merci",
-    "OK 👍",
-    "Je suis en retard de 10 min",
-    "Thank you",
-)
-_ANSWERED = {"marie": 0.35, "paul": 0.12, "zoe": 0.55}
-# Where phones are, as often: the number's beginning, how many digits follow.
-_PHONES = (
-    ("+3363998", 4, 62),
-    ("+447700900", 3, 20),
-    ("+4917139200", 2, 6),
-    ("+120255501", 2, 6),
-    ("+4670174063", 1, 6),
-)
+_ANSWERED = {"marie": 0.35, "paul": 0.25, "zoe": 0.55}
+_DAYS_IN_FRENCH = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
+# Whose phones speak a language, as often: the number's beginning, how many digits follow. No phone speaks two.
+_PHONES = {
+    "fr": (("+33639982", 3, 1),),
+    "en": (
+        ("+33639984", 3, 42),
+        ("+447700900", 3, 40),
+        ("+4917139200", 2, 6),
+        ("+120255501", 2, 6),
+        ("+4670174063", 1, 6),
+    ),
+}
 # How it ended, as often: status, reason, and what the carrier said.
 _ENDS = (
     (Status.DELIVERED, "", "", 930),
@@ -110,9 +141,9 @@ class House:
 def history(count: int, now: int, house: House) -> Past:
     """Return `count` messages of the two weeks up to `now` (epoch ms), oldest first, in the time of this place."""
     chance = random.Random(count)  # noqa: S311  # the same again is what is wanted
-    phones = [_phone(chance) for _ in range(max(4, count // 6))]
+    phones = {tongue: [_phone(chance, tongue) for _ in range(max(2, count // 12))] for tongue in _PHONES}
     moments = sorted(_moment(chance, now) for _ in range(count))
-    nobody = set(phones[::_NOBODIES])
+    nobody = {phone for each in phones.values() for phone in each[::_NOBODIES]}
     submissions: list[Submission] = []
     messages: list[PastMessage] = []
     mos: list[PastMo] = []
@@ -120,23 +151,27 @@ def history(count: int, now: int, house: House) -> Past:
         at = moments[len(messages)]
         who = chance.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
         is_alarm = who in ("ups", "monitor")
-        to = (house.oncall if is_alarm else (chance.choice(phones),))[: count - len(messages)]
-        submission = _submission(chance, who, to, at, house)
+        phone = chance.choice(phones[_LANGUAGES.get(who, "en")])
+        to = (house.oncall if is_alarm else (phone,))[: count - len(messages)]
+        sample = chance.choice(_TEXTS[who])
+        submission = _submission(chance, who, sample, to, at, house)
         submissions.append(submission)
         for msisdn in to:
             end = _NOBODY if msisdn in nobody else _end(chance, at, now)
             past = _message(chance, submission, msisdn, end, house)
             messages.append(past)
-            mos += _answer(chance, who, past, submission, now)
+            if chance.random() < _ANSWERED.get(who, 0.0):
+                mos += _answer(chance, sample, past, submission, now)
     return Past(
         account=house.account, submissions=tuple(submissions), messages=tuple(messages), mos=tuple(mos)
     )
 
 
-def _phone(chance: random.Random) -> Msisdn:
+def _phone(chance: random.Random, language: str) -> Msisdn:
     """Return a phone that behaves."""
     while True:
-        start, digits, _ = chance.choices(_PHONES, [weight for *_, weight in _PHONES])[0]
+        numbers_ = _PHONES[language]
+        start, digits, _ = chance.choices(numbers_, [weight for *_, weight in numbers_])[0]
         number = f"{start}{chance.randrange(10**digits):0{digits}}"
         if number[-4:] not in MISBEHAVIOUR:
             return Msisdn(number)
@@ -155,12 +190,15 @@ def _moment(chance: random.Random, now: int) -> int:
     return now - _DAY_MS
 
 
-def _submission(chance: random.Random, who: str, to: tuple[Msisdn, ...], at: int, house: House) -> Submission:
+def _submission(
+    chance: random.Random, who: str, sample: _Sample, to: tuple[Msisdn, ...], at: int, house: House
+) -> Submission:
     address = f"{who}@{house.account}"
     user = house.users.get(address)
-    subject, text = chance.choice(_TEXTS[who])
+    language = _LANGUAGES.get(who, "en")
+    later = datetime.fromtimestamp(at / 1000 + 2 * 86_400).astimezone()
     facts = {
-        "day": f"{datetime.fromtimestamp(at / 1000 + 2 * 86_400).astimezone():%A}",
+        "day": _DAYS_IN_FRENCH[later.weekday()] if language == "fr" else f"{later:%A}",
         "hour": str(chance.randrange(9, 18)),
     }
     facts["time"] = f"{datetime.fromtimestamp(at / 1000 - 120).astimezone():%H:%M}"
@@ -171,14 +209,15 @@ def _submission(chance: random.Random, who: str, to: tuple[Msisdn, ...], at: int
         proof=Proof.NETWORK,
         name=user.name if user else "",
         number=user.number if user else None,
+        language=language,
     )
     return Submission(
         id=make_id("s", at, chance.getrandbits(40)),
         writer=writer,
-        text=text.format_map(facts),
+        text=sample.text.format_map(facts),
         recipients=to,
         origin=Origin(
-            source="smtp", message_id=f"<{chance.getrandbits(64):x}@{house.account}>", subject=subject
+            source="smtp", message_id=f"<{chance.getrandbits(64):x}@{house.account}>", subject=sample.subject
         ),
         created_at=at,
         left_out=(LeftOut(kind="signature", lines=3),) if user else (),
@@ -248,11 +287,11 @@ def _changes(chance: random.Random, mt: MtMessage, *, is_second: bool) -> Iterat
 
 
 def _answer(
-    chance: random.Random, who: str, past: PastMessage, submission: Submission, now: int
+    chance: random.Random, sample: _Sample, past: PastMessage, submission: Submission, now: int
 ) -> Iterator[PastMo]:
     mt = past.mt
     at = past.changes[-1].at + int(chance.lognormvariate(12, 1.2))
-    if mt.status is not Status.DELIVERED or chance.random() > _ANSWERED.get(who, 0.0) or at > now - 60_000:
+    if mt.status is not Status.DELIVERED or at > now - 60_000:
         return
     mo = MoMessage(
         carrier=mt.carrier,
@@ -260,6 +299,6 @@ def _answer(
         msisdn=mt.msisdn,
         to=mt.sender_id,
         at=at,
-        text=chance.choice(_ANSWERS),
+        text=chance.choice(sample.answers),
     )
     yield PastMo(mo=mo, conversation=mt.conversation, address=submission.writer.address)
