@@ -17,6 +17,12 @@ from mail2sms.render import own_folder
 from mail2sms.web.context import Context, Here
 
 LANGUAGES = {"en": "English", "fr": "Français", "it": "Italiano", "de": "Deutsch"}
+TITLES = {
+    "en": "Mail that works",
+    "fr": "Des mails qui marchent",
+    "it": "Email che funzionano",
+    "de": "E-Mails, die ankommen",
+}
 EXAMPLES = ("number", "strict", "answer")
 DOMAIN = "sms.acme.example"  # of the examples; shown as the one of this bridge
 
@@ -64,6 +70,7 @@ def _page(context: Context, language: str) -> str:
         f"help/{language}.html",
         language=language,
         languages=LANGUAGES,
+        title=TITLES[language],
         domain=context.domain,
         max_parts=context.accept.policy.max_parts,
         template=context.template_example(language),
