@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from mail2sms.dispatch import Dispatch
 from mail2sms.errors import BadOption
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
-from mail2sms.intake.envelope import ListenerOptions
+from mail2sms.intake.envelope import Handler, ListenerOptions
 from mail2sms.intake.limits import Budget
 from mail2sms.intake.listener import Listener, listen
 from mail2sms.intake.sandbox import Sandbox
@@ -59,12 +59,14 @@ _GC_THRESHOLDS = (10_000, 20, 20)
 class Daemon:
     """Everything that runs, in the order it was started.
 
-    `config` is the file that a reload reads; without it there is none. `sockets` were passed by systemd.
+    `config` is the file that a reload reads; without it there is none. `sockets` were passed by systemd. `front` may
+    put itself between the listeners and who decides.
     """
 
     settings: Settings
     folder: Path
     demo_inbox: DemoInbox | None = None
+    front: Callable[[Handler], Handler] = lambda handler: handler
     config: Path | None = None
     sockets: Mapping[str, list[socket.socket]] = field(default_factory=dict)
     store: Store = field(init=False)
@@ -144,7 +146,7 @@ class Daemon:
             )
             place = self.sockets.get(name) or option.address
             is_exempt = parts.identity.is_known_network
-            listener = await listen(place, options, self._budget, parts.receiver, is_exempt)
+            listener = await listen(place, options, self._budget, self.front(parts.receiver), is_exempt)
             self._listeners.append(listener)
             self.addresses[name] = listener.addresses[0]
         context = self._context(parts)
@@ -224,7 +226,7 @@ class Daemon:
         self._budget.limits = parts.limits
         dismissed = before.changed_logins(parts)
         for listener in self._listeners:
-            listener.adopt(parts.receiver, parts.identity.is_known_network, parts.tls, dismissed)
+            listener.adopt(self.front(parts.receiver), parts.identity.is_known_network, parts.tls, dismissed)
         context = self._context(parts)
         for server in self._servers:
             change(server.app, context, parts.key_ring)

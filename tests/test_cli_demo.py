@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -269,6 +271,14 @@ def ended(child: subprocess.Popen[str], how: signal.Signals) -> tuple[int, str]:
     return child.returncode, err
 
 
+def shown(page: str, title: str) -> str:
+    """The card of an email on the page."""
+    with urllib.request.urlopen(page) as answer:
+        found: list[str] = re.findall(r"<article id=\"s-.*?</article>", answer.read().decode(), re.DOTALL)
+    (card,) = [each for each in found if title in each]
+    return card
+
+
 def events(lines: Sequence[dict[str, Any]]) -> list[str]:
     """The names of what happened."""
     return [line["event"] for line in lines]
@@ -292,16 +302,34 @@ def test_a_text_goes_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_kept_demo_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With --keep, the folder holds the configuration for the other verbs, and the next demo has the data."""
     folder = tmp_path / "kept"
+    keys, cards = set(), []
     for number in (1, 2):
-        with demo(tmp_path, "--keep", str(folder)) as (child, _):
+        with demo(tmp_path, "--keep", str(folder)) as (child, ready):
+            keys.add(ready["key"])
+            if number == 1:
+                assert run(["demo", "send", "An email", "--smtp", ready["smtp"]]) == 0
+                until(child, "delivered")
+            cards.append(shown(ready["page"], "From the terminal"))
             assert run(["send", PHONE, f"text {number}", "--config", str(folder)]) == 0
             until(child, "delivered")
             capsys.readouterr()
             assert run(["messages", "--json", "--config", str(folder)]) == 0
-            shown = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
-            assert sorted(shown) == [f"text {n}" for n in range(1, number + 1)]
+            texts = [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()]
+            assert sorted(texts) == ["An email", *(f"text {n}" for n in range(1, number + 1))]
             assert ended(child, signal.SIGTERM) == (0, f"Stopped; everything is in {folder}.\n")
     assert (folder / "mail2sms.yaml").stat().st_mode & 0o777 == 0o600
+    assert len(keys) == 1
+    assert "Template simple" in cards[0]
+    assert cards[0] == cards[1]
+
+
+def test_demo_is_not_kept_over_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration that is no demo's stays as it is, and nothing is put beside it."""
+    (tmp_path / "mail2sms.yaml").write_text("domain: sms.acme.example\n")
+    ports = ["--smtp", "127.0.0.1:0", "--web", "127.0.0.1:0"]
+    assert run(["demo", "--no-browser", *ports, "--keep", str(tmp_path)]) == 77
+    assert f"{tmp_path}/mail2sms.yaml is no demo's" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["domain: sms.acme.example\n"]
 
 
 def test_send_without_a_demo_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import smtplib
 from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from mail2sms.web.demo import DemoInbox, left_out
+from mail2sms.web.demo import DemoInbox
+from mail2sms.web.sent import SentMail
 from tests.web_fakes import DOMAIN, MARIE, World, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -104,6 +109,127 @@ async def test_a_mistake_comes_back_with_the_corrected_mail(here: World) -> None
     )
 
 
+def handed_over(here: World, content: bytes, to: str = TO) -> tuple[int, str]:
+    """Send a mail as any program does; returns the listener's last word."""
+    smtp = here.context.demo_smtp
+    assert smtp is not None
+    with smtplib.SMTP(smtp.host, smtp.port, local_hostname="elsewhere.example") as client:
+        client.ehlo()
+        client.mail(MARIE.address)
+        code, said = client.rcpt(to)
+        if code < 400:
+            code, said = client.data(content)
+    return code, said.decode()
+
+
+def mail(text: str, subject: str, html: bool = False) -> bytes:
+    """Return a mail as a program writes it."""
+    written = EmailMessage(policy=SMTP)
+    written["From"], written["Subject"], written["Message-ID"] = MARIE.address, subject, f"<{subject}@x>"
+    written.set_content(text, subtype="html" if html else "plain")
+    return written.as_bytes()
+
+
+async def steps(here: World, title: str) -> list[str]:
+    """Return the card's steps on the page, without ids and numbers that change."""
+    async with here.http.get("/demo") as answer:
+        page = await answer.text()
+    (card,) = [
+        each for each in re.findall(r"<article id=\"s-.*?</article>", page, re.DOTALL) if title in each
+    ]
+    found = re.findall(r"<li id=.*?</li>", card, re.DOTALL)
+    shown = (" ".join(re.sub(r"<[^>]+>", " ", each).split()) for each in found)
+    return [re.sub(r"[mn]-[0-9A-Z]{16}|[0-9.]+ (?=bytes|m?s\b)", "… ", each) for each in shown]
+
+
+@pytest.mark.parametrize("text", ["Bonjour\n\n-- \nMarie Dubois\nACME", "It’s 📦"])
+async def test_card_is_the_same_by_whatever_door(here: World, text: str) -> None:
+    """What was left out and why, size, sender ID and route: for a mail program's mail as for the page's own."""
+    await send(here, TO, text, subject="By the page")
+    code, _ = await asyncio.to_thread(handed_over, here, mail(text, "By a program"))
+    assert code == 250
+
+    async def both() -> bool:
+        found = (await state(here))["messages"]
+        return [one["status"] for one in found] == ["delivered"] * 2
+
+    await until(both)
+    typed, came = await steps(here, "By the page"), await steps(here, "By a program")
+    assert typed == came
+    assert any("Template simple" in step for step in came)
+
+
+async def test_html_mail_shows_what_was_left_out_of_it(here: World) -> None:
+    """The lines are those that the listener read."""
+    html = '<p>Bonjour</p><div class="moz-signature">-- <br>Marie<br>ACME</div>'
+    await asyncio.to_thread(handed_over, here, mail(html, "In HTML", html=True))
+    assert any("Left out: signature (2 lines) Marie ACME" in step for step in await steps(here, "In HTML"))
+
+
+async def test_refused_mail_of_another_program_has_its_card(here: World) -> None:
+    """By an email that says why; and at once, by its address alone."""
+    code, said = await asyncio.to_thread(handed_over, here, mail("To: 1\n\nx", "Wrong"), f"sms@{DOMAIN}")
+    assert (code, said[:8]) == (250, "2.0.0 n-")
+
+    async def told() -> list[Any] | None:
+        return (await state(here))["inbox"] or None
+
+    await until(told)
+    received, refused, explained = await steps(here, "Wrong")
+    assert received.startswith(f"↓ Received from {MARIE.address}")
+    assert "No SMS sent" in refused
+    assert "Open it" in explained
+    code, said = await asyncio.to_thread(handed_over, here, b"", f"0123@{DOMAIN}")
+    wanted, refused = await steps(here, "Somebody wants to write")
+    assert f"0123@{DOMAIN}" in wanted
+    assert f"Refused at once {code} {said}" in refused
+
+
+@pytest.mark.parametrize(
+    ("to", "text", "look", "word"),
+    [
+        (TO, "Bonjour", "good", "✓ Accepted"),
+        (f"sms@{DOMAIN}", "To: 1\n\nx", "bad", "✉ Not sent: an email in the inbox says why"),
+        (f"0123@{DOMAIN}", "Bonjour", "bad", "! Refused"),
+    ],
+)
+async def test_refusal_looks_like_one(here: World, to: str, text: str, look: str, word: str) -> None:
+    """Though SMTP said 250: by its colour, and by a sign and words for who does not see that."""
+    form = {"from": MARIE.address, "to": to, "subject": "", "text": text}
+    async with here.http.post("/demo/send", data=form) as answer:
+        found = re.search(
+            r'<p id="result" class="result (\w+)".*?<b>(.*?)</b>', await answer.text(), re.DOTALL
+        )
+    assert found is not None
+    assert found.groups() == (look, word)
+
+
+@pytest.mark.parametrize(
+    ("wish", "link"),
+    [
+        ("fr-CH, fr;q=0.9", '/help?lang=fr" lang="fr" hreflang="fr">Des mails qui marchent</a>'),
+        ("pt", '/help?lang=en" lang="en" hreflang="en">Mail that works</a>'),
+    ],
+)
+async def test_help_is_a_link_away(here: World, wish: str, link: str) -> None:
+    """In the language of who reads."""
+    async with here.http.get("/demo", headers={"Accept-Language": wish}) as answer:
+        assert link in await answer.text()
+
+
+async def test_reply_is_signed_by_whose_mailbox_it_is(here: World) -> None:
+    """Never by another one; a machine has no signature."""
+    for to, signature in ((MARIE.address, "-- \nMarie Dubois, ACME"), ("ups@x.example", None)):
+        inbox = here.context.demo_inbox
+        assert inbox is not None
+        raw = f"From: {TO}\nTo: {to}\nReply-To: {TO}\nMessage-ID: <in.1@x>\n\nOui"
+        n = inbox.add(raw.encode())
+        async with here.http.post(f"/demo/reply/{n}", data={"text": "Merci"}) as answer:
+            assert answer.status == 200
+        text = list(inbox.sent)[-1].text
+        assert text.startswith(f"Merci\n\n{signature}\n" if signature else "Merci\n\nOn ")
+
+
 async def test_a_photo_can_be_seen(here: World) -> None:
     """The picture of a reply is served as a picture."""
     await send(here, f"33639980606@{DOMAIN}", "Photo ?")
@@ -115,9 +241,29 @@ async def test_a_photo_can_be_seen(here: World) -> None:
     async with here.http.get(f"/demo/inbox/{mail['n']}/photos/0") as answer:
         assert (answer.status, answer.content_type) == (200, "image/png")
         assert (await answer.read()).startswith(b"\x89PNG")
+    async with here.http.get("/demo", params={"phone": "33639980606"}) as answer:
+        page = await answer.text()
+    assert page.count(f'<a href="/demo/inbox/{mail["n"]}/photos/0" target="_blank"') == 2  # mail and phone
     for path in (f"/demo/inbox/{mail['n']}/photos/1", "/demo/inbox/99/photos/0", "/demo/inbox/99"):
         async with here.http.get(path) as answer:
             assert answer.status == 404
+
+
+async def test_what_could_act_is_no_picture(here: World) -> None:
+    """An SVG can hold a script: it is named, and only there in the raw email."""
+    letter = EmailMessage()
+    letter.set_content("Oui")
+    letter.add_attachment(b"<svg/>", "image", "svg+xml", filename="a.svg")
+    letter.add_attachment(b"\x89PNG", "image", "png", filename="b.png")
+    assert here.context.demo_inbox is not None
+    n = here.context.demo_inbox.add(letter.as_bytes())
+    async with here.http.get("/demo") as answer:
+        page = await answer.text()
+    assert f"/demo/inbox/{n}/photos/0" not in page
+    assert "a.svg" in page
+    assert f'<img src="/demo/inbox/{n}/photos/1" alt="Photo: b.png">' in page
+    async with here.http.get(f"/demo/inbox/{n}/photos/0") as answer:
+        assert answer.status == 404
 
 
 @pytest.mark.parametrize(
@@ -224,22 +370,6 @@ async def test_only_this_machine_sees_the_demo(here: World) -> None:
             assert answer.status == 403
 
 
-@pytest.mark.parametrize(
-    ("written", "text", "gone"),
-    [
-        ("Bonjour", "Bonjour", []),
-        ("Bonjour\r\n\r\n-- \r\nMarie\r\n", "Bonjour", ["--", "Marie"]),
-        ("Bonjour\n\n-- \nMarie\n\n> Oui", "Bonjour", ["--", "Marie", "", "> Oui"]),
-        ("To: 1\n\nBonjour\n##\nMarie", "Bonjour", ["##", "Marie"]),
-        ("A", "B", []),
-        ("A", "", []),
-    ],
-)
-async def test_what_was_left_out(written: str, text: str, gone: list[str]) -> None:
-    """The lines after the text."""
-    assert left_out(written, text) == gone
-
-
 async def test_an_inbox_in_a_folder_survives(tmp_path: Path) -> None:
     """`--keep`: the mails are there again, under their numbers."""
     first = DemoInbox(tmp_path / "inbox")
@@ -247,4 +377,20 @@ async def test_an_inbox_in_a_folder_survives(tmp_path: Path) -> None:
         assert first.add(f"From: a@b.example\r\nSubject: {n}\r\n\r\nx".encode()) == n
     again = DemoInbox(tmp_path / "inbox")
     assert [(mail.n, mail.subject) for mail in again] == [(1, "1"), (2, "2")]
+    assert again.seen == {1, 2}
     assert again.add(b"Subject: \xff\r\nContent-Type: text/plain; charset=x-none\r\n\r\n\xff") == 3
+
+
+async def test_what_was_sent_survives(tmp_path: Path) -> None:
+    """Beside the mails, as far as it is shown; a line that was torn is missing alone."""
+    first = DemoInbox(tmp_path / "inbox")
+    values = {"at": 1, "rcpts": (TO,), "code": 250, "reply": "2.0.0 m-1", "subject": "é"}
+    first.sent.add(SentMail(**values, raw=b"\xff" * 100_000, text="x" * 20_000))
+    with (tmp_path / "inbox" / "sent.jsonl").open("a") as file:
+        file.write('{"at": 2, "rcp\n')
+    first.sent.add(SentMail(**{**values, "at": 3}))
+    again = DemoInbox(tmp_path / "inbox").sent
+    assert [mail.at for mail in again] == [1, 3]
+    assert list(again) == list(first.sent)
+    kept = next(iter(again))
+    assert (kept.size_bytes, len(kept.raw), len(kept.text)) == (100_000, 64_000, 10_000)

@@ -11,7 +11,8 @@ from mail2sms.money import read as read_money
 from mail2sms.store import EventView, MessageView
 from mail2sms.web.demo_mail import answer
 from mail2sms.web.demo_view import Happened, cards, clock, span
-from mail2sms.web.inbox import SentMail, read
+from mail2sms.web.inbox import read
+from mail2sms.web.sent import SentMail
 from tests.fakes import NOW, OURS
 from tests.test_cli_demo import view
 
@@ -36,12 +37,12 @@ def sent(**changes: Any) -> SentMail:
         "at": NOW,
         "message_id": "<1@sms.demo.example>",
         "sender": MARIE,
-        "to": "33639981234@sms.demo.example",
+        "rcpts": ("33639981234@sms.demo.example",),
         "subject": "Rendez-vous",
         "code": 250,
         "reply": "2.0.0 m-1",
+        "size_bytes": 400,
         "text": "Bonjour\n\n-- \nMarie",
-        "raw": b"x" * 400,
     }
     return SentMail(**{**values, **changes})
 
@@ -105,7 +106,7 @@ def test_what_was_left_out_is_struck_through_and_explained() -> None:
 
 def test_each_part_left_out_has_its_own_lines() -> None:
     """A signature above the mail that is answered."""
-    left = (LeftOut(kind="signature", lines=2), LeftOut(kind="quote", lines=3))
+    left = (LeftOut(kind="signature", lines=3), LeftOut(kind="quote", lines=3))
     mail = sent(text="Bonjour\n\n-- \nMarie\nACME\n\nOn Monday, they wrote:\n> Yes\n> please")
     (card,) = cards(happened(view(left_out=left), sent=(mail,)))
     gone = [one.gone for one in card.steps if one.text.startswith("Left out")]
@@ -157,7 +158,7 @@ def test_answer_is_threaded_signed_and_quotes() -> None:
         b"Subject: Re: Hi\r\nMessage-ID: <in.1@x>\r\nReferences: <0@x>\r\n"
         b"Reply-To: <33639981234+rabc@sms.demo.example>\r\n\r\nOui\r\n"
     )
-    draft = answer(read(1, NOW, raw), "Merci", "10:02")
+    draft = answer(read(1, NOW, raw), "Merci", "10:02", "Marie Dubois")
     assert (draft.from_, draft.to) == (MARIE, "33639981234+rabc@sms.demo.example")
     assert (draft.subject, draft.in_reply_to, draft.references) == ("Re: Hi", "<in.1@x>", "<0@x> <in.1@x>")
     assert draft.text.startswith("Merci\n\n-- \nMarie Dubois")

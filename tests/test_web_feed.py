@@ -59,12 +59,22 @@ async def test_events_of_a_message_and_what_was_missed(here: World) -> None:
         assert (await read(answer))["event"] == "hello"
         await send(here, "Bonjour")
         events = await until(answer, "delivered")
-    assert {event["event"] for event in events} == {"message"}
+    assert {event["event"] for event in events} <= {"message", "sent"}
     ids = [int(event["id"].rpartition("-")[2]) for event in events]
     assert ids == list(range(ids[0], ids[0] + len(ids)))
     async with here.http.get("/demo/events", headers={"Last-Event-ID": events[0]["id"]}) as answer:
         assert (await read(answer))["id"] == events[0]["id"]
         assert [await read(answer) for _ in events[1:]] == events[1:]
+
+
+async def test_refusal_at_once_is_an_event(here: World) -> None:
+    """Neither a message nor an email comes of it, but the page has something to show."""
+    async with here.http.get("/demo/events") as answer:
+        assert (await read(answer))["event"] == "hello"
+        draft = {"from": MARIE.address, "to": f"0123@{DOMAIN}", "text": "x"}
+        async with here.http.post("/demo/send", json=draft) as sent:
+            assert (await sent.json())["code"] == 550
+        assert (await read(answer))["event"] == "sent"
 
 
 @pytest.mark.parametrize("last_id", ["", "x", "-", "an-other", "ffffffff-1", "\u00e9-1"])

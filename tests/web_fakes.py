@@ -20,11 +20,12 @@ from mail2sms.accept import Accept
 from mail2sms.carriers.simulated import Options as SimulatedOptions
 from mail2sms.carriers.simulated import Simulated
 from mail2sms.carriers.simulated import build as build_simulated
+from mail2sms.cli.demo_doors import Front, Mailbox
 from mail2sms.dispatch import Dispatch
 from mail2sms.http import Http
 from mail2sms.inbound import Inbound
 from mail2sms.intake import template
-from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
+from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
@@ -157,28 +158,6 @@ async def until(look: Callable[[], Awaitable[Found | None]]) -> Found:
     return found
 
 
-class _Sink:
-    """The mail server that the demo's emails go to: its inbox."""
-
-    def __init__(self, inbox: DemoInbox) -> None:
-        self._inbox = inbox
-
-    def begin(self, client: Client, *, offers_login: bool) -> None:
-        """Take mail from everybody."""
-
-    def rcpt(self, client: Client, address: str) -> None:
-        """Take mail for everybody."""
-
-    async def login(self, client: Client, name: str, password: str) -> bool:
-        """Nobody logs in."""
-        return False
-
-    async def mail(self, envelope: Envelope) -> str:
-        """Keep it."""
-        self._inbox.add(envelope.content)
-        return "250 2.0.0 kept"
-
-
 @contextlib.asynccontextmanager
 async def _mail(context: Context, folder: Path) -> AsyncIterator[Context]:
     """Add the mail side: an SMTP listener in front, the relay and the demo inbox behind."""
@@ -190,8 +169,9 @@ async def _mail(context: Context, folder: Path) -> AsyncIterator[Context]:
     sandbox = Sandbox()
     receiver = Receiver(_desk(), identity, context.accept, context.store, sandbox)
     options = ListenerOptions(hostname=DOMAIN)
-    smtp = await listen(LOOPBACK, options, Budget(Limits()), receiver, lambda ip: True)
-    sink = await listen(LOOPBACK, options, Budget(Limits()), _Sink(inbox), lambda ip: True)
+    front = Front(receiver, inbox, sandbox)
+    smtp = await listen(LOOPBACK, options, Budget(Limits()), front, lambda ip: True)
+    sink = await listen(LOOPBACK, options, Budget(Limits()), Mailbox(inbox), lambda ip: True)
     mailer = Mailer(SmarthostOptions(address=sink.addresses[0]))
     house = House(
         country="FR", domain=DOMAIN, template_mailbox="sms", language="en", zone="UTC", users=context.users

@@ -17,7 +17,7 @@ from email.policy import SMTP
 from email.utils import formatdate, make_msgid
 from pathlib import Path
 
-from mail2sms.cli import Exit, Failed, run_loop, tell, typed
+from mail2sms.cli import CONFIG, Exit, Failed, run_loop, tell, typed
 from mail2sms.cli.main import Parser
 from mail2sms.errors import BadOption
 from mail2sms.options import Endpoint, read_endpoint
@@ -25,6 +25,8 @@ from mail2sms.options import Endpoint, read_endpoint
 DOMAIN = "sms.demo.example"
 PHONE = "+33639981234"
 SMTP_PLACE, WEB_PLACE = Endpoint("127.0.0.1", 2525), Endpoint("127.0.0.1", 8025)
+OURS = "# The configuration of the demo"
+"""How the configuration of a demo begins, and no other."""
 _PORTS = 20  # how many ports are tried after the one that was asked for
 _SMTP_S, _KNOCK_S = 20.0, 2.0
 _SEEDS = 20_000
@@ -55,11 +57,11 @@ def run(arguments: Sequence[str]) -> int:
     web = free_place(_place(given.web, WEB_PLACE), smtp)
     lan = free_place(Endpoint(_lan_address(), web.port), None) if given.lan else None
 
-    from mail2sms import log
-    from mail2sms.cli.demo_run import Demo
-
-    log.configure("error")
     with _folder(given.keep) as folder:
+        from mail2sms import log
+        from mail2sms.cli.demo_run import Demo
+
+        log.configure("error")
         demo = Demo(
             folder=folder,
             smtp=smtp,
@@ -81,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _folder(kept: Path | None) -> Iterator[Path]:
-    """Give the demo's folder; one that is not kept goes away with all that is in it."""
+    """Give the demo's folder; one that is not kept goes away with all that is in it. Raises Failed."""
     if kept is None:
         with tempfile.TemporaryDirectory(prefix="mail2sms-demo-") as name:
             yield Path(name)
@@ -90,6 +92,11 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
         raise Failed(Exit.NOT_ALLOWED, f"{kept} can't be made: {e.strerror}") from e
+    config = kept / CONFIG
+    if config.exists() and not config.read_text(encoding="utf-8", errors="replace").startswith(OURS):
+        raise Failed(
+            Exit.NOT_ALLOWED, f"{config} is no demo's, and one would write over it; keep it elsewhere"
+        )
     yield kept.resolve()
 
 

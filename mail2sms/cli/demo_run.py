@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
 import threading
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from mail2sms import __version__
 from mail2sms.cli import CONFIG, PROGRAM, read_settings, tell
-from mail2sms.cli.demo import DOMAIN, PHONE, SMTP_PLACE
+from mail2sms.cli.demo import DOMAIN, OURS, PHONE, SMTP_PLACE
+from mail2sms.cli.demo_doors import Front, Mailbox
 from mail2sms.cli.demo_seed import seed
 from mail2sms.cli.demo_steps import Step, Steps
 from mail2sms.cli.qr import drawn
@@ -22,9 +24,10 @@ from mail2sms.clock import now_ms
 from mail2sms.config import Settings
 from mail2sms.daemon import Daemon
 from mail2sms.errors import BadOption
-from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
+from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
+from mail2sms.intake.sandbox import Sandbox
 from mail2sms.options import Endpoint, read_zone
 from mail2sms.web import demo_lan
 from mail2sms.web.demo import DemoInbox
@@ -32,8 +35,10 @@ from mail2sms.web.server import WebServer
 
 _MAIL_BYTES = 50_000_000
 
-_YAML = """\
-# The configuration of the demo, made anew at each start. mail2sms.yaml of the project shows all there is.
+_YAML = (
+    OURS
+    + """, made anew at each start; its API key stays. mail2sms.yaml of the project shows
+# all there is.
 domain: {domain}
 country: FR
 language: en
@@ -46,7 +51,7 @@ listen:
 senders: [{{from: "*", network: [127.0.0.0/8, "::1"]}}]    # whoever is on this machine
 users:
   marie@{domain}: {{name: Marie Dubois, number: "+33639980101"}}
-  paul@{domain}: {{name: Paul Martin, number: "+33639980102"}}
+  paul@{domain}: {{name: Paul Martin, number: "+33639980102", language: fr}}
   zoe@{domain}: {{name: Zoe Smith, number: "+447700900103"}}
 teams:
   oncall: {{phones: ["+33639981234", "+33639985678"], members: [paul@{domain}]}}
@@ -60,6 +65,9 @@ routes: [{{to: any, via: [sim-a, sim-b]}}]
 relay: {{smarthost: {{address: "{inbox}"}}}}
 api: {{keys: [{{name: demo, key: "{key}", may: [read, send]}}]}}
 """
+)
+
+_KEY = re.compile(r'key: "([\w-]{24,})"')
 
 _WELCOME = """\
 mail2sms {version} demo. Everything is simulated: no SMS and no email leaves this computer.
@@ -117,17 +125,23 @@ class Demo:
 
     async def run(self) -> None:
         """Start everything, say what happens, and stop when told to."""
+        key = self._key()
         inbox = DemoInbox(self.folder / "inbox" if self.is_kept else None, program=PROGRAM)
         sink = await listen(
             Endpoint("127.0.0.1", 0),
             ListenerOptions(hostname=f"inbox.{DOMAIN}"),
             Budget(Limits(size_bytes=_MAIL_BYTES, bytes_in_flight=2 * _MAIL_BYTES)),
-            _Mailbox(inbox),
+            Mailbox(inbox),
             lambda ip: True,
         )
-        key = secrets.token_urlsafe(24)
         settings = self._settings(sink.addresses[0], key)
-        daemon = Daemon(settings=settings, folder=self.folder, demo_inbox=inbox)
+        sandbox = Sandbox()
+        daemon = Daemon(
+            settings=settings,
+            folder=self.folder,
+            demo_inbox=inbox,
+            front=lambda behind: Front(behind, inbox, sandbox),
+        )
         started_at = now_ms()
         await daemon.start()
         is_seeded = bool(self.seed) and await seed(daemon, self.seed, started_at)
@@ -141,6 +155,7 @@ class Demo:
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)  # the store was closed under it
+            await sandbox.close()
             await sink.stop(1.0)
 
     async def _open_phone(self, daemon: Daemon) -> str:
@@ -150,6 +165,12 @@ class Demo:
         pairing = demo_lan.Pairing(self.lan)
         await daemon.serve(WebServer(demo_lan.build(daemon.context, pairing), endpoint=self.lan))
         return pairing.page
+
+    def _key(self) -> str:
+        """Return the API key of the demo that is kept here, else a new one."""
+        path = self.folder / CONFIG
+        found = _KEY.search(path.read_text(encoding="utf-8", errors="replace")) if path.exists() else None
+        return found[1] if found else secrets.token_urlsafe(24)
 
     def _settings(self, inbox: Endpoint, key: str) -> Settings:
         path = self.folder / CONFIG
@@ -203,24 +224,3 @@ def _say(step: Step) -> None:
         return
     about = {"at": step.moment.isoformat(), "event": step.event, "message": step.message}
     print(json.dumps({**about, **step.facts}, ensure_ascii=False), flush=True)
-
-
-class _Mailbox:
-    """Takes every mail into the demo inbox; see `envelope.Handler`."""
-
-    def __init__(self, inbox: DemoInbox) -> None:
-        self._inbox = inbox
-
-    def begin(self, client: Client, *, offers_login: bool) -> None:
-        """Anybody may write here."""
-
-    def rcpt(self, client: Client, address: str) -> None:
-        """Anybody has a mailbox here."""
-
-    async def login(self, client: Client, name: str, password: str) -> bool:
-        """Nobody needs to log in."""
-        return False
-
-    async def mail(self, envelope: Envelope) -> str:
-        """Keep the mail."""
-        return f"250 2.0.0 kept as {self._inbox.add(envelope.content)}"

@@ -13,9 +13,12 @@ from mail2sms.store import Notice, Search
 from mail2sms.store.notices import EMAIL, TOLD
 from mail2sms.store.past import Past, PastMessage, mo_id
 from mail2sms.store.views import find
+from mail2sms.web import demo_mail
+from mail2sms.web.sent import SentMail
 
 _MAILS = 40  # the newest: each is composed anew
 _AT_ONCE = 8
+_CARDS = 20  # the newest: what the page shows
 
 
 async def seed(daemon: Daemon, count: int, now: int) -> bool:
@@ -36,6 +39,7 @@ async def seed(daemon: Daemon, count: int, now: int) -> bool:
     phones = next(each.phones for each in daemon.carriers.values() if isinstance(each, Simulated))
     await asyncio.to_thread(_show, phones, past)
     await _mail(daemon, past)
+    _send(daemon, past)
     return True
 
 
@@ -72,6 +76,30 @@ async def _mail(daemon: Daemon, past: Past) -> None:
         ):
             if letter is not None:
                 daemon.demo_inbox.seen.add(daemon.demo_inbox.add(letter.content, notice.created_at))
+
+
+def _send(daemon: Daemon, past: Past) -> None:
+    """Keep the newest emails that were handed over, as if they had been."""
+    assert daemon.demo_inbox is not None
+    ids = {each.mt.submission: each.mt.id for each in reversed(past.messages)}
+    for each in past.submissions[-_CARDS:]:
+        is_team = len(each.recipients) > 1
+        to = f"{'oncall' if is_team else each.recipients[0].removeprefix('+')}@{past.account}"
+        text = demo_mail.signed(each.text, each.writer.name)
+        draft = demo_mail.Draft(from_=each.writer.address, to=to, subject=each.origin.subject, text=text)
+        daemon.demo_inbox.sent.add(
+            SentMail(
+                at=each.created_at,
+                rcpts=(to,),
+                code=250,
+                reply=f"2.0.0 {ids[each.id]}",
+                message_id=each.origin.message_id or "",
+                sender=each.writer.address,
+                subject=each.origin.subject,
+                text=text,
+                raw=demo_mail.compose(draft, each.origin.message_id or ""),
+            )
+        )
 
 
 def _notices(past: Past) -> list[Notice]:

@@ -21,23 +21,23 @@ from mail2sms.clock import now_ms
 from mail2sms.model import Msisdn
 from mail2sms.store import MoView, Search
 from mail2sms.store.views import find, read_mo, read_one
-from mail2sms.web import bodies, demo_mail, demo_shown, demo_view, feed, sim
+from mail2sms.web import bodies, demo_mail, demo_shown, demo_view, feed, help, sim
 from mail2sms.web.auth import from_here
 from mail2sms.web.context import Context, Here
 from mail2sms.web.demo_mail import Draft
+from mail2sms.web.demo_text import blocks
 from mail2sms.web.demo_tries import TRIES
-from mail2sms.web.demo_view import left_out
-from mail2sms.web.inbox import DemoInbox, DemoMail, SentMail
+from mail2sms.web.inbox import DemoInbox, DemoMail, is_picture
 from mail2sms.web.problems import HttpProblem
+from mail2sms.web.sent import SentMail
 
-__all__ = ["DemoInbox", "left_out", "router"]
+__all__ = ["DemoInbox", "router"]
 
 PHONE = Msisdn("+33639981234")
 TYPED = 1000  # characters that a phone takes
 _SHOWN = 20  # messages and replies on the page
 _FORM = "application/x-www-form-urlencoded"
 _FIELDS = 20
-_PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 HEADERS = {
     "referrer-policy": "same-origin"
 }  # without a referrer, a browser's form says it comes from nowhere
@@ -83,7 +83,9 @@ async def front() -> Response:
 
 
 @router.get("/demo")
-async def page(context: Here, place: AtPlace) -> HTMLResponse:
+async def page(
+    context: Here, place: AtPlace, accept_language: Annotated[str, Header(max_length=500)] = ""
+) -> HTMLResponse:
     """Return the page."""
     kept = _inbox(context)
     happened = await _happened(context)
@@ -98,6 +100,8 @@ async def page(context: Here, place: AtPlace) -> HTMLResponse:
         "portal/demo.html",
         place=place,
         program=kept.program,
+        language=(language := help.choose("", accept_language, context.language)),
+        help_title=help.TITLES[language],
         tries=TRIES,
         draft=_draft(place, context),
         sent=_sent(place, kept),
@@ -105,6 +109,8 @@ async def page(context: Here, place: AtPlace) -> HTMLResponse:
         mails=mails,
         seen=kept.seen,
         opened=opened,
+        words=blocks(opened.text) if opened else [],
+        is_picture=is_picture,
         phones=list(dict.fromkeys(phones)),
         bubbles=demo_view.bubbles(shown, happened.said, place.phone),
         contact=shown[-1]["from"] if shown else "",
@@ -137,7 +143,8 @@ async def reply(n: int, request: Request, context: Here) -> Response:
     given = await fields(request)
     mail = _mail(n, context)
     written = demo_view.clock(mail.at, 0)
-    answer = demo_mail.answer(mail, given.get("text", ""), written)
+    user = context.users.get(demo_mail.bare(mail.to).lower())
+    answer = demo_mail.answer(mail, given.get("text", ""), written, user.name if user else "")
     return await _sent_page(await _send(answer, context), given, context)
 
 
@@ -175,7 +182,7 @@ async def raw_mail(n: int, context: Here) -> Response:
 async def photo(n: int, index: int, context: Here) -> Response:
     """Return a picture of an email."""
     photos = _mail(n, context).photos
-    if not 0 <= index < len(photos) or photos[index].media_type not in _PICTURES:
+    if not 0 <= index < len(photos) or not is_picture(photos[index]):
         raise HttpProblem(404)
     return Response(photos[index].content, media_type=photos[index].media_type)
 
@@ -203,7 +210,7 @@ async def _happened(context: Context, since: int | None = None) -> demo_view.Hap
     return demo_view.Happened(
         messages=[view for view in views if view is not None],
         mails=tuple(kept),
-        sent=tuple(kept.sent)[-_SHOWN:],
+        sent=tuple(kept.sent),
         said=await said(context),
         users=context.users,
         template_mailbox=context.template_mailbox,
@@ -265,7 +272,7 @@ async def _send(draft: Draft, context: Context) -> SentMail:
     if context.demo_smtp is None:
         raise HttpProblem(404, "there is no SMTP listener")
     mail = await demo_mail.send(draft, context.demo_smtp, context.domain)
-    _inbox(context).sent.append(mail)
+    _inbox(context).sent.add(mail)
     return mail
 
 

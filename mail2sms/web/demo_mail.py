@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from mail2sms.clock import now_ms
 from mail2sms.options import Endpoint
 from mail2sms.web import bodies
-from mail2sms.web.inbox import DemoMail, SentMail
+from mail2sms.web.inbox import DemoMail
 from mail2sms.web.problems import HttpProblem
+from mail2sms.web.sent import SentMail
 
-SIGNATURE = "-- \nMarie Dubois, ACME\n12 rue de la Paix, Paris"
+HELO = "demo.localhost"
+"""By this name the page is known to the listener."""
 _SMTP_S = 20
 _ADDRESS = re.compile(r"[!-;=?-~]{1,320}")
 _BARE = re.compile(r"<([^>]+)>\s*\Z")
@@ -39,8 +41,13 @@ class Draft(BaseModel):
     references: Annotated[str, Field(max_length=8000)] = ""
 
 
-def answer(mail: DemoMail, text: str, written: str) -> Draft:
-    """Return the reply to an email: threaded, signed, and above what it answers, dated as `written`."""
+def signed(text: str, name: str) -> str:
+    """Return a text with the signature that a mail program adds for this person."""
+    return f"{text}\n\n-- \n{name}, ACME\n12 rue de la Paix, Paris" if name else text
+
+
+def answer(mail: DemoMail, text: str, written: str, name: str) -> Draft:
+    """Return the reply of `name` to an email: threaded, signed, and above what it answers, dated as `written`."""
     quoted = "\n".join(f"> {line}".rstrip() for line in mail.text.strip().split("\n"))
     sender = mail.sender.replace('"', "")
     subject = mail.subject if mail.subject.lower().startswith("re:") else f"Re: {mail.subject}"
@@ -48,7 +55,7 @@ def answer(mail: DemoMail, text: str, written: str) -> Draft:
         from_=bare(mail.to),
         to=bare(mail.reply_to or mail.sender),
         subject=subject[:500],
-        text=f"{text}\n\n{SIGNATURE}\n\nOn {written}, {sender} wrote:\n{quoted}\n"[: bodies.TEXT_LENGTH],
+        text=f"{signed(text, name)}\n\nOn {written}, {sender} wrote:\n{quoted}\n"[: bodies.TEXT_LENGTH],
         in_reply_to=mail.message_id,
         references=f"{mail.references} {mail.message_id}".strip(),
     )
@@ -63,7 +70,7 @@ def bare(mailbox: str) -> str:
 async def send(draft: Draft, smtp: Endpoint, domain: str) -> SentMail:
     """Hand the email over and return what the listener said. Raises HttpProblem."""
     message_id = f"<demo.{secrets.token_hex(8)}@{domain}>"
-    raw = _compose(draft, message_id)
+    raw = compose(draft, message_id)
     at = now_ms()
     try:
         code, reply = await asyncio.to_thread(_submit, smtp, draft, raw)
@@ -71,19 +78,19 @@ async def send(draft: Draft, smtp: Endpoint, domain: str) -> SentMail:
         raise HttpProblem(502, "the SMTP listener does not answer") from None
     return SentMail(
         at=at,
-        message_id=message_id,
-        sender=draft.from_,
-        to=draft.to,
-        subject=draft.subject,
+        rcpts=(draft.to,),
         code=code,
         reply=reply,
+        message_id=message_id,
+        sender=draft.from_,
+        subject=draft.subject,
+        is_reply=bool(draft.in_reply_to),
         text=draft.text,
         raw=raw,
-        is_reply=bool(draft.in_reply_to),
     )
 
 
-def _compose(draft: Draft, message_id: str) -> bytes:
+def compose(draft: Draft, message_id: str) -> bytes:
     """Write the mail as a mail program would. Raises HttpProblem."""
     headers: Mapping[str, str] = {
         "From": draft.from_,
@@ -108,7 +115,7 @@ def _compose(draft: Draft, message_id: str) -> bytes:
 
 def _submit(smtp: Endpoint, draft: Draft, raw: bytes) -> tuple[int, str]:
     """Return the listener's last word: its refusal, or what it said to the mail."""
-    with smtplib.SMTP(smtp.host, smtp.port, local_hostname="demo.localhost", timeout=_SMTP_S) as client:
+    with smtplib.SMTP(smtp.host, smtp.port, local_hostname=HELO, timeout=_SMTP_S) as client:
         client.ehlo()
         steps: tuple[Callable[[], tuple[int, bytes]], ...] = (
             lambda: client.mail(draft.from_, ["BODY=8BITMIME"]),

@@ -7,13 +7,14 @@ from typing import Any
 
 from mail2sms.store import MessageView, MoView
 from mail2sms.web import bodies
-from mail2sms.web.demo_view import left_out
-from mail2sms.web.inbox import DemoMail, SentMail
+from mail2sms.web.demo_text import left_out
+from mail2sms.web.inbox import DemoMail
+from mail2sms.web.sent import SentMail, became
 
 
 def message(view: MessageView, sent_mails: Iterable[SentMail]) -> dict[str, Any]:
     """Return a message with its events and the lines that were left out of it."""
-    mail = next((mail for mail in sent_mails if mail.message_id == view.message_id), None)
+    mail = became(sent_mails, {view.id}, view.message_id)
     return {
         **bodies.message_with_events(view).model_dump(),
         "message_id": view.message_id,

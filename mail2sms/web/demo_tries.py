@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mail2sms.web.demo_mail import SIGNATURE
+from mail2sms.web.demo_mail import signed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +20,7 @@ class Try:
 
 
 def _signed(text: str) -> str:
-    return f"{text}\n\n{SIGNATURE}"
+    return signed(text, "Marie Dubois")
 
 
 TRIES = (

@@ -11,10 +11,12 @@ from mail2sms import numbers, segments
 from mail2sms.model import LeftOut, Msisdn, User
 from mail2sms.store import EventView, MessageView, MoView
 from mail2sms.web.demo_mail import bare
-from mail2sms.web.inbox import DemoMail, SentMail
+from mail2sms.web.demo_text import pieces
+from mail2sms.web.inbox import DemoMail, is_picture
+from mail2sms.web.sent import SentMail, became
 
 _BUBBLES = 100  # texts on the phone, the newest
-_BETWEEN = frozenset({"", "--", "##"})  # what a part of a mail begins after
+_CARDS = 20  # the newest
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
 _SIZES = {"gsm7": (160, 153), "ucs2": (70, 67)}  # 3GPP TS 23.040: alone, and each of several
 
@@ -78,14 +80,14 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bubble:
-    """One text on the phone: `kind` is got or typed; `photo` is where its picture is."""
+    """One text on the phone: `kind` is got or typed; `photos` are where its pictures are."""
 
     id: str
     at: int
     kind: str
     text: str
     parts: int = 1
-    photo: str = ""
+    photos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,68 +104,67 @@ class Happened:
 
 def cards(all_: Happened) -> list[Card]:
     """Return what became of every email, newest first."""
-    found = []
     by_submission: dict[str, list[MessageView]] = {}
     for view in all_.messages:
         by_submission.setdefault(view.submission, []).insert(0, view)
-    for views in by_submission.values():
-        sent = next((mail for mail in all_.sent if mail.message_id == views[0].message_id), None)
-        found.append(_accepted(views, sent, all_))
-    told = {view.message_id for view in all_.messages}
-    notices = {mail.in_reply_to or str(mail.n): mail for mail in all_.mails if mail.kind == "refused"}
-    for mail in all_.sent:
-        if mail.message_id not in told and (mail.code >= 400 or mail.reply.startswith("2.0.0 n-")):
-            found.append(_refused(mail, notices.pop(mail.message_id, None)))
-    found += [_refused(None, notice) for notice in notices.values()]
-    return sorted(found, key=lambda card: card.at, reverse=True)
+    found = [_accepted(views, all_) for views in by_submission.values()]
+    notices = {mail.about: mail for mail in all_.mails if mail.kind == "refused"}
+    refused = [mail for mail in all_.sent if mail.is_refused]
+    found += [_refused(mail, notices.get(mail.id)) for mail in refused]
+    known = {mail.id for mail in refused} | {one.message_id for one in all_.sent}
+    known |= {view.message_id or "" for view in all_.messages}
+    known.discard("")
+    others = [one for about, one in notices.items() if not {about, one.in_reply_to} & known]
+    found += [_refused(None, notice) for notice in others]
+    return sorted(found, key=lambda card: card.at, reverse=True)[:_CARDS]
 
 
-def _accepted(views: Sequence[MessageView], sent: SentMail | None, all_: Happened) -> Card:
+def _accepted(views: Sequence[MessageView], all_: Happened) -> Card:
     first = views[0]
+    sent = became(all_.sent, {view.id for view in views}, first.message_id)
     is_mail = first.message_id is not None and "@" in first.writer
     title = f"“{first.subject}”" if first.subject else "An email" if is_mail else "An API call"
-    steps = [*_received(first, sent), *_read(first, sent, all_), _size(first)]
+    steps = [*_received(first.writer or "nobody", sent), *_read(first, sent, all_), _size(first)]
     senders = {view.sender_id: view for view in reversed(views)}
     steps += [_sender(view, all_.users) for view in senders.values()]
     for view in views:
         steps += [_route(view), *_cost(view), *_events(view)]
         steps += _told(view, all_.mails)
+    steps += _partly(first, all_.mails)
     steps += _answered(views, all_)
-    key = sent.message_id if sent is not None else first.submission
-    return Card(id=_key(key), at=first.created_at, title=title, steps=_numbered(key, steps))
-
-
-def _received(view: MessageView, sent: SentMail | None) -> Iterator[Step]:
-    who = view.writer or "nobody"
-    if sent is None:
-        yield Step(id="", mark="↓", text=f"Received from {who}")
-        return
-    size = f"{len(sent.raw)} bytes by SMTP, from this machine: the proof that {who} may send. "
-    yield Step(
-        id="",
-        mark="↓",
-        text=f"Received from {who}",
-        small=f"{size}Answered {sent.code} {sent.reply}, after it was on disk.",
+    return Card(
+        id=_key(first.submission), at=first.created_at, title=title, steps=_numbered(first.submission, steps)
     )
 
 
+def _received(who: str, sent: SentMail | None) -> Iterator[Step]:
+    if sent is None:
+        yield Step(id="", mark="↓", text=f"Received from {who}")
+        return
+    if not sent.size_bytes:  # refused by its address alone
+        yield Step(id="", mark="↓", text=f"Somebody wants to write to {sent.to}")
+        return
+    size = f"{sent.size_bytes} bytes by SMTP, from this machine: the proof that {who} may send. "
+    said = f"Answered {sent.code} {sent.reply}, after it was on disk."
+    small = size + said if sent.code < 300 else ""
+    yield Step(id="", mark="↓", text=f"Received from {who}", small=small)
+
+
 def _read(view: MessageView, sent: SentMail | None, all_: Happened) -> Iterator[Step]:
-    if sent is not None:
-        is_strict = sent.to.partition("@")[0].lower() == all_.template_mailbox
-        name = "strict" if is_strict else "simple"
-        yield Step(id="", mark="≡", text=f"Template {name}", why=_TEMPLATES[name])
-    rest = left_out(sent.text, view.text) if sent is not None else []
-    for number, left in enumerate(view.left_out, start=1):
-        while rest and rest[0].strip() in _BETWEEN:
-            rest = rest[1:]
-        count = left.lines if number < len(view.left_out) else len(rest)
-        yield _left(left, [line for line in rest[:count] if line.strip()])
-        rest = rest[count:]
+    if sent is None:
+        yield from (_left(left, []) for left in view.left_out)
+        return
+    boxes = {rcpt.rpartition("@")[0].lower() for rcpt in sent.rcpts}
+    name = "strict" if all_.template_mailbox in boxes else "simple"
+    yield Step(id="", mark="≡", text=f"Template {name}", why=_TEMPLATES[name])
+    for left, gone in pieces(sent.text, view.text, view.left_out, has_fields=name == "strict"):
+        yield _left(left, gone)
 
 
 def _left(left: LeftOut, gone: Sequence[str]) -> Step:
     what, why = _LEFT.get(left.kind, (left.kind, "It is not part of the message."))
-    lines = f" ({left.lines} line{'s' * (left.lines != 1)})" if left.lines else ""
+    count = len(gone) or left.lines
+    lines = f" ({count} line{'s' * (count != 1)})" if count else ""
     return Step(id="", mark="✂", text=f"Left out: {what}{lines}", gone="\n".join(gone), why=why)
 
 
@@ -262,6 +263,15 @@ def _told(view: MessageView, mails: Iterable[DemoMail]) -> Iterator[Step]:
             yield Step(id="", mark="✉", text=f"Told {bare(mail.to)} by email", mail=mail.n)
 
 
+def _partly(first: MessageView, mails: Iterable[DemoMail]) -> Iterator[Step]:
+    """Yield that some recipients get nothing."""
+    for mail in mails:
+        if mail.kind == "refused" and first.message_id and mail.in_reply_to == first.message_id:
+            yield Step(
+                id="", mark="✉", kind="bad", text="Not sent to everyone: an email says why", mail=mail.n
+            )
+
+
 def _answered(views: Sequence[MessageView], all_: Happened) -> Iterator[Step]:
     """Yield what the phone said between this text and the next one of the conversation."""
     ours = {view.id for view in views}
@@ -286,8 +296,8 @@ def _answered(views: Sequence[MessageView], all_: Happened) -> Iterator[Step]:
 
 
 def _refused(mail: SentMail | None, notice: DemoMail | None) -> Card:
-    """Return the card of an email that became nothing; of one from another program only the notice is known."""
-    steps = [Step(id="", mark="↓", text=f"Received from {mail.sender}")] if mail is not None else []
+    """Return the card of an email that became nothing; of one that is long ago only the notice is known."""
+    steps = list(_received(mail.sender, mail)) if mail is not None else []
     if mail is not None and mail.code >= 400:
         steps.append(
             Step(id="", mark="!", kind="bad", text="Refused at once", small=f"{mail.code} {mail.reply}")
@@ -298,7 +308,7 @@ def _refused(mail: SentMail | None, notice: DemoMail | None) -> Card:
         steps.append(
             Step(id="", mark="✉", text="An email says what, where, and how to put it right", mail=notice.n)
         )
-    key = mail.message_id if mail is not None else f"n-{notice.n if notice else 0}"
+    key = f"{mail.at} {mail.message_id or mail.to}" if mail is not None else f"n-{notice.n if notice else 0}"
     title = mail.subject if mail is not None else notice.subject if notice else ""
     at = mail.at if mail is not None else notice.at if notice else 0
     return Card(id=_key(key), at=at, title=f"“{title}”" if title else "An email", steps=_numbered(key, steps))
@@ -311,16 +321,6 @@ def _numbered(key: str, steps: Iterable[Step]) -> tuple[Step, ...]:
 def _key(text: str) -> str:
     """Return an id for the page."""
     return "s-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in text)
-
-
-def left_out(written: str, text: str) -> list[str]:
-    """Return the lines after the text that did not become SMS."""
-    written, text = segments.clean(written), segments.clean(text)
-    place = written.find(text) if text else -1
-    if place < 0:
-        return []
-    rest = written[place + len(text) :].strip("\n")
-    return rest.split("\n") if rest else []
 
 
 def bubbles(
@@ -343,8 +343,9 @@ def bubbles(
     ]
     for n, mo in said:
         if mo.msisdn == phone:
-            photo = f"/demo/inbox/{n}/photos/0" if mo.photos and shows_photos else ""
-            found.append(Bubble(id=_key(mo.id), at=mo.at, kind="typed", text=mo.text, photo=photo))
+            photos = [i for i, photo in enumerate(mo.photos) if shows_photos and is_picture(photo)]
+            urls = tuple(f"/demo/inbox/{n}/photos/{index}" for index in photos)
+            found.append(Bubble(id=_key(mo.id), at=mo.at, kind="typed", text=mo.text, photos=urls))
     return sorted(found, key=lambda bubble: bubble.at)[-_BUBBLES:]
 
 

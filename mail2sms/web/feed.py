@@ -1,6 +1,7 @@
 """What happens in the demo, as server-sent events: one look at the store serves every page that is open.
 
-Events are `message` (a message's status changed) and `mail` (an email came); the page then asks for what it shows.
+Events are `message` (a message's status changed), `mail` (an email came) and `sent` (one was handed over); the page
+then asks for what it shows.
 Format: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
@@ -40,6 +41,7 @@ class Feed:
         self._kept: deque[tuple[int, str]] = deque(maxlen=_KEPT)
         self._known: dict[str, int] | None = None
         self._mails = 0
+        self._sent = 0
         self._wakes: set[asyncio.Event] = set()
         self._looking: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -106,6 +108,7 @@ class Feed:
                 self._add("message", {"id": view.id, "status": view.status, "to": view.to})
             for facts in self._new_mails(is_first=before is None):
                 self._add("mail", facts)
+            self._tell_sent(is_first=before is None)
 
     def _new_mails(self, *, is_first: bool) -> Iterator[dict[str, Any]]:
         for mail in self._inbox:
@@ -113,6 +116,13 @@ class Feed:
                 self._mails = mail.n
                 if not is_first:
                     yield {"n": mail.n, "kind": mail.kind}
+
+    def _tell_sent(self, *, is_first: bool) -> None:
+        """One event for all since the last look."""
+        if self._sent != self._inbox.sent.count:
+            self._sent = self._inbox.sent.count
+            if not is_first:
+                self._add("sent", {})
 
     def _add(self, name: str, facts: dict[str, Any]) -> None:
         self._last += 1

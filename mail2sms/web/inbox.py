@@ -7,7 +7,6 @@ import email.policy
 import os
 import re
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -17,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from mail2sms.model import Photo
 from mail2sms.store import MoView
+from mail2sms.web.sent import SentMails
 
 _KEPT = 5000
 _KINDS = {
@@ -25,7 +25,14 @@ _KINDS = {
     "<undelivered.": "undelivered",
     "<held.": "held",
 }  # how our Message-IDs begin
+_PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
+"""What a browser shows and that can't act, as SVG can."""
 _MAILTO = re.compile(r'href="(mailto:[^"]+)"')
+
+
+def is_picture(photo: Photo) -> bool:
+    """Whether a page may show it."""
+    return photo.media_type in _PICTURES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,37 +66,24 @@ class DemoMail:
     corrected: Corrected | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SentMail:
-    """An email that the demo page handed to the SMTP listener, and what the listener said."""
-
-    at: int
-    message_id: str
-    sender: str
-    to: str
-    subject: str
-    code: int
-    reply: str
-    text: str = field(repr=False)
-    raw: bytes = field(default=b"", repr=False)
-    is_reply: bool = False
-
-
 class DemoInbox:
-    """The newest emails, in memory and, with `folder`, in files that survive. `program` is what runs this demo."""
+    """The newest emails, in memory and, with `folder`, in files that survive. `program` is what runs this demo.
+
+    `sent` are those of the other way: what was handed to the listener.
+    """
 
     def __init__(self, folder: Path | None = None, program: str = "mail2sms") -> None:
         self.program = program
         self._folder = folder
         self._mails: dict[int, DemoMail] = {}
         self._last = 0
-        self.sent: deque[SentMail] = deque(maxlen=200)
         self.said: dict[str, MoView] = {}
         self.seen: set[int] = set()
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for path in sorted(folder.glob("*.eml")):
-                self._keep(path.read_bytes(), int(path.stat().st_mtime * 1000))
+                self.seen.add(self._keep(path.read_bytes(), int(path.stat().st_mtime * 1000)).n)
+        self.sent = SentMails(folder / "sent.jsonl" if folder is not None else None)
 
     def __iter__(self) -> Iterator[DemoMail]:
         """The mails, newest last."""

@@ -210,7 +210,7 @@ CHIPS = (
     ("STOP", "News", "STOP is brought to you as any reply", "STOP"),
     ("No report", "Reminder", "Waits for the carrier’s report", "bring your documents"),
     ("Carrier down", "Alarm", "Not taken (503 carrier down): tried again, now by sim-b", "Cold room 2"),
-    ("A photo", "Damage", "and a photo", "Voilà la photo"),
+    ("A photo", "Damage", "and a photo", "Here is the photo"),
 )
 """What can be tried: the chip, the email's subject, the step that shows it, and what is seen elsewhere."""
 
@@ -225,7 +225,7 @@ async def test_each_chip_shows_what_it_says(browser: Browser, address: str) -> N
             await expect(cards(page, title).first).to_contain_text(step)
             await expect(page.get_by_text(elsewhere).first).to_be_visible()
         picture = page.get_by_role("article", name="Open email").get_by_role("img")
-        await expect(picture).to_have_js_property("naturalWidth", 64)
+        await expect(picture).to_have_js_property("naturalWidth", 320)
         await nothing_bars(page)
 
 

@@ -213,7 +213,7 @@ document.addEventListener("input", (event) => {
 
 function listen() {
   const events = new EventSource(eventsAt);
-  for (const name of ["hello", "message", "mail"]) events.addEventListener(name, refresh);
+  for (const name of ["hello", "message", "mail", "sent"]) events.addEventListener(name, refresh);
   events.addEventListener("error", () => {
     say("Connecting again…");
     if (events.readyState === EventSource.CLOSED) setTimeout(listen, 3000);
