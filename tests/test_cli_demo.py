@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -116,6 +117,12 @@ def test_taken_port_gives_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     assert free_place(HERE, None).port > 0
 
 
+def test_place_that_cannot_be_had_is_not_called_taken() -> None:
+    """Nobody else is there, so the next port would be no better."""
+    with pytest.raises(Failed, match=r"192\.0\.2\.77:8025: Cannot assign requested address"):
+        free_place(Endpoint("192.0.2.77", 8025), None)
+
+
 def test_no_free_port_is_an_error() -> None:
     """There is nothing after the last port."""
     with socket.socket() as taken, pytest.raises(Failed, match="is free"):
@@ -192,9 +199,12 @@ def test_reply_is_two_steps() -> None:
 def test_line_has_columns() -> None:
     """Time, event, message, text; ids that nothing can be done with are left out."""
     step = Step(at=NOW, event="sms_in", message="r-1", text="x")
-    assert step.as_line()[8:] == f"  {'SMS in':13}  x"
-    line = Step(at=NOW, event="accepted", message="m-1", text="x").as_line()
+    assert step.as_line(80)[8:] == f"  {'SMS in':13}  x"
+    line = Step(at=NOW, event="accepted", message="m-1", text="x").as_line(80)
     assert line.split()[1:] == ["accepted", "x", "m-1"]
+    long = Step(at=NOW, event="accepted", message="m-1", text="x" * 50)
+    assert long.as_line(80).endswith("x")
+    assert long.as_line(100) == f"{long.as_line(80)}      m-1"
 
 
 async def test_steps_are_told_once(tmp_path: Path) -> None:
@@ -233,20 +243,25 @@ def tmp_path() -> Iterator[Path]:
         yield Path(folder)
 
 
-@contextmanager
-def demo(tmp_path: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A running demo whose output is piped, and its first line."""
-    command = [sys.executable, "-m", "mail2sms", "demo", "--no-browser", "--smtp", "127.0.0.1:0"]
+def own_environment(tmp_path: Path) -> dict[str, str]:
+    """What a demo is started with: this checkout, and a folder of its own."""
     root = Path(__file__).resolve().parent.parent
     environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
     for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
         environment.pop(name, None)
+    return environment
+
+
+@contextmanager
+def demo(tmp_path: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A running demo whose output is piped, and its first line."""
+    command = [sys.executable, "-m", "mail2sms", "demo", "--no-browser", "--smtp", "127.0.0.1:0"]
     with subprocess.Popen(
         [*command, "--web", "127.0.0.1:0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
+        env=own_environment(tmp_path),
     ) as child:
         assert child.stdout is not None
         try:
@@ -297,6 +312,35 @@ def test_a_text_goes_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert until(child, "email_out")[-1]["kind"] == "refused"
         assert ended(child, signal.SIGINT) == (0, "Stopped; nothing was kept.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "look"),
+    [
+        ({"SSH_CONNECTION": "192.0.2.5 50000 192.0.2.9 22", "DISPLAY": ":9"}, "@192.0.2.9)"),
+        ({"DISPLAY": ":9", "BROWSER": "w3m"}, "(open it in a browser of this computer)"),
+        ({"DISPLAY": ":9", "BROWSER": "true %s"}, "(opening your browser"),
+    ],
+)
+def test_terminal_says_how_to_look(tmp_path: Path, environment: dict[str, str], look: str) -> None:
+    """Over SSH no browser is opened at the far end, nor one for terminals over this one; 80 columns are enough."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "mail2sms", "demo", "--smtp", "127.0.0.1:0", "--web", "127.0.0.1:0"]
+    names = ("SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    bare = {name: value for name, value in own_environment(tmp_path).items() if name not in names}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=bare | environment) as child:
+        os.close(theirs)
+        with os.fdopen(ours, encoding="utf-8") as terminal:
+            try:
+                lines = [
+                    *iter(
+                        lambda: terminal.readline().rstrip(), "  Stop        Ctrl-C, which forgets everything"
+                    )
+                ]
+            finally:
+                child.kill()
+    assert any(look in line for line in lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_kept_demo_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ What runs is in `demo_run`, imported when it does.
 from __future__ import annotations
 
 import contextlib
+import errno
 import smtplib
 import socket
 import sys
@@ -131,7 +132,11 @@ def _place(text: str | None, default: Endpoint) -> Endpoint:
 def free_place(wish: Endpoint, taken: Endpoint | None) -> Endpoint:
     """Return the endpoint (port 0: any), or the next free port after it, which is said. Raises Failed."""
     for port in range(wish.port, min(wish.port + _PORTS, 65_536)):
-        found = _bound(wish.host, port)
+        try:
+            found = _bound(wish.host, port)
+        except OSError as e:
+            hint = "; ports below 1024 are root's" * (e.errno == errno.EACCES)
+            raise Failed(Exit.NOT_ALLOWED, f"{Endpoint(wish.host, port)}: {e.strerror}{hint}") from e
         if found is None or found == taken:
             continue
         if wish.port not in (0, found.port):
@@ -141,11 +146,14 @@ def free_place(wish: Endpoint, taken: Endpoint | None) -> Endpoint:
 
 
 def _bound(host: str, port: int) -> Endpoint | None:
+    """Return where one can listen, None where somebody else does. Raises OSError."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             door.bind((host, port))
-        except OSError:
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE:
+                raise
             return None
         return Endpoint(host, door.getsockname()[1])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 import re
 import secrets
+import shutil
 import sys
 import threading
 import webbrowser
@@ -70,29 +72,42 @@ api: {{keys: [{{name: demo, key: "{key}", may: [read, send]}}]}}
 _KEY = re.compile(r'key: "([\w-]{24,})"')
 
 _WELCOME = """\
-mail2sms {version} demo. Everything is simulated: no SMS and no email leaves this computer.
+mail2sms {version} demo. Everything is simulated: nothing leaves this computer.
 
-  Look        http://{web}/demo{browser}
-  Send email  to  {phone}@{domain}      any number works; this one is a French fiction number
-              via {smtp:<28} no password, no TLS
-  API         curl -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-                -d '{{"to":"+{phone}","text":"Hello"}}' http://{web}/api/v1/messages
+  Look        {page}
+              {look}
+  Send email  to  {phone}@{domain}   (any number works)
+              via {smtp}, no password, no TLS
+  API         curl -H 'Authorization: Bearer {key}' \\
+                -H 'Content-Type: application/json' \\
+                -d '{{"to":"+{phone}","text":"Hello"}}' \\
+                http://{web}/api/v1/messages
 
-  Numbers that misbehave:  ...0404 does not exist       ...0503 carrier down, the second takes over
-                           ...0408 no delivery report   ...0429 throttled once
-                           ...7867 answers STOP         ...0606 answers with a photo
-                           ...0000 takes it and never says so
+  Numbers that misbehave:
+              ...0404 does not exist       ...0503 first carrier down
+              ...0408 no delivery report   ...0429 throttled once
+              ...7867 answers STOP         ...0606 answers with a photo
+              ...0000 takes it and never says so
 
-  Send one from here:      {program} demo send{at} "Votre colis est arrivé"       Ctrl-C stops{forgets}
+  Send one    {program} demo send{at} "Votre colis est arrivé"
+  Stop        Ctrl-C{forgets}
 """
 
 _PHONE = """
-  A real phone     in the same network becomes the simulated one: scan this with its camera (once; then it is yours).
-                   Only the phone's page is open to the network. What is written there travels unencrypted.
+  A real phone in the same network becomes the simulated one: scan this with
+  its camera (once; then it is yours). Only the phone's page is open to the
+  network. What is written there travels unencrypted.
 
 {code}
   {page}
 """
+
+# How the page is looked at, and where that is decided: nobody wants a browser at the far end of an SSH connection, or
+# one for terminals in the place of this text.
+_OPENING = "(opening your browser; --no-browser to stop that)"
+_BY_HAND = "(open it in a browser of this computer)"
+_BY_SSH = "(you came by SSH; first, on your own computer:\n               ssh -NL {port}:{web} {user}@{host})"
+_TERMINAL_BROWSERS = frozenset({"www-browser", "links", "elinks", "lynx", "w3m"})
 
 
 def configuration(*, folder: Path, smtp: Endpoint, web: Endpoint, inbox: Endpoint, key: str) -> str:
@@ -182,10 +197,14 @@ class Demo:
     def _greet(self, key: str, phone_page: str, *, is_seeded: bool) -> None:
         """Say where everything is; a program gets one JSON object."""
         page = f"http://{self.web}/demo"
-        will_open = self.is_opened and _has_display()
+        ssh_host = _ssh_host()
+        will_open = self.is_opened and sys.stdout.isatty() and not ssh_host and _has_browser()
         if sys.stdout.isatty():
+            by_ssh = _BY_SSH.format(port=self.web.port, web=self.web, user=getpass.getuser(), host=ssh_host)
             text = _WELCOME.format(
                 version=__version__,
+                page=page,
+                look=by_ssh if ssh_host else _OPENING if will_open else _BY_HAND,
                 web=self.web,
                 smtp=str(self.smtp),
                 program=PROGRAM,
@@ -193,12 +212,11 @@ class Demo:
                 phone=PHONE.removeprefix("+"),
                 key=key,
                 at="" if self.smtp == SMTP_PLACE else f" --smtp {self.smtp}",
-                browser="            (opening your browser; --no-browser to stop that)" * will_open,
-                forgets="" if self.is_kept else " and forgets everything",
+                forgets="" if self.is_kept else ", which forgets everything",
             )
             if is_seeded:
                 text += (
-                    f"\n  History     {self.seed} messages of the last two weeks, with replies and failures\n"
+                    f"  History     {self.seed} messages of the last two weeks, with replies and failures\n"
                 )
             if phone_page:
                 text += _PHONE.format(code=drawn(phone_page), page=phone_page)
@@ -212,15 +230,25 @@ class Demo:
             threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
 
-def _has_display() -> bool:
-    """Whether a browser would open a window: one for terminals would fight for ours."""
-    has_window = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    return sys.stdout.isatty() and (has_window or sys.platform == "darwin")
+def _has_browser() -> bool:
+    """Whether a browser would open a window here."""
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")) and sys.platform != "darwin":
+        return False
+    try:
+        return getattr(webbrowser.get(), "name", "") not in _TERMINAL_BROWSERS
+    except webbrowser.Error:
+        return False
+
+
+def _ssh_host() -> str:
+    """Return which address of this machine its user has come to by SSH, if so."""
+    found = os.environ.get("SSH_CONNECTION", "").split()
+    return found[2] if len(found) == 4 else ""
 
 
 def _say(step: Step) -> None:
     if sys.stdout.isatty():
-        print(step.as_line(), flush=True)
+        print(step.as_line(shutil.get_terminal_size().columns), flush=True)
         return
     about = {"at": step.moment.isoformat(), "event": step.event, "message": step.message}
     print(json.dumps({**about, **step.facts}, ensure_ascii=False), flush=True)

@@ -20,7 +20,7 @@ from mail2sms.web.inbox import DemoInbox, DemoMail
 _POLL_S = 0.4
 _FOLLOWED = 500  # messages, the newest
 
-_TEXT_WIDTH = 84
+_ID_WIDTH = 19
 _HIDDEN = frozenset({"sending"})
 
 
@@ -39,11 +39,13 @@ class Step:
         """When it was, in UTC."""
         return datetime.fromtimestamp(self.at / 1000, UTC)
 
-    def as_line(self) -> str:
-        """Return the step for people, with the time of this place."""
+    def as_line(self, columns: int) -> str:
+        """Return the step for people, with the time of this place; the message's id where that leaves room enough."""
         event = self.event.replace("_", " ").replace("sms in", "SMS in")
-        id_ = self.message if self.message.startswith("m-") else ""  # other ids are good for nothing here
-        return f"{self.moment.astimezone():%H:%M:%S}  {event:13}  {self.text:{_TEXT_WIDTH}}  {id_}".rstrip()
+        line = f"{self.moment.astimezone():%H:%M:%S}  {event:13}  {self.text}"
+        width = columns - _ID_WIDTH
+        has_id = self.message.startswith("m-") and len(line) < width  # other ids are good for nothing here
+        return f"{line:{width}}{self.message}" if has_id else line
 
 
 class Steps:
