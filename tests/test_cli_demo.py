@@ -368,11 +368,12 @@ def test_kept_demo_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_demo_is_not_kept_over_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A configuration that is no demo's stays as it is, and nothing is put beside it."""
+    """A configuration that is no demo's stays as it is, and nothing is put beside it, nor where no database can be."""
     (tmp_path / "mail2sms.yaml").write_text("domain: sms.acme.example\n")
     ports = ["--smtp", "127.0.0.1:0", "--web", "127.0.0.1:0"]
     assert run(["demo", "--no-browser", *ports, "--keep", str(tmp_path)]) == 77
     assert f"{tmp_path}/mail2sms.yaml is no demo's" in capsys.readouterr().err
+    assert run(["demo", "--no-browser", *ports, "--keep", str(tmp_path / "a #1")]) == 64
     assert [path.read_text() for path in tmp_path.iterdir()] == ["domain: sms.acme.example\n"]
 
 

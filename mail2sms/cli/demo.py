@@ -89,6 +89,8 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="mail2sms-demo-") as name:
             yield Path(name)
         return
+    if set(str(kept.resolve())) & set("#?"):
+        raise Failed(Exit.USAGE, f"{kept}: a database's path can hold no # or ?; keep it elsewhere")
     try:
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
