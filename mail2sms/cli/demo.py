@@ -75,9 +75,7 @@ def run(arguments: Sequence[str]) -> int:
         with contextlib.suppress(KeyboardInterrupt):
             run_loop(demo.run())
     kept = f"everything is in {given.keep}" if given.keep else "nothing was kept"
-    after = (
-        f"   Next: {typed('init')}   writes your own mail2sms.yaml in five questions" * sys.stderr.isatty()
-    )
+    after = f"\nNext: {typed('init')}   writes your own mail2sms.yaml in five questions" * sys.stderr.isatty()
     print(f"Stopped; {kept}.{after}", file=sys.stderr)
     return Exit.OK
 
