@@ -51,13 +51,14 @@ def test_fields_of_the_template_are_not_left_out() -> None:
 
 
 REFUSED = """\
-Line 2 was not understood:
+Line 2 of your message needs a change:
 
-   1 | To: 1
-   2 | Expirs: 2h
-     | ^^^^^^ There is no field “Expirs”.
-     | A second sentence.
-   … |
+ 1 | To: 1
+ 2 | Expirs: 2h
+   | ^^^^^^
+   | There is no field
+   | “Expirs”.
+ … |
 
   To        +33 6 39 98 12 34
   Last try  today
@@ -68,12 +69,12 @@ Your text:
 
 
 def test_lines_that_belong_below_one_another() -> None:
-    """A caret stays below its place and a table keeps its columns; sentences are wrapped, those behind carets too."""
+    """A caret stays below its place and a table keeps its columns; what is said below a caret is wrapped anew."""
     assert blocks(REFUSED) == [
-        ("", "Line 2 was not understood:\n"),
-        ("aligned", "   1 | To: 1\n   2 | Expirs: 2h\n     | ^^^^^^"),
-        ("says", "There is no field “Expirs”.\nA second sentence."),
-        ("aligned", "   … |"),
+        ("", "Line 2 of your message needs a change:\n"),
+        ("aligned", " 1 | To: 1\n 2 | Expirs: 2h\n   | ^^^^^^"),
+        ("says", "There is no field “Expirs”."),
+        ("aligned", " … |"),
         ("", ""),
         ("aligned", "  To        +33 6 39 98 12 34\n  Last try  today"),
         ("", "\nYour text:\n\n   Hello | there"),

@@ -14,8 +14,8 @@ _LOOKED = 200  # lines among which a text begins
 _SEPARATORS = frozenset({"--", "##"})
 _ALIGNED = re.compile(r" *(?:\d+|…)? \|(?: |$)| {2}\S+(?: \S+)* {2,}\S")
 """A numbered line of a mail, the caret below it, or a row of two columns."""
-_SAID = re.compile(r"( +\| *\^+) (.+)| {3,}\| ([^ ^].*)")
-"""What is said of such a line, behind the caret or below it."""
+_SAID = re.compile(r" {3,}\| ([^ ^].*)")
+"""What is said below such a line."""
 
 
 def left_out(written: str, text: str) -> list[str]:
@@ -61,18 +61,17 @@ def _trimmed(lines: list[str]) -> list[str]:
 def blocks(text: str) -> list[tuple[str, str]]:
     """Return an email's text as blocks, each with its kind.
 
-    In one that is `aligned` columns stand below one another, so its lines must not be wrapped; what is said behind a
-    caret `says`, so it must be.
+    In one that is `aligned` columns stand below one another, so its lines must not be wrapped; what is said below a
+    caret `says`, and is one paragraph.
     """
-    lines = (kind_and_line for line in text.strip("\n").split("\n") for kind_and_line in _kinds(line))
-    return [(kind, "\n".join(line for _, line in group)) for kind, group in groupby(lines, itemgetter(0))]
+    grouped = groupby(map(_kind, text.strip("\n").split("\n")), itemgetter(0))
+    return [
+        (kind, (" " if kind == "says" else "\n").join(line for _, line in lines)) for kind, lines in grouped
+    ]
 
 
-def _kinds(line: str) -> Iterator[tuple[str, str]]:
+def _kind(line: str) -> tuple[str, str]:
     said = _SAID.fullmatch(line)
-    if said is None:
-        yield ("aligned" if _ALIGNED.match(line) else ""), line
-        return
-    if said[1]:
-        yield "aligned", said[1]
-    yield "says", said[2] or said[3]
+    if said is not None:
+        return "says", said[1]
+    return "aligned" if _ALIGNED.match(line) else "", line

@@ -212,7 +212,7 @@ async def test_mistake_comes_back_with_its_place_and_the_corrected_message(
         )
         await expect(cards(page, "Delivery")).to_contain_text("No SMS sent")
         mail = page.get_by_role("article", name="Open email")
-        await expect(mail).to_contain_text("   2 | Expirs: 2h\n     | ^^^^^^")
+        await expect(mail).to_contain_text(" 2 | Expirs: 2h\n   | ^^^^^^")
         await nothing_bars(page)
         await page.set_viewport_size({"width": 360, "height": 900})
         await no_scrolling_sideways(page)
