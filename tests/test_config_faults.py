@@ -218,10 +218,10 @@ WARNINGS: list[tuple[str, list[str]]] = [
       "put a proxy with TLS before it, and its https URL here"]),
     ('relay: {smarthost: {address: "h:25", login: a, password: b}}',
      ["1:58 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
-    ("countries: [FR, BE, CH, US]\nroutes: [{to: US, via: b}, {to: CH, refuse: x}, {to: any, via: [sim, b]}]\n"
+    ("countries: [FR, BE, CH, AT]\nroutes: [{to: AT, via: b}, {to: CH, refuse: x}, {to: any, via: [sim, b]}]\n"
      "carriers: {sim: {type: simulated, price: {FR: 1 EUR}}, b: {type: simulated, price: {BE: 1 EUR}}}",
      ["3:42 no price for BE: what is sent there has no known cost -> any: prices all other countries",
-      "3:84 no price for FR, US: what is sent there has no known cost -> any: prices all other countries"]),
+      "3:84 no price for FR, AT: what is sent there has no known cost -> any: prices all other countries"]),
     ("database: postgresql://mail2sms:pw@db/mail2sms",
      ["1:11 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
     ("sender_ids: {default: ACME}\ncountries: [FR, US, CA]",

@@ -32,7 +32,7 @@ async def seed(daemon: Daemon, count: int, now: int) -> bool:
         oncall=tuple(Msisdn(phone) for phone in daemon.settings.all_teams()["oncall"].phones),
         default_sender=SenderId(daemon.settings.sender_ids["default"]),
         secret=daemon.store.reply_secret,
-        prices=daemon.parts.accept.policy.prices,
+        prices=daemon.settings.price_table(),
     )
     past = await asyncio.to_thread(history, count, now, house)
     await daemon.store.remember(past)

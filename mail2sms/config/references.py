@@ -201,15 +201,17 @@ def _simulated(settings: Settings, document: Document) -> Iterator[Fault]:
 
 
 def _currencies(settings: Settings, document: Document) -> Iterator[Fault]:
-    first: tuple[Steps, str] | None = None
-    for name, carrier in settings.carriers.items():
-        for region, price in carrier.price.items():
-            steps = ("carriers", name, "price", region)
-            where, currency = first = first or (steps, price.currency)
-            if price.currency != currency:
-                place = f"{'.'.join(map(str, where))} on line {document.place(where).line}"
-                message = f"{price.currency} here and {currency} in {place}: such costs do not add up"
-                yield _error(document, steps, message, f"write all prices in {currency}")
+    given = [
+        (("carriers", name, "price", region), price.currency)
+        for name, carrier in settings.carriers.items()
+        for region, price in carrier.price.items()
+    ]
+    for steps, currency in given:
+        first, other = given[0]
+        if currency != other:
+            place = f"{'.'.join(first)} on line {document.place(first).line}"
+            message = f"{currency} here and {other} in {place}: such costs do not add up"
+            yield _error(document, steps, message, f"write all prices in {other}")
 
 
 def _prices(settings: Settings, document: Document) -> Iterator[Fault]:
