@@ -8,7 +8,7 @@ import socket
 from mail2sms.cli import typed
 from mail2sms.config.schema import Settings
 from mail2sms.doctor import Finding, Patient
-from mail2sms.doctor.spf import Spf, SpfInvalid, read
+from mail2sms.intake.spf import Spf, SpfInvalid, read
 from mail2sms.model import Proof
 
 
