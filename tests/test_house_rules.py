@@ -46,6 +46,7 @@ DOORS = {
     "alembic": ("store",),
     "argon2": ("intake.identity",),
     "charset_normalizer": ("intake.charsets",),
+    "cryptography": ("intake.dkim",),
     "dns": ("dns",),
     "fastapi": ("web",),
     "inscriptis": ("intake.html",),
@@ -54,6 +55,7 @@ DOORS = {
     "phonenumbers": ("numbers",),
     "prometheus_client": ("web.metrics",),
     "psycopg": ("store",),
+    "publicsuffixlist": ("intake.dmarc",),
     "pydantic": ("",),  # each module declares its own options
     "pydantic_core": ("config",),
     "rich": ("cli",),

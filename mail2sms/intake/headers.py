@@ -86,9 +86,8 @@ def split(raw: bytes, start: int, end: int, most_lines: int = LINES) -> Head:
     """
     stop, body = _block(raw, start, end)
     text = raw[start:stop].decode("latin-1")
-    mbox = None if _FIELD.match(text) else _MBOX_LINE.match(text)
     values: dict[str, list[str]] = {}
-    count, at = 0, mbox.end() if mbox else 0
+    count, at = 0, _first(text)
     while found := _FIELD.match(text, at):
         at = found.end()
         count += 1
@@ -103,6 +102,23 @@ def split(raw: bytes, start: int, end: int, most_lines: int = LINES) -> Head:
         values.setdefault(name, []).append(value.strip(_BLANK))
     _check(values, count, text.count("\n", 0, at) + (at == len(text) > 0), most_lines)
     return Fields(values), (body if at == len(text) else start + at)
+
+
+def _first(text: str) -> int:
+    """Return where the first field begins: some put the line of a mailbox file before it."""
+    mbox = None if _FIELD.match(text) else _MBOX_LINE.match(text)
+    return mbox.end() if mbox else 0
+
+
+def raw_fields(raw: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Return lower-case name and bytes, with the line end, of each field of a mail, as `split` found them."""
+    text = raw[: _block(raw, 0, len(raw))[0]].decode("latin-1")
+    fields: list[tuple[str, bytes]] = []
+    at = _first(text)
+    while found := _FIELD.match(text, at):
+        at = found.end()
+        fields.append((found[1].lower(), found[0].rstrip("\r\n").encode("latin-1") + b"\r\n"))
+    return tuple(fields)
 
 
 def _check(values: dict[str, list[str]], count: int, lines: int, most_lines: int) -> None:
@@ -296,7 +312,7 @@ def _mailboxes(text: str) -> list[tuple[str, str]]:
     phrase: list[str] = []
     comment: list[str] = []
     angles: list[str] = []
-    depth, is_odd = 0, False
+    depth, is_odd, is_cut = 0, False, False
     for piece in [*_MAILBOX_PIECE.findall(text), ","]:
         if piece == "(":
             depth += 1
@@ -304,8 +320,9 @@ def _mailboxes(text: str) -> list[tuple[str, str]]:
             depth -= piece == ")"
             comment.append(piece if depth else "")
         elif piece == ",":
+            is_odd = is_odd or (is_cut and not angles)  # marie(x)@acme.example
             found.append(_mailbox("".join(phrase).strip(" "), "".join(comment), angles, is_odd=is_odd))
-            phrase, comment, angles, is_odd = [], [], [], False
+            phrase, comment, angles, is_odd, is_cut = [], [], [], False, False
         elif piece[0] == "<" and len(piece) > 1:
             angles.append(piece[1:-1])
         elif _QUOTED.fullmatch(piece):
@@ -314,6 +331,7 @@ def _mailboxes(text: str) -> list[tuple[str, str]]:
             is_odd = True
         else:
             is_odd = is_odd or (bool(angles) and bool(piece.strip(" ")))  # words after the address
+            is_cut = is_cut or (bool(comment) and bool(phrase) and bool(piece.strip(" ")))
             phrase.append(piece)
     if depth:
         found.append(("", ""))
