@@ -14,6 +14,7 @@ from mail2sms.config.schema import Settings
 from mail2sms.inbound import Inbound
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.limits import Limits
+from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.reading import Desk
 from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
@@ -27,10 +28,11 @@ from mail2sms.web.app import ApiKey, KeyRing
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
-    """What stays as long as the process: the store, the sandbox, and the simulated carrier's number if there is one."""
+    """What stays as long as the process. `simulated_number` is the simulated carrier's, if there is one."""
 
     store: Store
     sandbox: Sandbox
+    mailauth: Mailauth
     simulated_number: SenderId | None
 
 
@@ -88,7 +90,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
         ),
         identity=identity,
         desk=desk,
-        receiver=Receiver(desk, identity, accept, base.store, base.sandbox),
+        receiver=Receiver(desk, identity, accept, base.store, base.sandbox, base.mailauth),
         letters=Letters(base.store, derived.house(settings), Render()),
         mailer=Mailer(smarthost, hello=settings.domain) if smarthost is not None else None,
         limits=derived.limits(settings),

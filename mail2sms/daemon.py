@@ -35,6 +35,7 @@ from mail2sms.http import Http
 from mail2sms.intake.envelope import Handler, ListenerOptions
 from mail2sms.intake.limits import Budget
 from mail2sms.intake.listener import Listener, listen
+from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import TemplateInvalid
 from mail2sms.log import log, where
@@ -114,7 +115,9 @@ class Daemon:
         sandbox = Sandbox()
         self._opened.push_async_callback(sandbox.close)
         number = _simulated_number(self.carriers)
-        self._base = Base(store=self.store, sandbox=sandbox, simulated_number=number)
+        mailauth = Mailauth()
+        self._opened.callback(mailauth.close)
+        self._base = Base(store=self.store, sandbox=sandbox, mailauth=mailauth, simulated_number=number)
         self.parts = assemble(settings, self._base)
         self._opened.push_async_callback(self._close_parts)
         for carrier in self.carriers.values():

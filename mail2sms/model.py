@@ -47,7 +47,26 @@ class Proof(StrEnum):
     NETWORK = "network"
     KEY = "key"  # an API key
     OPERATOR = "operator"  # the control socket
+    DKIM = "dkim"  # a signature of the author's domain
+    SPF = "spf"  # the author's domain lists the client
+    DMARC = "dmarc"  # one of both, as the author's domain asks
+    ARC = "arc"  # a named forwarder saw dmarc pass
+    AUTHENTICATION_RESULTS = "authentication_results"  # a relay of ours saw dmarc pass
+    MICROSOFT_RESULTS = "microsoft_results"  # as before, in Microsoft's words
 
+
+PROOFS_IN_MAIL = (
+    Proof.AUTHENTICATION_RESULTS,
+    Proof.MICROSOFT_RESULTS,
+    Proof.DKIM,
+    Proof.SPF,
+    Proof.DMARC,
+    Proof.ARC,
+)
+"""Those that only the mail shows, the cheap ones first."""
+
+RELAYED_PROOFS = frozenset({Proof.AUTHENTICATION_RESULTS, Proof.MICROSOFT_RESULTS})
+"""What a relay has written on a mail: believed from the networks of its rule alone."""
 
 DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.KEY, Proof.OPERATOR})
 """The client is the writer's own, so it is told in its own protocol (550, 4xx) and not by an email."""

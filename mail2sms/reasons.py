@@ -36,6 +36,12 @@ REASONS: dict[str, Reason] = {
     # who writes
     "sender.unknown": _no(550, "5.7.1", "this sender may not send SMS here", "nobody"),
     "sender.login_required": _no(530, "5.7.0", "log in first", "nobody"),
+    "sender.proof_missing": _no(
+        550, "5.7.1", "nothing proves that this mail was written by its sender ({why})", "nobody"
+    ),
+    "sender.proof_unknown": _no(
+        451, "4.4.3", "who wrote this mail cannot be looked up right now; try again later", "nobody"
+    ),
     "sender.from_missing": _no(550, "5.7.1", "the mail needs exactly one sender in its From line", "nobody"),
     "sender.null": _no(550, "5.7.1", "bounces and mails without a sender are not turned into SMS", "nobody"),
     "sender.automatic": _no(550, "5.7.1", "automatic mail is not turned into SMS", "nobody"),

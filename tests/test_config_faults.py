@@ -117,8 +117,8 @@ NOT_YET: list[tuple[str, list[str]]] = [
     ("listen: {smtp: {address: 127.0.0.1:25, tls: legacy}}", ['1:45 "listen.smtp.tls: legacy" is not yet supported']),
     ("users: {a@acme.example: {quota: 9/day}}", ['1:26 "users.a@acme.example.quota" is not yet supported']),
     ("routes: [{to: any, via: cheapest}]", ['1:25 "routes.via: cheapest" is not yet supported']),
-    ('senders: [{from: "*@a.example", network: 127.0.0.1, proof: [dkim]}]',
-     ['1:61 "senders.proof: dkim" is not yet supported']),
+    ('senders: [{from: "*@a.example", network: 127.0.0.1, proof: [key]}]',
+     ['1:61 "senders.proof: key" is not yet supported']),
 ]
 TOGETHER: list[tuple[str, list[str]]] = [
     ("registrations: [{sender_id: ACME, country: SG, carrier: sin}]",
@@ -160,6 +160,21 @@ TOGETHER: list[tuple[str, list[str]]] = [
      "proof: login"]),
     ('senders:\n- from: "*@acme.example"',
      ["2:3 a From address proves nothing: anyone can write one -> add network: or proof: login"]),
+    *((f'senders: [{{from: "{pattern}", proof: dkim}}]',
+       [f"1:18 anyone can own a domain that {pattern} matches, and prove it -> name the domain"])
+      for pattern in ("*", "*@co.uk", "*@*.co.uk", "*@*acme.example", "*@acme*.example")),
+    ('senders: [{from: "*@*.acme.example", proof: [login, dkim, dkmi]}]',
+     ['1:59 expected login, dkim, spf, dmarc, arc, authentication_results or microsoft_results, got "dkmi" '
+      '-> did you mean "dkim"?']),
+    ('senders: [{from: "*@a.example", proof: authentication_results}]',
+     ["1:40 whose results are believed? A rule like this needs network -> add network: 10.1.0.20",
+      "1:40 anyone can write Authentication-Results; those of which server count? A rule like this needs authserv_id "
+      "-> add authserv_id: mx.acme.example"]),
+    ('senders: [{from: "*@a.example", proof: microsoft_results, network: "::1", authserv_id: x, sealers: a.example}]',
+     ["1:88 no proof of this rule uses authserv_id", "1:100 no proof of this rule uses sealers"]),
+    ('senders: [{from: "*@a.example", proof: arc, hops: 2}]',
+     ["1:40 whose seals count? A rule like this needs sealers -> add sealers: [lists.acme.example]",
+      "1:51 no proof of this rule uses hops"]),
     ('senders: [{from: "*", network: 0.0.0.0/0}]',
      ["1:32 0.0.0.0/0 is the whole internet: that proves nothing"]),
     ('senders: [{from: "*", network: [127.0.0.1, "::/0"]}]',

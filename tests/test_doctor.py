@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,6 +156,46 @@ async def test_who_may_send_as_us(
     assert found.level == level
     assert said in found.sentence
     assert remedy in " ".join(found.remedy)
+
+
+PROVEN = """
+senders:
+- {from: "*@acme.example", proof: [spf, dmarc, dkim]}
+- {from: "*@*.acme.example", proof: [spf]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("zone", "levels", "said", "remedy"),
+    [
+        (
+            {
+                "acme.example": {"TXT": ['"v=spf1 -all"']},
+                "_dmarc.acme.example": {"TXT": ['"v=DMARC1; p=none"']},
+            },
+            ["ok", "ok"],
+            "as _dmarc.acme.example asks",
+            "",
+        ),
+        ({}, ["FAIL", "FAIL"], "all its mail is refused", '_dmarc.acme.example. TXT "v=DMARC1; p=none"'),
+        (
+            {"acme.example": {"TXT": ['"v=spf1 -all"', '"v=spf1 +all"']}},
+            ["FAIL", "FAIL"],
+            "2 SPF records",
+            "keep one",
+        ),
+        ({"_dmarc.acme.example": {"TXT": ['"p=none"']}}, ["FAIL", "FAIL"], "asks for dmarc", "add:"),
+    ],
+)
+async def test_what_rules_of_senders_ask_of_the_dns(
+    server: NameServer, tmp_path: Path, zone: Any, levels: list[str], said: str, remedy: str
+) -> None:
+    """A rule that no mail can satisfy is said, with the record that is missing."""
+    server.zone = zone
+    found = await names.proofs(patient(server, tmp_path, PROVEN))
+    assert [one.level for one in found] == levels
+    assert said in " ".join(one.sentence for one in found)
+    assert remedy in " ".join(line for one in found for line in one.remedy)
 
 
 # This machine

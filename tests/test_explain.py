@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.model import MtMessage
 from mail2sms.store import NoticeClaim, Store, views
+from tests import signing
+from tests.proofs import _spoofs
+from tests.servers import NameServer
 
 CONFIG = Path(__file__).resolve().parent.parent / "mail2sms.yaml"
 MAILS = sorted((Path(__file__).parent / "mails").glob("*.eml"))
@@ -312,3 +316,40 @@ def test_the_snags_of_a_name_as_sender_are_told(tmp_path: Path, capsys: pytest.C
     message = document["orders"][0]["messages"][0]
     assert (message["sender_id"], message["can_answer"]) == ("ACME", False)
     assert message["notes"] == ["networks in BE may show another sender than ACME"]
+
+
+PROOFS = """\
+domain: sms.acme.example
+country: FR
+mode: simulate
+database: sqlite:////nowhere/x.db
+listen: {smtp: {address: "127.0.0.1:2525"}}
+senders:
+  - {from: "*@acme.example", proof: [spf, dkim]}
+users: {marie@acme.example: {name: Marie Dubois, number: "+33639980101"}}
+countries: [FR]
+carriers: {sim: {type: simulated}}
+routes: [{to: any, via: [sim]}]
+"""
+
+
+def test_which_proof_holds_and_why_the_others_do_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each proof that the mail could bring, with the rule that asks for it."""
+    (tmp_path / "m.yaml").write_text(PROOFS)
+    mail = signing.sign(_spoofs.mail("1", date=formatdate()), "acme.example", by="acme")
+    (tmp_path / "signed.eml").write_bytes(mail)
+    (tmp_path / "changed.eml").write_bytes(mail.replace(b"Hello", b"Hullo"))
+    with NameServer(_spoofs.zone()) as server:
+        asked = ["--config", str(tmp_path / "m.yaml"), "--ip", "192.0.2.1", "--dns", str(server.endpoint)]
+        assert run(["explain", str(tmp_path / "signed.eml"), *asked]) == 0
+        good = capsys.readouterr().out
+        assert run(["explain", str(tmp_path / "changed.eml"), *asked]) == 65
+        bad = capsys.readouterr().out
+    assert re.search(r"From +marie@acme.example, user Marie Dubois, by dkim 192.0.2.1 +m.yaml:7", good)
+    assert "spf" not in good.replace("by dkim", "")
+    assert re.search(r"\n +dkim: fail, acme.example: the text was changed +m.yaml:7", bad)
+    assert re.search(r"\n +spf: fail, 192.0.2.1 is not listed: none +m.yaml:7", bad)
+    assert "to write, senders asks for a DKIM signature of acme.example or a client that" in bad
+    assert "sender.proof_missing   SMTP 550 5.7.1" in bad

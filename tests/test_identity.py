@@ -40,7 +40,8 @@ def _identity(*rules: SenderRule, passwords: dict[str, str] | None = None, **opt
 
 def _ask(known: Identity, ip: str, login: str | None, address: str) -> Proof | str:
     try:
-        return known.writer(Client(ip=ip, login=login), (address,), "bounce@acme.example").proof
+        found = known.author(Client(ip=ip, login=login), (address,), "bounce@acme.example").proof
+        return found or "in the mail"
     except Refusal as e:
         return e.problems[0].reason
 
@@ -133,7 +134,7 @@ def test_exactly_one_from(from_addresses: tuple[str, ...], mail_from: str, reaso
     """No From, two of them, one that can't be read for certain, or no envelope sender: nobody writes."""
     known = _identity(_rule("*", networks="192.0.2.1"))
     with pytest.raises(Refusal) as caught:
-        known.writer(Client(ip="192.0.2.1"), from_addresses, mail_from)
+        known.author(Client(ip="192.0.2.1"), from_addresses, mail_from)
     assert caught.value.problems[0].reason == reason
 
 
@@ -141,7 +142,13 @@ def test_the_writer_is_the_user_or_has_the_defaults() -> None:
     """Addresses are told apart without case, so that quotas can't be split by it."""
     known = _identity(_rule("*@acme.example", networks="192.0.2.1"), language="fr", zone="Europe/Rome")
     here = Client(ip="192.0.2.1")
-    assert known.writer(here, ("MARIE@acme.example",), "x") == Writer(
+
+    def writer(sender: str) -> Writer:
+        author = known.author(here, (sender,), "x")
+        assert author.proof is not None
+        return known.writer(author.address, author.proof)
+
+    assert writer("MARIE@acme.example") == Writer(
         account="sms.acme.example",
         address="marie@acme.example",
         proof=Proof.NETWORK,
@@ -150,7 +157,7 @@ def test_the_writer_is_the_user_or_has_the_defaults() -> None:
         language="fr",
         zone="Europe/Paris",
     )
-    assert known.writer(here, ("Ups-1@acme.example",), "x") == Writer(
+    assert writer("Ups-1@acme.example") == Writer(
         account="sms.acme.example",
         address="ups-1@acme.example",
         proof=Proof.NETWORK,
@@ -193,10 +200,10 @@ def test_a_writer_costs_little() -> None:
     rules = [_rule(f"user-{i}@acme.example", networks=f"10.{i // 256}.{i % 256}.0/24") for i in range(1000)]
     known = _identity(*rules)
     here = Client(ip="10.3.231.1")
-    known.writer(here, ("user-999@acme.example",), "x")
+    known.author(here, ("user-999@acme.example",), "x")
     started = time.process_time()
     for _ in range(1000):
-        known.writer(here, ("user-999@acme.example",), "x")
+        known.author(here, ("user-999@acme.example",), "x")
     assert time.process_time() - started < 0.05
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,10 @@ from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, progres
 from mail2sms.clock import now_ms
 from mail2sms.doctor import Finding, Level, Look, Patient, examine
 from mail2sms.model import FINAL, Status
-from mail2sms.options import Endpoint, read_endpoint
+from mail2sms.options import read_endpoint
+
+if TYPE_CHECKING:
+    from mail2sms.dns import Dns
 
 _SENT_S = 60.0
 _COLOURS = {"ok": "\x1b[32m", "skip": "\x1b[2m", "warn": "\x1b[33m", "FAIL": "\x1b[31m"}
@@ -42,13 +45,9 @@ def doctor(
     """
     path = find_config(config_file)
     settings = read_settings(path)
-    from mail2sms.dns import Dns, DnsUnanswered
     from mail2sms.places import state_folder
 
-    try:
-        names = Dns(_endpoint(dns) if dns else None)
-    except (DnsUnanswered, ValueError) as e:
-        raise Failed(Exit.USAGE, f"{e}; name one with --dns HOST:PORT") from e
+    names = name_server(dns)
     control = reach(path, None)
     patient = Patient(
         settings=settings,
@@ -68,8 +67,14 @@ def doctor(
         raise typer.Exit(Exit.FAILED)
 
 
-def _endpoint(text: str) -> Endpoint:
-    return read_endpoint(text if ":" in text else f"{text}:53")
+def name_server(dns: str | None) -> Dns:
+    """Return whom to ask: HOST:PORT, or the machine's. Raises Failed."""
+    from mail2sms.dns import Dns, DnsUnanswered
+
+    try:
+        return Dns(read_endpoint(dns if ":" in dns else f"{dns}:53") if dns else None)
+    except (DnsUnanswered, ValueError) as e:
+        raise Failed(Exit.USAGE, f"{e}; name one with --dns HOST:PORT") from e
 
 
 def looks() -> tuple[tuple[str, Look], ...]:
@@ -84,6 +89,7 @@ def looks() -> tuple[tuple[str, Look], ...]:
         ("DNS", names.mail_exchanger),
         ("SPF", names.sender_policy),
         ("DKIM", names.signature),
+        ("senders", names.proofs),
         ("TLS", machine.certificate),
         ("smarthost", peers.smarthost),
         ("carriers", peers.all_carriers),

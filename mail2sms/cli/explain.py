@@ -20,12 +20,13 @@ from mail2sms.cli.explained import document, page
 from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, to_json
 
 if TYPE_CHECKING:
+    from mail2sms.cli.judging import Bridge
     from mail2sms.config import Settings
 
 _NOBODY = "someone@sender.invalid"  # the envelope's sender where the mail names none: it decides nothing
 
 
-def explain(  # a parameter is an option: typer's way
+def explain(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     file: Annotated[
         Path, typer.Argument(metavar="FILE.eml", show_default=False, help="- reads it from a pipe.")
     ],
@@ -38,6 +39,9 @@ def explain(  # a parameter is an option: typer's way
     ] = None,
     ip: Annotated[str, typer.Option(metavar="I", help="Where it comes from.")] = "127.0.0.1",
     login: Annotated[str | None, typer.Option(metavar="USER", help="As if logged in.")] = None,
+    dns: Annotated[
+        str | None, typer.Option("--dns", metavar="HOST:PORT", help="Ask this name server.")
+    ] = None,
     show_email: Annotated[
         bool, typer.Option("--show-email", help="Print what the writer would get.")
     ] = False,
@@ -45,12 +49,11 @@ def explain(  # a parameter is an option: typer's way
 ) -> None:
     """What would become of a mail, and why.
 
-    Nothing is sent or stored, and no daemon is needed. Exit code 65: some of it would be refused.
+    Nothing is sent or stored, and no daemon is needed; the DNS is asked where a rule of senders does.
+    Exit code 65: some of it would be refused.
     """
     from mail2sms import log
-    from mail2sms.cli.judging import Bridge, author
-    from mail2sms.config import places
-    from mail2sms.errors import BadOption
+    from mail2sms.cli.judging import author
     from mail2sms.intake.envelope import Client, Envelope
 
     log.configure("critical")
@@ -64,16 +67,24 @@ def explain(  # a parameter is an option: typer's way
         rcpts=tuple(_rcpts(to, content, settings.domain)),
         content=content,
     )
-    try:
-        bridge = Bridge(settings, places(path), path.name)
-    except (BadOption, OSError, UnicodeDecodeError) as e:
-        raise Failed(Exit.BAD_CONFIG, f"template {settings.template} can't be used: {e}") from e
-    explained = asyncio.run(bridge.explain(envelope))
+    explained = asyncio.run(_bridge(settings, path, dns).explain(envelope))
     if as_json:
         print_lines(to_json(document(explained)))
     else:
         print_lines(*page(explained, with_emails=show_email, is_coloured=is_coloured(sys.stdout)))
     raise typer.Exit(explained.exit)
+
+
+def _bridge(settings: Settings, path: Path, dns: str | None) -> Bridge:
+    from mail2sms.cli.doctor import name_server
+    from mail2sms.cli.judging import Bridge
+    from mail2sms.config import places
+    from mail2sms.errors import BadOption
+
+    try:
+        return Bridge(settings, places(path), path.name, name_server(dns) if dns else None)
+    except (BadOption, OSError, UnicodeDecodeError) as e:
+        raise Failed(Exit.BAD_CONFIG, f"template {settings.template} can't be used: {e}") from e
 
 
 def _check_client(settings: Settings, ip: str, login: str | None) -> None:

@@ -1,13 +1,13 @@
 """What would become of one mail, as values, as a page for people, and as a document for programs. Pure.
 
-The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envelope` (from, ip, login, rcpts),
-`writer` (address, name, is_user, proof, line; null for a stranger), `author` (the From address), `wanted` (asks, line:
-what would prove a stranger), `to` (address, kind, template, phones, reason, reply), `orders` (template, text, left_out
-with kind, lines, sample, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages), `problems` (to,
-reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp, email,
-nobody), `emails` (to, subject, text). Of `messages`: to, country, sender_id, sender_id_by, sender_id_line, can_answer,
-notes, carriers, cost (by the first of them; null: not known), route_line, due_at, expires_at (ISO 8601), is_later.
-Lines are the configuration's, but those of problems.
+The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envelope` (from, ip, login, rcpts), `writer`
+(address, name, is_user, proof, line; null for a stranger), `author` (the From address), `tried` (proof, result, why,
+line: what the mail itself shows), `wanted` (asks, line: what would prove a stranger), `to` (address, kind, template,
+phones, reason, reply), `orders` (template, text, left_out with kind, lines, sample, encoding, units, room, parts,
+most_parts, not_gsm, made_plain, messages), `problems` (to, reason, reply, line, column, width, value, hint, source,
+sentence), `reply` (the listener's last), `told` (smtp, email, nobody), `emails` (to, subject, text). Of `messages`:
+to, country, sender_id, sender_id_by, sender_id_line, can_answer, notes, carriers, cost (by the first of them; null: not
+known), route_line, due_at, expires_at (ISO 8601), is_later. Lines are the configuration's, but those of problems.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ class Who:
     name: str
     is_user: bool
     proof: str
+    line: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One proof that the mail itself could bring. `result`: pass, fail, or unknown when the DNS did not answer."""
+
+    proof: str
+    result: str
+    why: str
     line: int | None
 
 
@@ -138,6 +148,7 @@ class Explained:
     envelope: dict[str, Any]
     writer: Who | None
     author: str
+    tried: tuple[Attempt, ...]
     wanted: tuple[Wanted, ...]
     to: tuple[Address, ...]
     orders: tuple[Ordered, ...] = ()
@@ -195,6 +206,7 @@ def _from(explained: Explained, config: str) -> Iterator[str]:
     if who is None:
         author = printable(explained.author) or "no single From address"
         yield from _row("From", f"{author}, not proven: it comes from {_client(envelope)}")
+        yield from _tried(explained.tried, config)
         for rule in explained.wanted:
             yield from _row("", f"to write, senders asks for {rule.asks}", _place(config, rule.line))
         if explained.author and not explained.wanted:
@@ -203,6 +215,12 @@ def _from(explained: Explained, config: str) -> Iterator[str]:
     person = f"user {printable(who.name)}" if who.name else "a user" if who.is_user else "no user of ours"
     proof = f"by {who.proof} {_client(envelope)}"
     yield from _row("From", f"{printable(who.address)}, {person}, {proof}", _place(config, who.line))
+    yield from _tried([each for each in explained.tried if each.result != "pass"], config)
+
+
+def _tried(attempts: Sequence[Attempt], config: str) -> Iterator[str]:
+    for each in attempts:
+        yield from _row("", f"{each.proof}: {each.result}, {printable(each.why)}", _place(config, each.line))
 
 
 def _client(envelope: dict[str, Any]) -> str:

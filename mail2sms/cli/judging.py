@@ -12,20 +12,33 @@ from zoneinfo import ZoneInfo
 
 from mail2sms import routing, segments
 from mail2sms.accept import notices, refused_notice
-from mail2sms.cli.explained import Address, Explained, LeftOutText, Mail, Ordered, Text, Trouble, Wanted, Who
-from mail2sms.cli.recipes import plain_network
+from mail2sms.cli.explained import (
+    Address,
+    Attempt,
+    Explained,
+    LeftOutText,
+    Mail,
+    Ordered,
+    Text,
+    Trouble,
+    Wanted,
+    Who,
+)
+from mail2sms.cli.proofs import asks
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings, derived
 from mail2sms.config.yamltext import Document
+from mail2sms.dns import Dns
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import headers
 from mail2sms.intake.envelope import Envelope
-from mail2sms.intake.identity import Identity
+from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.limits import Budget
+from mail2sms.intake.mailauth import Mailauth, Tried
 from mail2sms.intake.reading import Asked, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused
-from mail2sms.model import Conversation, MtMessage, Proof, Submission, Writer
+from mail2sms.model import Conversation, MtMessage, Submission, Writer
 from mail2sms.money import shown
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay.letters import Refusals
@@ -56,6 +69,7 @@ class _Mail:
     envelope: Envelope
     author: str
     writer: Who | None
+    tried: tuple[Tried, ...]
     to: tuple[Address, ...]
     at_rcpt: tuple[Trouble, ...]
 
@@ -63,8 +77,9 @@ class _Mail:
 class Bridge:
     """The parts of the daemon that decide, built as the daemon builds them, without its store."""
 
-    def __init__(self, settings: Settings, document: Document, config: str) -> None:
+    def __init__(self, settings: Settings, document: Document, config: str, dns: Dns | None = None) -> None:
         """`config` is how places in the `document` are called. Raises what `derived.desk` raises."""
+        self._mailauth = Mailauth(dns)
         self._settings, self._document, self._config = settings, document, config
         self._desk = derived.desk(settings)
         self._policy = derived.policy(settings)
@@ -95,12 +110,14 @@ class Bridge:
 
         sandbox = Sandbox()
         try:
-            reader = Reader(self._desk, self._identity, self._policy, sandbox, conversation)
+            reader = Reader(self._desk, self._identity, self._policy, sandbox, conversation, self._mailauth)
+            tried = await self._try(envelope, written_by)
             asked = [self._address(reader, at, rcpt) for at, rcpt in enumerate(envelope.rcpts)]
             mail = _Mail(
                 envelope=envelope,
                 author=written_by,
-                writer=self._who(envelope, written_by),
+                writer=self._who(envelope, written_by, tried),
+                tried=tried,
                 to=tuple(address for address, _ in asked),
                 at_rcpt=tuple(trouble for _, trouble in asked if trouble),
             )
@@ -108,6 +125,7 @@ class Bridge:
         finally:
             await sandbox.close()
             self._identity.close()
+            self._mailauth.close()
 
     async def _explain(self, mail: _Mail, reader: Reader) -> Explained:
         offers_login = any(listener.login != "no" for listener in self._settings.listen.mail().values())
@@ -199,6 +217,10 @@ class Bridge:
             },
             writer=mail.writer,
             author=mail.author,
+            tried=tuple(
+                Attempt(proof=t.proof, result=t.result, why=t.why, line=self._rule_line(t.rule))
+                for t in mail.tried
+            ),
             wanted=() if mail.writer else tuple(self._wanted(mail.author.lower())),
             to=mail.to,
             orders=orders,
@@ -215,28 +237,37 @@ class Bridge:
         text = part.get_content() if part is not None else ""
         return Mail(to=outgoing.to, subject=str(message["Subject"]), text=text)
 
-    def _who(self, envelope: Envelope, author: str) -> Who | None:
+    async def _try(self, envelope: Envelope, author: str) -> tuple[Tried, ...]:
+        """Return what the mail itself shows, where the client's own proof is not enough."""
+        try:
+            found = self._identity.author(envelope.client, (author,), envelope.mail_from)
+        except Refusal:
+            return ()
+        return () if found.proof else await self._mailauth.attempts(found, envelope)
+
+    def _who(self, envelope: Envelope, author: str, tried: Sequence[Tried]) -> Who | None:
         proven = self._identity.proven(envelope.client, author.lower()) if author else None
+        if proven is None and tried and tried[-1].result == "pass":
+            proven = tried[-1].rule, tried[-1].proof
         if proven is None:
             return None
         rule, proof = proven
         user = self._settings.all_users().get(author.lower())
-        line = self._line("senders", self._rules.index(rule))
         return Who(
             address=author,
             name=user.name if user else "",
             is_user=user is not None,
             proof=proof.value,
-            line=line,
+            line=self._rule_line(rule),
         )
 
+    def _rule_line(self, rule: SenderRule) -> int | None:
+        return self._line("senders", self._rules.index(rule))
+
     def _wanted(self, author: str) -> Iterator[Wanted]:
-        for at, rule in enumerate(self._rules):
-            if not author or not rule.matches(author):
-                continue
-            networks = [f"mail from {', '.join(map(plain_network, rule.networks))}"] if rule.networks else []
-            logins = [f"a login as {author}"] if rule.proofs - {Proof.NETWORK} else []
-            yield Wanted(asks=" or ".join(networks + logins), line=self._line("senders", at))
+        for rule in self._rules:
+            if author and rule.matches(author):
+                yield Wanted(asks=asks(rule, author), line=self._rule_line(rule))
 
     def _address(self, reader: Reader, at: int, rcpt: str) -> tuple[Address, Trouble | None]:
         """Return where an address leads, and why it is refused at RCPT."""

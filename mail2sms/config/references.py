@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from mail2sms import numbers, prices, routing
-from mail2sms.config import sender_checks
+from mail2sms.config import proof_checks, sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.config.yamltext import Document, Fault, Steps
@@ -131,7 +131,7 @@ def _sender_ids(settings: Settings, document: Document) -> Iterator[Fault]:
 def _without_number(settings: Settings, rule: SenderRule) -> str:
     """Return whom a rule lets write though neither they nor a team of theirs has a number; "" when it is nobody."""
     users, teams = settings.all_users(), settings.all_teams()
-    is_open = Proof.NETWORK in rule.proofs  # else only users with a password can prove anything
+    is_open = rule.proofs != {Proof.LOGIN}  # else only users with a password can prove anything
     if is_open and "*" in rule.pattern:
         return "people without a number"
     asked = {rule.pattern} if is_open else {a.lower() for a, user in settings.users.items() if user.password}
@@ -317,6 +317,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("domain teams template_mailbox", _mailbox_and_teams),
     ("senders", _senders),
     ("senders users teams sender_ids countries", _sender_ids),
+    ("senders", proof_checks.proofs),
     ("senders listen users", _logins),
     ("listen tls", _listeners),
     ("listen", _ports),

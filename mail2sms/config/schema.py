@@ -40,7 +40,7 @@ from mail2sms.config.values import (
     whole,
 )
 from mail2sms.mailer import SmarthostOptions
-from mail2sms.model import Msisdn, Proof, Team, User
+from mail2sms.model import RELAYED_PROOFS, Msisdn, Proof, Team, User
 from mail2sms.options import (
     DurationMs,
     Endpoint,
@@ -70,10 +70,11 @@ UNSUPPORTED_VALUES = {
     "listen.smtp.tls": frozenset({"legacy"}),
     "listen.submission.tls": frozenset({"legacy"}),
     "routes.*.via": frozenset({"cheapest"}),
-    "senders.*.proof": frozenset(
-        {"dkim", "spf", "dmarc", "arc", "certificate", "authentication_results", "key"}
-    ),
+    "senders.*.proof": frozenset({"certificate", "key"}),
 }
+
+
+ProofOption = Literal["login", "dkim", "spf", "dmarc", "arc", "authentication_results", "microsoft_results"]
 
 
 class SmtpListener(Options):
@@ -136,21 +137,37 @@ class TlsOptions(Options):
 
 
 class SenderOption(Options):
-    """Who may send, and the proof asked: mail from these networks, or a login."""
+    """Who may send, and the proof asked: mail from these networks, or one of `proof`; the first that holds counts.
+
+    dkim: a signature of the From address's organisation. spf: its SPF record lists the client, the envelope's sender
+    being of the same organisation. dmarc: one of both, as close as its DMARC record asks. arc: the last seal is by one
+    of `sealers`, who saw dmarc pass. authentication_results: a relay in `network`, which then proves nothing itself,
+    has written dmarc=pass for the From domain under the name `authserv_id`; microsoft_results: so has Microsoft's.
+    """
 
     pattern: SenderPattern = Field(alias="from")
     """The From address that the rule is about. Example: *@acme.example"""
     network: Networks = ()
     """Mail from there is believed to be from whom it says. Example: 10.1.0.20"""
-    proof: Annotated[tuple[Literal["login"], ...], ListOfOne] = ()
-    """How the writer proves to be who they say. Example: login"""
+    proof: Annotated[tuple[ProofOption, ...], ListOfOne] = ()
+    """How the writer proves to be who they say; several: one of them. Example: login"""
+    authserv_id: Text = ""
+    """The name that the relay writes first in Authentication-Results. Example: mx.acme.example"""
+    hops: Annotated[int, whole(1, 10)] = 1
+    """Received lines that the relay puts on: only results above the last of them are believed. Example: 1"""
+    sealers: Annotated[tuple[Domain, ...], ListOfOne] = ()
+    """Whose ARC seals are believed. Example: lists.acme.example"""
+
+    @property
+    def is_relayed(self) -> bool:
+        """Whether its networks are relays that are believed, and no proof of their own."""
+        return bool(RELAYED_PROOFS.intersection(self.proof))
 
     @property
     def proofs(self) -> frozenset[Proof]:
         """Every proof that this rule takes."""
-        return frozenset(map(Proof, self.proof)) | (
-            frozenset({Proof.NETWORK}) if self.network else frozenset()
-        )
+        own = frozenset({Proof.NETWORK}) if self.network and not self.is_relayed else frozenset()
+        return frozenset(map(Proof, self.proof)) | own
 
 
 class UserOption(Options):
@@ -358,4 +375,14 @@ class Settings(Options):
         """Return who may send as `identity` takes it."""
         from mail2sms.intake.identity import SenderRule
 
-        return tuple(SenderRule(pattern=s.pattern, networks=s.network, proofs=s.proofs) for s in self.senders)
+        return tuple(
+            SenderRule(
+                pattern=s.pattern,
+                networks=s.network,
+                proofs=s.proofs,
+                authserv_id=s.authserv_id,
+                hops=s.hops,
+                sealers=frozenset(s.sealers),
+            )
+            for s in self.senders
+        )

@@ -8,6 +8,7 @@ import socket
 from mail2sms.cli import typed
 from mail2sms.config.schema import Settings
 from mail2sms.doctor import Finding, Patient
+from mail2sms.intake import dmarc
 from mail2sms.intake.spf import Spf, SpfInvalid, read
 from mail2sms.model import Proof
 
@@ -118,6 +119,46 @@ async def _listed(patient: Patient, host: str, address: str, record: str) -> Fin
     sentence = f"replies are sent as ...@{domain}, but its SPF does not list {host} ({address}): {result}"
     remedy = (f'change:  {domain}. TXT "{first} {kind}:{address} {rest}"',)
     return Finding(name="SPF", level="FAIL", sentence=sentence, remedy=remedy)
+
+
+async def proofs(patient: Patient) -> list[Finding]:
+    """What rules of `senders` ask of the From domains' own records is there."""
+    wanted = {
+        (proof, rule.pattern.rpartition("@")[2])
+        for rule in patient.settings.senders
+        for proof in rule.proofs & {Proof.SPF, Proof.DMARC}
+        if "*" not in rule.pattern.rpartition("@")[2]
+    }
+    return [
+        await (_spf_proof if proof is Proof.SPF else _dmarc_proof)(patient, domain)
+        for proof, domain in sorted(wanted)
+    ]
+
+
+async def _spf_proof(patient: Patient, domain: str) -> Finding:
+    try:
+        record = await read(patient.dns, domain)
+    except SpfInvalid as e:
+        return Finding(name="senders", level="FAIL", sentence=str(e), remedy=("keep one of them",))
+    if record is None:
+        return _unprovable(domain, "spf", f'{domain}. TXT "v=spf1 mx -all"')
+    return Finding(name="senders", level="ok", sentence=f'mail from {domain} is proven by SPF: "{record}"')
+
+
+async def _dmarc_proof(patient: Patient, domain: str) -> Finding:
+    for place in dict.fromkeys([domain, dmarc.organisation(domain) or domain]):
+        records = await patient.dns.txt(f"_dmarc.{place}")
+        if dmarc.policy(records) is not None:
+            sentence = f"mail from {domain} is proven as _dmarc.{place} asks"
+            return Finding(name="senders", level="ok", sentence=sentence)
+        if records:
+            break
+    return _unprovable(domain, "dmarc", f'_dmarc.{domain}. TXT "v=DMARC1; p=none"')
+
+
+def _unprovable(domain: str, word: str, record: str) -> Finding:
+    sentence = f"senders asks for {word} of {domain}, which has no such record: all its mail is refused"
+    return Finding(name="senders", level="FAIL", sentence=sentence, remedy=(f"add:  {record}",))
 
 
 async def signature(patient: Patient) -> list[Finding]:

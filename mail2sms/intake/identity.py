@@ -22,7 +22,7 @@ from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from mail2sms.errors import BadOption, Problem, Refusal
-from mail2sms.model import Proof, User, Writer
+from mail2sms.model import PROOFS_IN_MAIL, RELAYED_PROOFS, Proof, User, Writer
 from mail2sms.options import Network
 
 _THREADS = 2  # a verification takes 64 MiB and some 50 ms
@@ -51,23 +51,50 @@ class Peer(Protocol):
 class SenderRule:
     """One line of `senders`: who may write, by which proof. `*` stands for anything without `@`; alone, for anybody.
 
-    Networks and proofs are alternatives. Who has logged in writes only as themselves, whichever of the two they have.
+    Networks and proofs are alternatives, but for the results of a relay: then the networks are the relays that are
+    believed, and prove nothing themselves. Who has logged in writes only as themselves, whichever proof they have.
+
+    `authserv_id` is how the relays call themselves, `hops` how many Received lines they put on; `sealers` are the
+    domains whose ARC seals are believed.
     """
 
     pattern: str
     networks: tuple[Network, ...] = ()
     proofs: frozenset[Proof] = field(default_factory=frozenset)
+    authserv_id: str = ""
+    hops: int = 1
+    sealers: frozenset[str] = field(default_factory=frozenset)
 
     def matches(self, address: str) -> bool:
         """Whether the rule is about this address, in lower case."""
         return self.pattern == "*" or _expression(self.pattern).fullmatch(address) is not None
 
     def proof(self, peer: Peer) -> Proof | None:
-        """Return what this client can prove by the rule."""
-        is_inside = _is_in(peer.ip, self.networks)
+        """Return what this client can prove by the rule, whatever its mail shows."""
+        is_inside = not self.proofs & RELAYED_PROOFS and _is_in(peer.ip, self.networks)
         if peer.login is not None:
             return Proof.LOGIN if is_inside or Proof.LOGIN in self.proofs else None
         return Proof.NETWORK if is_inside else None
+
+    def proofs_in_mail(self, peer: Peer) -> tuple[Proof, ...]:
+        """Return what a mail of this client could prove by the rule, the cheap proofs first."""
+        if peer.login is not None:
+            return ()
+        is_relay = _is_in(peer.ip, self.networks)
+        return tuple(
+            proof
+            for proof in PROOFS_IN_MAIL
+            if proof in self.proofs and (is_relay or proof not in RELAYED_PROOFS)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Author:
+    """Whom a mail says to be from. `proof` is what the client has; `in_mail` are rules and what a mail could show."""
+
+    address: str
+    proof: Proof | None
+    in_mail: tuple[tuple[SenderRule, tuple[Proof, ...]], ...]
 
 
 class Identity:
@@ -101,6 +128,7 @@ class Identity:
         self._waiting = 0
         networks = [network for rule in rules for network in rule.networks]
         self.has_logins = any(Proof.LOGIN in rule.proofs for rule in rules)
+        self._is_open = any(rule.proofs & set(PROOFS_IN_MAIL) - RELAYED_PROOFS for rule in rules)
         self._rules_for = lru_cache(_CACHED)(self._find_rules)
         self.is_known_network: Callable[[str], bool] = lru_cache(_CACHED)(lambda ip: _is_in(ip, networks))
 
@@ -142,10 +170,10 @@ class Identity:
         """Whether some mail of this client could be proven: if not, none is worth to be read."""
         if peer.login is not None:
             return any(rule.proof(peer) for rule in self._rules_for(peer.login.lower()))
-        return self.is_known_network(peer.ip)
+        return self._is_open or self.is_known_network(peer.ip)
 
-    def writer(self, peer: Peer, from_addresses: tuple[str, ...], mail_from: str) -> Writer:
-        """Return who writes: the first rule for the one From address whose proof holds. Raises Refusal.
+    def author(self, peer: Peer, from_addresses: tuple[str, ...], mail_from: str) -> Author:
+        """Return whom a mail says to be from, and what could prove it. Raises Refusal when nothing could.
 
         A login proves only its own address; a user entry alone proves nothing. The envelope's sender decides
         nothing, but an empty one is nobody (RFC 3834).
@@ -155,14 +183,16 @@ class Identity:
         if len(from_addresses) != 1 or not from_addresses[0]:
             raise Refusal(Problem(reason="sender.from_missing"))
         address = from_addresses[0].lower()
-        if proven := self.proven(peer, address):
-            return self._write_as(address, proven[1])
+        proven = self.proven(peer, address)
         rules = self._rules_for(address)
-        wants_login = peer.login is None and any(Proof.LOGIN in rule.proofs for rule in rules)
-        raise Refusal(Problem(reason="sender.login_required" if wants_login else "sender.unknown"))
+        in_mail = tuple((rule, proofs) for rule in rules if (proofs := rule.proofs_in_mail(peer)))
+        if proven is None and not in_mail:
+            wants_login = peer.login is None and any(Proof.LOGIN in rule.proofs for rule in rules)
+            raise Refusal(Problem(reason="sender.login_required" if wants_login else "sender.unknown"))
+        return Author(address=address, proof=proven[1] if proven else None, in_mail=in_mail)
 
     def proven(self, peer: Peer, address: str) -> tuple[SenderRule, Proof] | None:
-        """Return the first rule for the address (in lower case) whose proof holds, and the proof."""
+        """Return the first rule for the address (in lower case) whose proof the client itself has, and the proof."""
         if peer.login is not None and peer.login.lower() != address:
             return None
         for rule in self._rules_for(address):
@@ -170,7 +200,8 @@ class Identity:
                 return rule, proof
         return None
 
-    def _write_as(self, address: str, proof: Proof) -> Writer:
+    def writer(self, address: str, proof: Proof) -> Writer:
+        """Return who writes, now that it is proven."""
         user = self._users.get(address) or User(address=address)
         return Writer(
             account=self._account,

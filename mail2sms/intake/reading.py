@@ -18,6 +18,7 @@ from mail2sms.errors import BadNumber, Problem, Refusal
 from mail2sms.intake import headers, mime, quotes
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
+from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
 from mail2sms.intake.template import Context, Late, Order, Template
@@ -88,9 +89,12 @@ class Reader:
         policy: Policy,
         sandbox: Sandbox,
         find_conversation: FindConversation,
+        mailauth: Mailauth | None = None,
     ) -> None:
+        """Without `mailauth` no rule asks for what a mail shows."""
         self._desk = desk
         self._identity = identity
+        self._mailauth = mailauth
         self._policy = policy
         self._sandbox = sandbox
         self._conversation = find_conversation
@@ -109,7 +113,7 @@ class Reader:
             raise Refusal(Problem(reason="sender.null"))
         head = headers.split(envelope.content, 0, len(envelope.content))
         authors = _authors(head[0].all("from"))
-        writer = self._identity.writer(envelope.client, authors, envelope.mail_from)
+        writer = await self._writer(envelope, authors)
         letter, unread = await self._letter(envelope, head, writer)
         if letter.from_addresses != authors:  # two readings of one mail: the proof would be for another text
             raise Refusal(Problem(reason="sender.from_missing"))
@@ -131,6 +135,14 @@ class Reader:
         return replace(
             asked, submissions=tuple(_submission(group, order, letter, writer) for group in groups)
         )
+
+    async def _writer(self, envelope: Envelope, authors: tuple[str, ...]) -> Writer:
+        """Return who writes. What the client itself proves comes first: the rest may have to ask the DNS."""
+        author = self._identity.author(envelope.client, authors, envelope.mail_from)
+        if author.proof is not None:
+            return self._identity.writer(author.address, author.proof)
+        assert self._mailauth is not None
+        return self._identity.writer(author.address, await self._mailauth.proof(author, envelope))
 
     async def _letter(
         self, envelope: Envelope, head: headers.Head, writer: Writer

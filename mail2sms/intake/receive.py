@@ -9,6 +9,7 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal, StoreUnavailable
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
+from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.reading import Asked, Desk, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
@@ -24,13 +25,19 @@ class Receiver:
     """Answers what the listener asks; see `smtp.Handler`."""
 
     def __init__(
-        self, desk: Desk, identity: Identity, accept: Accept, store: Store, sandbox: Sandbox
+        self,
+        desk: Desk,
+        identity: Identity,
+        accept: Accept,
+        store: Store,
+        sandbox: Sandbox,
+        mailauth: Mailauth | None = None,
     ) -> None:
         self._desk = desk
         self._identity = identity
         self._accept = accept
         self._store = store
-        self._reader = Reader(desk, identity, accept.policy, sandbox, self._conversation)
+        self._reader = Reader(desk, identity, accept.policy, sandbox, self._conversation, mailauth)
 
     def begin(self, client: Client, *, offers_login: bool) -> str | None:
         """Refuse whose mail could prove nothing, whatever stood in it."""
