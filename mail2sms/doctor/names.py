@@ -10,7 +10,7 @@ from mail2sms.config.schema import Settings
 from mail2sms.doctor import Finding, Patient
 from mail2sms.intake import dmarc
 from mail2sms.intake.spf import Spf, SpfInvalid, read
-from mail2sms.model import Proof
+from mail2sms.model import RELAYED_PROOFS, Proof
 
 
 async def mail_exchanger(patient: Patient) -> list[Finding]:
@@ -56,7 +56,8 @@ def _nowhere(patient: Patient, sentence: str) -> Finding:
 def _is_open(settings: Settings) -> bool:
     """Whether people write to us from anywhere, and not only servers whose networks we know."""
     is_reachable = any(not mail.address.is_loopback for mail in settings.listen.mail().values())
-    return is_reachable and any(rule.proofs != {Proof.NETWORK} for rule in settings.senders)
+    from_servers = {Proof.NETWORK, *RELAYED_PROOFS}
+    return is_reachable and any(rule.proofs - from_servers for rule in settings.senders)
 
 
 def is_here(address: str) -> bool:
