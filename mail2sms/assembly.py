@@ -139,4 +139,7 @@ def _tls_context(settings: Settings) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.tls.certificate, settings.tls.key)
+    if settings.tls.client_ca is not None:
+        context.load_verify_locations(settings.tls.client_ca)
+        context.verify_mode = ssl.CERT_OPTIONAL  # who shows none may still log in, or be proven by the mail
     return context

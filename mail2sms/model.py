@@ -47,6 +47,7 @@ class Proof(StrEnum):
     NETWORK = "network"
     KEY = "key"  # an API key
     OPERATOR = "operator"  # the control socket
+    CERTIFICATE = "certificate"  # the client's
     DKIM = "dkim"  # a signature of the author's domain
     SPF = "spf"  # the author's domain lists the client
     DMARC = "dmarc"  # one of both, as the author's domain asks
@@ -68,7 +69,7 @@ PROOFS_IN_MAIL = (
 RELAYED_PROOFS = frozenset({Proof.AUTHENTICATION_RESULTS, Proof.MICROSOFT_RESULTS})
 """What a relay has written on a mail: believed from the networks of its rule alone."""
 
-DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.KEY, Proof.OPERATOR})
+DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.CERTIFICATE, Proof.KEY, Proof.OPERATOR})
 """The client is the writer's own, so it is told in its own protocol (550, 4xx) and not by an email."""
 
 

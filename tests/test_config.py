@@ -342,6 +342,16 @@ def looked(folder: Path, snippet: str) -> tuple[list[str], tuple[str, ...]]:
             None,
         ),
         (
+            "tls: {{certificate: {f}/long.pem, key: {f}/long.key, client_ca: {f}/long.key}}",
+            ["error {f}/long.key holds no PEM certificates"],
+            None,
+        ),
+        (
+            "tls: {{certificate: {f}/long.pem, key: {f}/long.key, client_ca: {f}/no.pem}}",
+            ["error {f}/no.pem cannot be read: No such file"],
+            None,
+        ),
+        (
             "tls: {{certificate: {f}/no.pem, key: {f}/long.key}}",
             ["error {f}/no.pem cannot be read: No such file"],
             None,

@@ -164,7 +164,7 @@ TOGETHER: list[tuple[str, list[str]]] = [
        [f"1:18 anyone can own a domain that {pattern} matches, and prove it -> name the domain"])
       for pattern in ("*", "*@co.uk", "*@*.co.uk", "*@*acme.example", "*@acme*.example")),
     ('senders: [{from: "*@*.acme.example", proof: [login, dkim, dkmi]}]',
-     ['1:59 expected login, dkim, spf, dmarc, arc, authentication_results or microsoft_results, got "dkmi" '
+     ['1:59 expected login, certificate, dkim, spf, dmarc, arc, authentication_results or microsoft_results, got "dkmi" '
       '-> did you mean "dkim"?']),
     ('senders: [{from: "*@a.example", proof: authentication_results}]',
      ["1:40 whose results are believed? A rule like this needs network -> add network: 10.1.0.20",
@@ -172,6 +172,13 @@ TOGETHER: list[tuple[str, list[str]]] = [
       "-> add authserv_id: mx.acme.example"]),
     ('senders: [{from: "*@a.example", proof: microsoft_results, network: "::1", authserv_id: x, sealers: a.example}]',
      ["1:88 no proof of this rule uses authserv_id", "1:100 no proof of this rule uses sealers"]),
+    ('senders: [{from: "*", proof: certificate}]',
+     ["1:30 whose certificates count? A rule like this needs certificates -> add certificates: [mx.acme.example]",
+      "1:30 nobody is asked for a certificate -> add tls.client_ca: /etc/mail2sms/tls/ca.pem"]),
+    ('senders: [{from: "*", proof: certificate, certificates: mx.a.example}]\n'
+     "listen: {submission: {address: 127.0.0.1:587}}\ntls: {certificate: /c, key: /k, client_ca: /ca}",
+     ["1:30 no listener takes certificates: it would have tls, and no required login "
+      '-> add "tls: offered" to listen.smtp']),
     ('senders: [{from: "*@a.example", proof: arc, hops: 2}]',
      ["1:40 whose seals count? A rule like this needs sealers -> add sealers: [lists.acme.example]",
       "1:51 no proof of this rule uses hops"]),

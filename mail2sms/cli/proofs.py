@@ -14,6 +14,7 @@ def asks(rule: SenderRule, author: str) -> str:
     words = {
         Proof.NETWORK: f"mail from {networks}",
         Proof.LOGIN: f"a login as {author}",
+        Proof.CERTIFICATE: f"a client certificate of {', '.join(sorted(rule.certificates))}",
         Proof.DKIM: f"a DKIM signature of {domain}",
         Proof.SPF: f"a client that the SPF record of {domain} lists",
         Proof.DMARC: f"DKIM or SPF as the DMARC record of {domain} asks",

@@ -179,6 +179,8 @@ def files(settings: Settings) -> Iterator[Path]:
     """Yield what the service must be able to read beside the configuration."""
     if settings.tls is not None:
         yield from (settings.tls.certificate, settings.tls.key)
+        if settings.tls.client_ca is not None:
+            yield settings.tls.client_ca
     if settings.template.startswith("/"):
         yield Path(settings.template)
     yield from map(Path, referenced(settings, "file"))

@@ -70,9 +70,11 @@ def _database(settings: Settings, document: Document, probe: ProbeDatabase | Non
 def _certificate(settings: Settings, document: Document) -> _Look:
     if not settings.tls:
         return
-    for name, path in (("certificate", settings.tls.certificate), ("key", settings.tls.key)):
+    for name in ("certificate", "key", "client_ca"):
+        path = getattr(settings.tls, name)
         try:
-            path.read_bytes()
+            if path is not None:
+                path.read_bytes()
         except OSError as e:
             yield _fault(document, ("tls", name), f"{path} cannot be read: {e.strerror}")
             return
@@ -84,6 +86,12 @@ def _certificate(settings: Settings, document: Document) -> _Look:
         is_pair = getattr(e, "reason", "") != "KEY_VALUES_MISMATCH"
         message = "these are no PEM certificate and key" if is_pair else "the key is not this certificate's"
         yield _fault(document, ("tls", "key"), message, "the key may have no passphrase" if is_pair else "")
+        return
+    try:
+        if settings.tls.client_ca is not None:
+            context.load_verify_locations(settings.tls.client_ca)
+    except ssl.SSLError:
+        yield _fault(document, ("tls", "client_ca"), f"{settings.tls.client_ca} holds no PEM certificates")
         return
     yield _validity(settings.tls.certificate, document)
 

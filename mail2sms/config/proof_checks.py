@@ -28,6 +28,12 @@ def proofs(settings: Settings, document: Document) -> Iterator[Fault]:
                 "whose seals count",
                 "sealers: [lists.acme.example]",
             ),
+            "certificates": (
+                Proof.CERTIFICATE in rule.proofs,
+                rule.certificates,
+                "whose certificates count",
+                "certificates: [mx.acme.example]",
+            ),
         }
         for name, (is_needed, value, question, hint) in needs.items():
             if is_needed and not value:
@@ -37,10 +43,24 @@ def proofs(settings: Settings, document: Document) -> Iterator[Fault]:
                 yield _error(document, (*steps, name), f"no proof of this rule uses {name}")
         if rule.hops != 1 and not rule.is_relayed:
             yield _error(document, (*steps, "hops"), "no proof of this rule uses hops")
-        open_proofs = [word for word in rule.proof if word != "login"]
+        open_proofs = rule.proofs - {Proof.NETWORK, Proof.LOGIN, Proof.CERTIFICATE}
         if open_proofs and not _is_owned(rule.pattern):
             message = f"anyone can own a domain that {rule.pattern} matches, and prove it"
             yield _error(document, (*steps, "from"), message, "name the domain")
+
+
+def certificates(settings: Settings, document: Document) -> Iterator[Fault]:
+    """Somebody asks clients for certificates, where a rule wants them."""
+    asked = [i for i, rule in enumerate(settings.senders) if Proof.CERTIFICATE in rule.proofs]
+    if not asked:
+        return
+    steps: Steps = ("senders", asked[0], "proof")
+    if settings.tls is None or settings.tls.client_ca is None:
+        message = "nobody is asked for a certificate"
+        yield _error(document, steps, message, "add tls.client_ca: /etc/mail2sms/tls/ca.pem")
+    elif all(mail.tls == "off" or mail.login == "required" for mail in settings.listen.mail().values()):
+        message = "no listener takes certificates: it would have tls, and no required login"
+        yield _error(document, steps, message, 'add "tls: offered" to listen.smtp')
 
 
 def _is_owned(pattern: str) -> bool:

@@ -318,6 +318,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("senders", _senders),
     ("senders users teams sender_ids countries", _sender_ids),
     ("senders", proof_checks.proofs),
+    ("senders tls listen", proof_checks.certificates),
     ("senders listen users", _logins),
     ("listen tls", _listeners),
     ("listen", _ports),

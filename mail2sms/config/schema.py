@@ -70,11 +70,13 @@ UNSUPPORTED_VALUES = {
     "listen.smtp.tls": frozenset({"legacy"}),
     "listen.submission.tls": frozenset({"legacy"}),
     "routes.*.via": frozenset({"cheapest"}),
-    "senders.*.proof": frozenset({"certificate", "key"}),
+    "senders.*.proof": frozenset({"key"}),
 }
 
 
-ProofOption = Literal["login", "dkim", "spf", "dmarc", "arc", "authentication_results", "microsoft_results"]
+ProofOption = Literal[
+    "login", "certificate", "dkim", "spf", "dmarc", "arc", "authentication_results", "microsoft_results"
+]
 
 
 class SmtpListener(Options):
@@ -134,15 +136,14 @@ class TlsOptions(Options):
     """The certificate with its chain, PEM. Example: /etc/mail2sms/tls/fullchain.pem"""
     key: AbsolutePath
     """Its private key, PEM, without a passphrase. Example: /etc/mail2sms/tls/privkey.pem"""
+    client_ca: AbsolutePath | None = None
+    """Clients are asked for certificates of these authorities, PEM. Example: /etc/mail2sms/tls/ca.pem"""
 
 
 class SenderOption(Options):
     """Who may send, and the proof asked: mail from these networks, or one of `proof`; the first that holds counts.
 
-    dkim: a signature of the From address's organisation. spf: its SPF record lists the client, the envelope's sender
-    being of the same organisation. dmarc: one of both, as close as its DMARC record asks. arc: the last seal is by one
-    of `sealers`, who saw dmarc pass. authentication_results: a relay in `network`, which then proves nothing itself,
-    has written dmarc=pass for the From domain under the name `authserv_id`; microsoft_results: so has Microsoft's.
+    Where the results of a relay are believed, the networks are the relays', and prove nothing themselves.
     """
 
     pattern: SenderPattern = Field(alias="from")
@@ -157,6 +158,8 @@ class SenderOption(Options):
     """Received lines that the relay puts on: only results above the last of them are believed. Example: 1"""
     sealers: Annotated[tuple[Domain, ...], ListOfOne] = ()
     """Whose ARC seals are believed. Example: lists.acme.example"""
+    certificates: Annotated[tuple[Text, ...], ListOfOne] = ()
+    """Names that a client's certificate may have; see tls.client_ca. Example: mx.acme.example"""
 
     @property
     def is_relayed(self) -> bool:
@@ -383,6 +386,7 @@ class Settings(Options):
                 authserv_id=s.authserv_id,
                 hops=s.hops,
                 sealers=frozenset(s.sealers),
+                certificates=frozenset(map(str.lower, s.certificates)),
             )
             for s in self.senders
         )

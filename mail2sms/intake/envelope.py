@@ -10,12 +10,16 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Client:
-    """Who speaks to us, as far as known now. `login` is the name that was proven by a password."""
+    """Who speaks to us, as far as known now. `login` is the name that was proven by a password.
+
+    `names` are those of the client's certificate, in lower case: none unless one of our authorities signed it.
+    """
 
     ip: str
     helo: str = ""
     is_tls: bool = False
     login: str | None = None
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

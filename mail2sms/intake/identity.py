@@ -46,6 +46,10 @@ class Peer(Protocol):
     def login(self) -> str | None:
         """The name that was proven by a password."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its certificate, in lower case."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SenderRule:
@@ -55,7 +59,7 @@ class SenderRule:
     believed, and prove nothing themselves. Who has logged in writes only as themselves, whichever proof they have.
 
     `authserv_id` is how the relays call themselves, `hops` how many Received lines they put on; `sealers` are the
-    domains whose ARC seals are believed.
+    domains whose ARC seals are believed, `certificates` the names of clients, in lower case.
     """
 
     pattern: str
@@ -64,6 +68,7 @@ class SenderRule:
     authserv_id: str = ""
     hops: int = 1
     sealers: frozenset[str] = field(default_factory=frozenset)
+    certificates: frozenset[str] = field(default_factory=frozenset)
 
     def matches(self, address: str) -> bool:
         """Whether the rule is about this address, in lower case."""
@@ -74,7 +79,10 @@ class SenderRule:
         is_inside = not self.proofs & RELAYED_PROOFS and _is_in(peer.ip, self.networks)
         if peer.login is not None:
             return Proof.LOGIN if is_inside or Proof.LOGIN in self.proofs else None
-        return Proof.NETWORK if is_inside else None
+        if is_inside:
+            return Proof.NETWORK
+        has_name = Proof.CERTIFICATE in self.proofs and not self.certificates.isdisjoint(peer.names)
+        return Proof.CERTIFICATE if has_name else None
 
     def proofs_in_mail(self, peer: Peer) -> tuple[Proof, ...]:
         """Return what a mail of this client could prove by the rule, the cheap proofs first."""
@@ -170,7 +178,8 @@ class Identity:
         """Whether some mail of this client could be proven: if not, none is worth to be read."""
         if peer.login is not None:
             return any(rule.proof(peer) for rule in self._rules_for(peer.login.lower()))
-        return self._is_open or self.is_known_network(peer.ip)
+        has_name = bool(peer.names) and any(rule.proof(peer) for rule in self._rules)
+        return self._is_open or has_name or self.is_known_network(peer.ip)
 
     def author(self, peer: Peer, from_addresses: tuple[str, ...], mail_from: str) -> Author:
         """Return whom a mail says to be from, and what could prove it. Raises Refusal when nothing could.

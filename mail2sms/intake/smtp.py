@@ -13,6 +13,7 @@ import binascii
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from aiosmtpd.smtp import MISSING, SMTP, AuthResult, LoginPassword
@@ -22,7 +23,7 @@ from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.limits import Attempt
 from mail2sms.intake.smtp_commands import COMMANDS, IDLE
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused, too_large
-from mail2sms.intake.smtp_wire import NEVER, Wire, peer_ip
+from mail2sms.intake.smtp_wire import NEVER, Wire, certificate_names, peer_ip
 from mail2sms.log import log, where
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ class Session(Wire, SMTP):
 
     def _restart(self, ip: str) -> None:
         # RFC 3207 section 4.2: after the handshake nothing is known of the client.
-        self.client = Client(ip=ip, is_tls=self.is_tls)
+        names = certificate_names(self.link) if self.is_tls else frozenset[str]()
+        self.client = Client(ip=ip, is_tls=self.is_tls, names=names)
         self.restart_mail()
 
     def restart_mail(self) -> None:
@@ -350,7 +352,7 @@ class Session(Wire, SMTP):
             return _UNVERIFIED
         if is_right:
             lockout.succeeded(attempt)
-            self.client = Client(ip=ip, helo=self.client.helo, is_tls=self.is_tls, login=name)
+            self.client = replace(self.client, login=name)
             self._trust()
             return "235 2.7.0 logged in"
         self._failed_logins += 1

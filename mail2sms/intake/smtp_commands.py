@@ -6,9 +6,9 @@ A command returns its whole reply, or nothing when the session answers. Enhanced
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mail2sms.intake.envelope import Client
 from mail2sms.intake.smtp_syntax import BUSY, NO_ADDRESS, read_mail_parameters, read_path, too_large
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ _NOT_ASCII = "553 5.6.7 non-ASCII address without SMTPUTF8"
 def _greet(session: Session, name: str) -> bool:
     if not name:
         return False
-    client = session.client
-    session.client = Client(
-        ip=client.ip, helo=name[:_HELO_CHARACTERS], is_tls=client.is_tls, login=client.login
-    )
+    session.client = replace(session.client, helo=name[:_HELO_CHARACTERS])
     session.restart_mail()
     return True
 

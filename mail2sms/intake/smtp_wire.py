@@ -119,6 +119,17 @@ class Wire(asyncio.Protocol):
             self.expel("421 4.4.2 timeout")
 
 
+def certificate_names(transport: asyncio.Transport) -> frozenset[str]:
+    """Return the names of the peer's certificate, in lower case: DNS and mail, else the common name; none without one.
+
+    The handshake has verified it, or there is none.
+    """
+    found = transport.get_extra_info("peercert") or {}
+    names = {value for kind, value in found.get("subjectAltName", ()) if kind in {"DNS", "email"}}
+    common = {value for part in found.get("subject", ()) for kind, value in part if kind == "commonName"}
+    return frozenset(name.lower() for name in names or common)
+
+
 def peer_ip(transport: asyncio.Transport) -> str:
     """Return the peer's address in one spelling; empty for a unix socket."""
     peer = transport.get_extra_info("peername")

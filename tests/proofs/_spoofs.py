@@ -24,8 +24,8 @@ domain: sms.acme.example
 country: FR
 mode: simulate
 database: sqlite:////nowhere/mail2sms.db
-listen: {{smtp: {{address: "127.0.0.1:2525"}}, submission: {{address: "127.0.0.1:2587"}}}}
-tls: {{certificate: /nowhere.pem, key: /nowhere.key}}
+listen: {{smtp: {{address: "127.0.0.1:2525", tls: offered, login: optional}}}}
+tls: {{certificate: /FOLDER/test.pem, key: /FOLDER/test.key, client_ca: /FOLDER/ca.pem}}
 senders:
   - {{from: "*@acme.example", proof: dkim}}
   - {{from: "*@silent.example", proof: [dkim, spf, dmarc]}}
@@ -41,12 +41,22 @@ senders:
   - {{from: "*@two-hops.example", network: {RELAY}, proof: authentication_results, authserv_id: {ID}, hops: 2}}
   - {{from: "*@microsoft.example", network: {MICROSOFT}, proof: microsoft_results}}
   - {{from: "*@login.example", proof: login}}
+  - {{from: "*@cert.example", proof: certificate, certificates: mx.cert.example}}
 users: {{marie@acme.example: {{number: "+33639980101"}}, marie@login.example: {{}}, paul@login.example: {{}}}}
 sender_ids: {{default: ACME}}
 countries: [FR]
 carriers: {{sim: {{type: simulated}}}}
 routes: [{{to: any, via: [sim]}}]
 """
+
+CERTIFICATES = {
+    "right": ("relay", "DNS:mx.cert.example"),
+    "another's": ("other", "DNS:mx.other.example"),
+    "a longer name": ("longer", "DNS:mx.cert.example.evil.example"),
+    "only the common name": ("mx.cert.example", "DNS:mx.evil.example"),
+    "of another authority": ("foreign", "DNS:mx.cert.example"),
+}
+"""What clients may show: the common name and the others. The last is of an authority that is not ours."""
 
 Zone = dict[str, dict[str, Sequence[str]]]
 
@@ -112,6 +122,7 @@ class Case:
     ip: str = STRANGER
     login: str = ""
     password: str = PASSWORD
+    certificate: str = ""  # a name of CERTIFICATES
     rcpt: str = PHONE
     code: int = 550
 
@@ -464,6 +475,22 @@ _LOGIN = [
     ),
 ]
 
+_CERTIFICATE = [
+    Case(name="none", build=_plain("carl@cert.example"), mail_from="carl@cert.example"),
+    Case(name="for another author", build=_plain(), certificate="right"),
+    Case(name="for a login's address", build=_plain("marie@login.example"), certificate="right", code=530),
+    *(
+        Case(name=name, build=_plain("carl@cert.example"), certificate=name)
+        for name in ("another's", "a longer name", "only the common name")
+    ),
+    Case(
+        name="of another authority",
+        build=_plain("carl@cert.example"),
+        certificate="of another authority",
+        code=421,
+    ),
+]
+
 _FAULTS = [
     Case(name="the key's server is silent", build=_signed("sue@silent.example", "silent.example"), code=451),
     Case(name="SPF is silent", build=_plain("sue@silent.example"), mail_from="sue@silent.example", code=451),
@@ -479,6 +506,7 @@ SPOOFS: Mapping[str, Sequence[Case]] = {
     "arc": _ARC,
     "authentication_results": _RESULTS,
     "login": _LOGIN,
+    "certificate": _CERTIFICATE,
     "DNS faults": _FAULTS,
 }
 
@@ -518,6 +546,7 @@ GENUINE: Sequence[Case] = [
             "ip": RELAY,
         },
         "microsoft_results": {"build": _microsoft(f"{_MS};compauth=pass reason=100", "R"), "ip": MICROSOFT},
+        "certificate": {"build": _plain("carl@cert.example"), "certificate": "right"},
         "login": {
             "build": _plain("marie@login.example"),
             "login": "marie@login.example",
