@@ -164,8 +164,8 @@ TOGETHER: list[tuple[str, list[str]]] = [
        [f"1:18 anyone can own a domain that {pattern} matches, and prove it -> name the domain"])
       for pattern in ("*", "*@co.uk", "*@*.co.uk", "*@*acme.example", "*@acme*.example")),
     ('senders: [{from: "*@*.acme.example", proof: [login, dkim, dkmi]}]',
-     ['1:59 expected login, certificate, dkim, spf, dmarc, arc, authentication_results or microsoft_results, got "dkmi" '
-      '-> did you mean "dkim"?']),
+     ['1:59 expected login, certificate, dkim, spf, dmarc, arc, authentication_results or microsoft_results, '
+      'got "dkmi" -> did you mean "dkim"?']),
     ('senders: [{from: "*@a.example", proof: authentication_results}]',
      ["1:40 whose results are believed? A rule like this needs network -> add network: 10.1.0.20",
       "1:40 anyone can write Authentication-Results; those of which server count? A rule like this needs authserv_id "

@@ -69,6 +69,7 @@ def _values(settings: Settings) -> dict[str, Any]:
         "domain_pattern": re.escape(settings.domain),
         "number": NUMBER,
         "writer": example_writer(settings),
+        "writer_domain": example_writer(settings).rpartition("@")[2],
         "networks": ", ".join(dict.fromkeys(networks)) or "no server",
         "smtp": _reached(smtp.address) if smtp else None,
         "smtp_tls": smtp.tls if smtp else "off",
