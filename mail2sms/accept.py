@@ -15,12 +15,12 @@ from mail2sms import routing
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import KeyReused, Refusal
 from mail2sms.log import log
-from mail2sms.model import MtMessage, Origin, Submission, Writer, derive_id, reply_key
+from mail2sms.model import Msisdn, MtMessage, Origin, Submission, Writer, derive_id, reply_key
 from mail2sms.money import shown, total
 from mail2sms.rules._base import Policy
 from mail2sms.store import Bundle, NewMessage, NewNotice, Repeat, Reservation, Store, Stored
 from mail2sms.store.earlier import messages_of, repeat_of
-from mail2sms.verdict import Judge, Verdict, merge, refuse_phones
+from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge, refuse_phones
 
 _HOUR_MS = 3_600_000
 _NOTICES_PER_HOUR = 20
@@ -53,6 +53,22 @@ class Receipt:
     id: str
     messages: tuple[MtMessage, ...]
     is_repeat: bool
+    verdict: Verdict
+
+
+class NothingGoes(Refusal):
+    """All that was asked for is refused. `verdict` tells recipients from the mail itself."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        whole = verdict.refusal()
+        super().__init__(
+            *whole.problems,
+            corrected=whole.corrected,
+            is_example=whole.is_example,
+            source=whole.source,
+            text=whole.text,
+        )
+        self.verdict = verdict
 
 
 class Accept:
@@ -68,14 +84,15 @@ class Accept:
     async def accept(self, submissions: Sequence[Submission]) -> Receipt:
         """Judge and store what one email or API call asks for, and tell by email what of it may not go.
 
-        Raises Refusal (all of it in one) when nothing may, and StoreUnavailable.
+        Raises NothingGoes (all of it in one) when nothing may, and StoreUnavailable.
         """
-        bundle = self._bundle(submissions)
+        verdict = self._verdict(submissions)
+        bundle = self._bundle(verdict, submissions)
         stored = await self._store.put(bundle)
         mts = tuple(_first(new.mt, stored.repeated) for new in bundle.messages)
         is_repeat = len(stored.repeated) == len(mts)
         _log(mts[0].id, bundle, stored, is_repeat=is_repeat)
-        return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat)
+        return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat, verdict=verdict)
 
     async def answer(
         self, submission: Submission, call: Call, tell: Callable[[Sequence[MtMessage]], str]
@@ -84,7 +101,7 @@ class Accept:
 
         What `tell` makes of the messages is stored with them. Raises as `accept` does, and KeyReused.
         """
-        bundle = self._bundle([submission])
+        bundle = self._bundle(self._verdict([submission]), [submission])
         bundle = replace(
             bundle,
             repeat_key=call.repeat_key,
@@ -103,11 +120,14 @@ class Accept:
         """
         return _answer(await self._store.read(repeat_of, call.repeat_key, now_ms()), call)
 
-    def _bundle(self, submissions: Sequence[Submission]) -> Bundle:
-        """Judge it all. Raises Refusal when nothing of it may go."""
+    def _verdict(self, submissions: Sequence[Submission]) -> Verdict:
+        """Judge it all. Raises NothingGoes when nothing of it may go."""
         verdict = self._judge.judge(submissions)
         if not verdict.messages:
-            raise verdict.refusal()
+            raise NothingGoes(verdict)
+        return verdict
+
+    def _bundle(self, verdict: Verdict, submissions: Sequence[Submission]) -> Bundle:
         first, messages = submissions[0], self._news(verdict, submissions)
         return Bundle(
             id=messages[0].mt.id,
@@ -212,11 +232,9 @@ def _digest(*what: str) -> str:
 
 def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
     """Return what tells the writer of all that is refused beside what goes out."""
-    told = []
-    if (
-        verdict.refused and first.origin.source == "smtp"
-    ):  # SMTP has one answer for all; the API says so in its own
-        told.append(("partly", refuse_phones(verdict.refused, is_partly=True)))
+    told, untold = [], _untold(verdict)
+    if untold and first.origin.source == "smtp":  # SMTP has one answer for all; the API says so in its own
+        told.append(("partly", refuse_phones(untold, is_partly=True)))
     if verdict.refusals:
         told.append(("refused", merge(verdict.refusals)))
     return tuple(
@@ -230,6 +248,22 @@ def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
         )
         for kind, about in told
     )
+
+
+def _untold(verdict: Verdict) -> list[RefusedPhone]:
+    """Return the refused recipients that only an email can name.
+
+    Others hear by a reply of their own (LMTP), or their sender wants to hear nothing (NOTIFY=NEVER).
+    """
+    gone = {(each.submission.id, each.msisdn) for each in verdict.refused}
+    heard, unheard, unwanted = (set[tuple[str, Msisdn]]() for _ in range(3))
+    for submission in {each.submission.id: each.submission for each in verdict.refused}.values():
+        for address in submission.addresses:
+            phones = {(submission.id, phone) for phone in address.phones or submission.recipients}
+            (heard if address.has_reply and phones <= gone else unheard).update(phones)
+        unwanted.update((submission.id, p) for p, dsn in submission.dsns().items() if not dsn.wants_failure)
+    settled = (heard - unheard) | unwanted
+    return [each for each in verdict.refused if (each.submission.id, each.msisdn) not in settled]
 
 
 def refused_notice(

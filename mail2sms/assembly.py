@@ -5,10 +5,11 @@ Nothing of it is changed once it is built: whatever is under way keeps what it b
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 
+from mail2sms import certificates
 from mail2sms.accept import Accept
+from mail2sms.certificates import Certificate
 from mail2sms.config import derived
 from mail2sms.config.schema import Settings
 from mail2sms.inbound import Inbound
@@ -49,7 +50,7 @@ class Parts:
     letters: Letters
     mailer: Mailer | None
     limits: Limits
-    tls: ssl.SSLContext | None
+    certificate: Certificate | None
     keys: tuple[ApiKey, ...]
     key_ring: KeyRing
     passwords: dict[str, str]
@@ -94,7 +95,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
         letters=Letters(base.store, derived.house(settings), Render()),
         mailer=Mailer(smarthost, hello=settings.domain) if smarthost is not None else None,
         limits=derived.limits(settings),
-        tls=_tls_context(settings),
+        certificate=certificates.load(settings.tls) if settings.tls else None,
         keys=keys,
         key_ring=KeyRing(keys),
         passwords=passwords,
@@ -131,15 +132,3 @@ def _keys(settings: Settings) -> tuple[ApiKey, ...]:
         )
         for option in settings.api.keys
     )
-
-
-def _tls_context(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls.certificate, settings.tls.key)
-    if settings.tls.client_ca is not None:
-        context.load_verify_locations(settings.tls.client_ca)
-        context.verify_mode = ssl.CERT_OPTIONAL  # who shows none may still log in, or be proven by the mail
-    return context

@@ -25,14 +25,15 @@ from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options as SimulatedOptions
 from mail2sms.carriers.simulated import Simulated
 from mail2sms.carriers.simulated import build as build_simulated
+from mail2sms.certificates import Certificate, Renewal
 from mail2sms.clock import now_ms
-from mail2sms.config import reload
+from mail2sms.config import derived, reload
 from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
 from mail2sms.errors import BadOption
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
-from mail2sms.intake.envelope import Handler, ListenerOptions
+from mail2sms.intake.envelope import Handler
 from mail2sms.intake.limits import Budget
 from mail2sms.intake.listener import Listener, listen
 from mail2sms.intake.mailauth import Mailauth
@@ -48,6 +49,7 @@ from mail2sms.store.engine import is_sqlite
 from mail2sms.systemd import inherited, notify, notify_reloading, refuse_unknown
 from mail2sms.watch import Watch
 from mail2sms.web.app import Context, Reloaded, build, change
+from mail2sms.web.context import CertificateState
 from mail2sms.web.demo import DemoInbox
 from mail2sms.web.server import WebServer
 
@@ -78,7 +80,8 @@ class Daemon:
     addresses: dict[str, Endpoint] = field(default_factory=dict)
     _base: Base = field(init=False)
     _budget: Budget = field(init=False)
-    _listeners: list[Listener] = field(default_factory=list)
+    _renewal: Renewal = field(init=False)
+    _listeners: dict[str, Listener] = field(default_factory=dict)
     _servers: list[WebServer] = field(default_factory=list)
     _opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
@@ -129,6 +132,9 @@ class Daemon:
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
         channels = Channels(mailer=self.parts.mailer, hooks=built, http=http)
         self.relay = Relay(self.store, self.parts.letters, channels, owner)
+        self._renewal = Renewal(self._renew)
+        self._renewal.use(settings.tls, self.parts.certificate)
+        self._keep(asyncio.create_task(self._renewal.run()))
         self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
         self._opened.push_async_callback(self._stop_loops)
         self._opened.push_async_callback(self._close_doors)
@@ -144,13 +150,11 @@ class Daemon:
         settings, parts = self.settings, self.parts
         self._budget = Budget(parts.limits)
         for name, option in settings.listen.mail().items():
-            options = ListenerOptions(
-                hostname=settings.domain, tls=option.tls, login=option.login, context=parts.tls
-            )
+            options = derived.listener(settings, name, parts.certificate)
             place = self.sockets.get(name) or option.address
             is_exempt = parts.identity.is_known_network
             listener = await listen(place, options, self._budget, self.front(parts.receiver), is_exempt)
-            self._listeners.append(listener)
+            self._listeners[name] = listener
             self.addresses[name] = listener.addresses[0]
         context = self._context(parts)
         await self.serve(WebServer(build(context, is_control=True), path=control_path(self.folder)))
@@ -189,6 +193,7 @@ class Daemon:
             demo_smtp=self.addresses.get("smtp"),
             health=self.health,
             spent=lambda: self.dispatch.spent,
+            certificate=self._certificate,
             reload=self.reload if self.config is not None else None,
         )
 
@@ -197,6 +202,10 @@ class Daemon:
         late = {"dispatch": self.dispatch.progressed_s, "relay": self.relay.progressed_s}
         now_s = time.monotonic()
         return {part: "stalled" for part, at_s in late.items() if now_s - at_s > _STALLED_S}
+
+    def _certificate(self) -> CertificateState | None:
+        days = self._renewal.days_left()
+        return None if days is None else CertificateState(days=days, fault=self._renewal.fault)
 
     async def reload(self) -> Reloaded:
         """Read the file again and apply what needs no restart; with an error in it nothing is changed."""
@@ -228,8 +237,10 @@ class Daemon:
         self.dispatch.on_unknown = parts.settings.on_unknown
         self._budget.limits = parts.limits
         dismissed = before.changed_logins(parts)
-        for listener in self._listeners:
-            listener.adopt(self.front(parts.receiver), parts.identity.is_known_network, parts.tls, dismissed)
+        for listener in self._listeners.values():
+            listener.adopt(self.front(parts.receiver), parts.identity.is_known_network, dismissed)
+        self._renewal.use(parts.settings.tls, parts.certificate)
+        self._renew(parts.certificate)
         context = self._context(parts)
         for server in self._servers:
             change(server.app, context, parts.key_ring)
@@ -237,6 +248,10 @@ class Daemon:
         before.identity.retire()
         if before.mailer is not None:
             self._keep(asyncio.create_task(before.mailer.close()))
+
+    def _renew(self, certificate: Certificate | None) -> None:
+        for name, listener in self._listeners.items():
+            listener.renew(derived.listener(self.settings, name, certificate).context)
 
     def _reload_soon(self) -> None:
         if not self._stop_by_s:
@@ -258,7 +273,7 @@ class Daemon:
         """All at once, while what was sent before still gets its answers; nothing new is sent."""
         self.dispatch.stop()
         self.relay.stop()
-        closing = [listener.stop(self._left_s()) for listener in self._listeners]
+        closing = [listener.stop(self._left_s()) for listener in self._listeners.values()]
         await asyncio.gather(*closing, *(server.stop() for server in self._servers))
 
     async def _stop_loops(self) -> None:

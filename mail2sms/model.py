@@ -146,6 +146,41 @@ class Conversation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Dsn:
+    """What a client asked to be reported of one recipient (RFC 3461).
+
+    `notify` is NEVER, or of SUCCESS, FAILURE and DELAY; empty when nothing was said. `original` is the address that
+    was written to first, with its type (`rfc822;marie@acme.example`); `envelope_id` is the sender's own.
+    """
+
+    notify: tuple[str, ...] = ()
+    original: str = ""
+    envelope_id: str = ""
+    ret: str = ""
+
+    @property
+    def wants_failure(self) -> bool:
+        """Whether an email is to say that the recipient was not reached."""
+        return not self.notify or "FAILURE" in self.notify
+
+
+NO_DSN = Dsn()
+"""Nothing was asked: failures are reported."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """One address of the envelope: the phones that it stands for, none for those that the template names.
+
+    `has_reply`: it hears by a reply of its own when none of its phones may be written to, so no email says it again.
+    """
+
+    phones: tuple[Msisdn, ...] = ()
+    dsn: Dsn = NO_DSN
+    has_reply: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     """What a proven writer asks for, as intake or the API read it: not yet judged, counted or stored."""
 
@@ -161,6 +196,15 @@ class Submission:
     reference: str | None = None
     left_out: tuple[LeftOut, ...] = ()
     conversation: Conversation | None = None  # the mail answers one: its address is the sender ID
+    addresses: tuple[Address, ...] = ()  # as SMTP was given them
+
+    def dsns(self) -> dict[Msisdn, Dsn]:
+        """Return what is to be reported of each recipient of whom something was said: as its first address asks."""
+        found: dict[Msisdn, Dsn] = {}
+        for address in self.addresses:
+            for phone in address.phones or self.recipients:
+                found.setdefault(phone, address.dsn)
+        return {phone: dsn for phone, dsn in found.items() if dsn != NO_DSN}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +240,7 @@ class MtMessage:
     writer: str = ""
     subject: str = ""
     costs: tuple[Money | None, ...] = ()
+    dsn: Dsn = NO_DSN
 
     @property
     def carrier(self) -> str:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import stat
 from collections.abc import Sequence
+from pathlib import Path
 
 from mail2sms.options import Endpoint
+
+_PATH_BYTES = 107  # of a unix socket: sun_path, unix(7)
+_OURS, _ANYBODYS = 0o600, 0o666
 
 
 async def open_sockets(place: Endpoint | Sequence[socket.socket]) -> list[socket.socket]:
     """Return sockets for an endpoint, or those that were inherited, ready to listen. Raises OSError."""
     if isinstance(place, Endpoint):
-        return await bind(place)
+        # As with a port of 127.0.0.1, whoever is on this machine may connect: its folder can forbid it.
+        return [bind_path(Path(place.host), _ANYBODYS)] if place.is_unix else await bind(place)
     # Looked at anew: with proto=0 asyncio would not set TCP_NODELAY.
     return [socket.socket(fileno=each.detach()) for each in place]
 
@@ -46,3 +53,38 @@ async def bind(endpoint: Endpoint) -> list[socket.socket]:
                 each.close()
             raise OSError(e.errno, f"cannot listen on {endpoint}: {e.strerror}") from e
     return sockets
+
+
+def bind_path(path: Path, mode: int = _OURS) -> socket.socket:
+    """Return a bound unix socket that others may open as `mode` says; one that a crash left behind is replaced.
+
+    Raises OSError that names the path.
+    """
+    _remove_stale(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o777 & ~mode)  # no moment in which others could connect
+    try:
+        bound.bind(str(path))
+    except OSError as e:
+        bound.close()
+        is_long = len(os.fsencode(path)) > _PATH_BYTES
+        way_out = "; set RUNTIME_DIRECTORY to a shorter folder" if is_long else ""
+        raise OSError(e.errno, f"cannot listen on {path}: {e.strerror or e}{way_out}") from e
+    finally:
+        os.umask(before)
+    return bound
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(f"{path} is in the way of a socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise FileExistsError(f"{path} belongs to a daemon that runs")

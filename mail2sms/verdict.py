@@ -71,6 +71,7 @@ class Judge:
             facts = {"count": str(count), "limit": str(self._policy.recipients)}
             raise Refusal(Problem(reason="recipients.too_many", facts=facts), text=text)
         size = segments.count(text)
+        dsns = submission.dsns()
         coding = segments.encoding(text)
         for msisdn in submission.recipients:
             region = numbers.region(msisdn)
@@ -92,7 +93,8 @@ class Judge:
             if not problems:
                 number = len(messages)
                 id_ = submission.id if number == 0 else f"{submission.id}-{number + 1}"
-                messages.append(self._message(submission, id_, candidate, coding.value, sender_id, route))
+                message = self._message(submission, id_, candidate, coding.value, sender_id, route)
+                messages.append(replace(message, dsn=dsns[msisdn]) if msisdn in dsns else message)
 
     def _sender_id(self, submission: Submission, msisdn: Msisdn, region: str) -> SenderId:
         answered, writer = submission.conversation, submission.writer

@@ -67,9 +67,8 @@ async def _listened(settings: Settings, content: bytes, rcpt: str, client: Clien
     try:
         refused = receiver.begin(client, offers_login=False) or receiver.rcpt(client, rcpt)
         assert refused is None or isinstance(refused, str)
-        reply = refused or await receiver.mail(
-            Envelope(client=client, mail_from="someone@acme.example", rcpts=(rcpt,), content=content)
-        )
+        mail = Envelope(client=client, mail_from="someone@acme.example", rcpts=(rcpt,), content=content)
+        reply = refused or (await receiver.mail(mail))[0]
         claim = NoticeClaim(channel="email", owner="n", now=now_ms() + 1, lease_ms=1000, limit=50)
         payloads = [json.loads(notice.payload or b"{}") for notice in await store.claim_notices(claim)]
         return Took(

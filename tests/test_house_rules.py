@@ -30,7 +30,19 @@ ORDER = (
     ("carriers", "dns", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "relay", "web"),  # stages
-    ("config", "assembly", "daemon", "doctor", "systemd", "watch", "places", "cli", "__main__"),  # process
+    # process
+    (
+        "config",
+        "assembly",
+        "certificates",
+        "daemon",
+        "doctor",
+        "systemd",
+        "watch",
+        "places",
+        "cli",
+        "__main__",
+    ),
 )
 LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}
 # Values, decisions and process modules may import one another; tools, doors and stages never.
@@ -42,7 +54,7 @@ SIBLINGS = {"carriers", "hooks", "rules"}
 DOORS = {
     "aiohttp": ("http",),
     "aiosmtplib": ("mailer",),
-    "aiosmtpd": ("intake.smtp",),
+    "aiosmtpd": ("intake.smtp_login",),
     "alembic": ("store",),
     "argon2": ("intake.identity",),
     "charset_normalizer": ("intake.charsets",),

@@ -52,12 +52,12 @@ class Front:
         """As the handler says."""
         return await self._behind.login(client, name, password)
 
-    async def mail(self, envelope: Envelope) -> str:
+    async def mail(self, envelope: Envelope) -> tuple[str, ...]:
         """As the handler says; the mail is kept."""
         at = now_ms()
         said = await self._behind.mail(envelope)
         if envelope.client.helo != demo_mail.HELO:
-            code, _, reply = said.partition(" ")
+            code, _, reply = said[0].partition(" ")
             mail = SentMail(
                 at=at,
                 rcpts=envelope.rcpts,
@@ -102,6 +102,6 @@ class Mailbox:
         """Nobody needs to log in."""
         return False
 
-    async def mail(self, envelope: Envelope) -> str:
+    async def mail(self, envelope: Envelope) -> tuple[str, ...]:
         """Keep the mail."""
-        return f"250 2.0.0 kept as {self._inbox.add(envelope.content)}"
+        return (f"250 2.0.0 kept as {self._inbox.add(envelope.content)}",)

@@ -15,12 +15,15 @@ import typer
 
 from mail2sms.cli import Exit, Failed, find_config, read_settings, typed
 from mail2sms.cli.terminal import ConfigOption, print_lines
+from mail2sms.options import Endpoint
 
 if TYPE_CHECKING:
     from mail2sms.config import Settings
-    from mail2sms.options import Endpoint, Network, Secret
+    from mail2sms.options import Network, Secret
 
 NUMBER = "33639981234"  # of the range that is nobody's
+_FIRST = "postfix"  # by LMTP: each recipient gets an answer of its own
+_DOORS = {_FIRST: ("lmtp", "smtp")}
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  # where a listener listens, not where others find it
 
 
@@ -43,7 +46,7 @@ def recipe(
         raise Failed(Exit.USAGE, f'there is no recipe "{name}"; {hint}')
     path = find_config(config_file)
     settings = read_settings(path)
-    if settings.listen.smtp is None and name != "script":
+    if name != "script" and not any(getattr(settings.listen, door) for door in _DOORS.get(name, ("smtp",))):
         raise Failed(Exit.BAD_CONFIG, f"{path} has no listen.smtp, where a mail server would hand over mail")
     from mail2sms.render import Render
 
@@ -55,7 +58,8 @@ def summaries() -> Iterator[tuple[str, str]]:
     """Give each recipe's name and what it is for."""
     from mail2sms.render import own_folder
 
-    for file in sorted((own_folder() / "recipe").glob("*.txt")):
+    files = (own_folder() / "recipe").glob("*.txt")
+    for file in sorted(files, key=lambda file: (file.stem != _FIRST, file.stem)):
         first = file.read_text(encoding="utf-8").partition("\n")[0]
         yield file.stem, first.lstrip("# ").partition(".")[0]
 
@@ -72,12 +76,25 @@ def _values(settings: Settings) -> dict[str, Any]:
         "writer_domain": example_writer(settings).rpartition("@")[2],
         "networks": ", ".join(dict.fromkeys(networks)) or "no server",
         "smtp": _reached(smtp.address) if smtp else None,
+        "transport": _transport(settings),
+        "lmtp": settings.listen.lmtp is not None,
         "smtp_tls": smtp.tls if smtp else "off",
         "recipients": settings.limits.recipients,
         "url": web.url if web else "",
         "api_key": key.name if key and web else "",
         "api_secret": _shell(key.key) if key else "",
     }
+
+
+def _transport(settings: Settings) -> str:
+    """Return how Postfix names the way to us."""
+    smtp, lmtp = settings.listen.smtp, settings.listen.lmtp
+    if lmtp is None:
+        return "smtp:[{host}]:{port}".format(**_reached(smtp.address)) if smtp else ""
+    if lmtp.address.is_unix:
+        return f"lmtp:{lmtp.address}"
+    host = "127.0.0.1" if lmtp.address.host in _ANYWHERE else lmtp.address.host
+    return f"lmtp:inet:{Endpoint(host, lmtp.address.port)}"
 
 
 def plain_network(network: Network) -> str:

@@ -58,4 +58,8 @@ def _rows(found: dict[str, object]) -> list[tuple[str, object]]:
     if queue is not None:
         since = f", oldest {oldest_s:.0f} s" if isinstance(oldest_s, float) else ""
         rows.append(("queue", f"{queue or 'empty'}{since}"))
+    certificate = found["certificate"]
+    if isinstance(certificate, dict):
+        fault = f"; its renewed files cannot be used: {certificate['fault']}" if certificate["fault"] else ""
+        rows.append(("TLS", f"certificate good for {certificate['days']} days{fault}"))
     return [*rows, ("mode", found["mode"])]

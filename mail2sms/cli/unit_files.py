@@ -101,7 +101,7 @@ def service(settings: Settings, place: Place, *, has_sockets: bool) -> str:
             *([f"Sockets={' '.join(map(socket_name, settings.listen.addresses()))}"] if has_sockets else ()),
             "",
             _IDENTITY,
-            *_folders(settings),
+            *_folders(settings, has_sockets=has_sockets),
             *_credentials(settings),
             "",
             *_rights(settings, has_sockets=has_sockets),
@@ -147,7 +147,10 @@ def _socket(listener: str, address: Endpoint) -> str:
 
 
 def _streams(listener: str, address: Endpoint) -> Iterator[str]:
-    if address.host == "localhost":
+    if address.is_unix:
+        yield f"ListenStream={address.host}"
+        yield "SocketMode=0666"
+    elif address.host == "localhost":
         yield f"ListenStream=127.0.0.1:{address.port}"
         yield f"ListenStream=[::1]:{address.port}"
     elif address.host.replace(".", "").isdigit() or ":" in address.host:
@@ -201,10 +204,13 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if any(c in word for c in " \t'\"\\;") else word
 
 
-def _folders(settings: Settings) -> Iterator[str]:
+def _folders(settings: Settings, *, has_sockets: bool) -> Iterator[str]:
     folder = database_folder(settings)
     if folder is not None:
         yield f"ReadWritePaths={_quoted(str(folder))}"
+    for address in settings.listen.addresses().values():
+        if address.is_unix and not has_sockets:
+            yield f"ReadWritePaths={_quoted(str(Path(address.host).parent))}"
 
 
 def database_folder(settings: Settings) -> Path | None:
@@ -232,7 +238,7 @@ def referenced(settings: Settings, kind: str) -> Iterable[str]:
 
 def _rights(settings: Settings, *, has_sockets: bool) -> Iterator[str]:
     ports = [address.port for address in settings.listen.addresses().values()]
-    if not has_sockets and any(port < _PRIVILEGED_PORTS for port in ports):
+    if not has_sockets and any(0 < port < _PRIVILEGED_PORTS for port in ports):
         yield "AmbientCapabilities=CAP_NET_BIND_SERVICE"
         yield "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
     else:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
+from mail2sms.certificates import Certificate
 from mail2sms.config import sending
 from mail2sms.config.schema import Settings
 from mail2sms.intake import template as templates
+from mail2sms.intake.envelope import ListenerOptions, Tls
 from mail2sms.intake.limits import Limits
 from mail2sms.intake.reading import Desk
 from mail2sms.model import Msisdn, SenderId
@@ -85,6 +88,27 @@ def template(name: str) -> templates.Template:
     shipped = own_folder() / "intake" / f"{name}.txt"
     path = shipped if name in SHIPPED else Path(name)
     return templates.compile_template(path.read_text(encoding="utf-8"), name)
+
+
+_LEGACY: dict[str, Tls] = {"legacy": "offered", "legacy-implicit": "implicit"}
+
+
+def listener(settings: Settings, door: str, certificate: Certificate | None) -> ListenerOptions:
+    """Return how a listener speaks."""
+    option = settings.listen.mail()[door]
+    context = None
+    if certificate is not None:
+        context = certificate.legacy if door == "devices" else certificate.modern
+    return ListenerOptions(
+        hostname=settings.domain,
+        tls=cast(Tls, _LEGACY.get(option.tls, option.tls)),
+        login=option.login,
+        context=context,
+        is_lmtp=door == "lmtp",
+        is_lenient=door == "devices",
+        has_dsn=door in {"smtp", "lmtp"},
+        proxies=option.proxy,
+    )
 
 
 def limits(settings: Settings) -> Limits:

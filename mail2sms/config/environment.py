@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from mail2sms.certificates import decode
 from mail2sms.config.references import secrets
 from mail2sms.config.schema import Settings
 from mail2sms.config.values import API_KEY_LENGTH, ARGON2ID
@@ -97,9 +98,7 @@ def _certificate(settings: Settings, document: Document) -> _Look:
 
 
 def _validity(certificate: Path, document: Document) -> Fault | str:
-    # Private, but what CPython's own tests rely on since 3.0; the public ways need a connection.
-    decoded = ssl._ssl._test_decode_cert(str(certificate))  # type: ignore[attr-defined]
-    days = int((ssl.cert_time_to_seconds(decoded["notAfter"]) - time.time()) // 86_400)
+    days = int((ssl.cert_time_to_seconds(decode(certificate)["notAfter"]) - time.time()) // 86_400)
     steps: Steps = ("tls", "certificate")
     if days < 0:
         return _fault(document, steps, f"the certificate has expired {-days} days ago")
@@ -110,6 +109,9 @@ def _validity(certificate: Path, document: Document) -> Fault | str:
 
 def _listeners(settings: Settings, document: Document) -> _Look:
     for name, address in settings.listen.addresses().items():
+        if address.is_unix:
+            yield _socket_folder(Path(address.host).parent, document, ("listen", name, "address"))
+            continue
         trouble = _bind(address)
         if trouble is None:
             yield f"port {address.port} free"
@@ -126,6 +128,17 @@ def _listeners(settings: Settings, document: Document) -> _Look:
             yield _fault(document, steps, message, hint, is_warning=True)
         else:
             yield _fault(document, steps, f"cannot listen here: {trouble.strerror}")
+
+
+def _socket_folder(folder: Path, document: Document, steps: Steps) -> Fault | str:
+    if not folder.is_dir():
+        return _fault(
+            document, steps, f"{folder} is no folder", "make it, or let systemd: mail2sms unit --socket"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        hint = "with mail2sms unit --socket systemd opens it"
+        return _fault(document, steps, f"{folder} cannot be written", hint, is_warning=True)
+    return f"{folder} takes a socket"
 
 
 def _bind(address: Endpoint) -> OSError | None:

@@ -24,6 +24,7 @@ from mail2sms.rules._base import NUMBER
 if TYPE_CHECKING:
     from mail2sms.intake.identity import SenderRule
 
+_SMTP_PORT = 25
 _PASSWORD_IN_URL = re.compile(r"://[^/@]*:[^/@]+@")
 
 
@@ -148,7 +149,10 @@ def _logins(settings: Settings, document: Document) -> Iterator[Fault]:
     if not asked:
         return
     steps: Steps = ("senders", asked[0], "proof")
-    if not any(mail.login != "no" and mail.tls != "off" for mail in settings.listen.mail().values()):
+    doors = settings.listen.mail()
+    if not any(
+        mail.login != "no" and (mail.tls != "off" or name == "devices") for name, mail in doors.items()
+    ):
         hint = 'add listen.submission: {address: "0.0.0.0:587"}'
         yield _error(document, steps, "nobody can log in: no listener has login and tls", hint)
     elif not any(user.password for user in settings.users.values()):
@@ -164,12 +168,17 @@ def _listeners(settings: Settings, document: Document) -> Iterator[Fault]:
         )
     for name, mail in settings.listen.mail().items():
         steps: Steps = ("listen", name)
-        if mail.login != "no" and mail.tls == "off":
+        if mail.login != "no" and mail.tls == "off" and name != "devices":
             message = f'"login: {mail.login}" needs tls: no password is taken in clear'
             yield _error(document, (*steps, "login"), message, "tls: required")
         if mail.tls != "off" and not settings.tls:
             message = f'"tls: {mail.tls}" needs a certificate'
             yield _error(document, (*steps, "tls"), message, "add tls: {certificate: ..., key: ...}")
+        for i, network in enumerate(mail.proxy):
+            if network.prefixlen == 0:
+                message = f"{network} is the whole internet: anyone could say who they are"
+                yield _error(document, (*steps, "proxy", i), message)
+    yield from _unsafe_doors(settings, document)
     web = settings.listen.web
     if web and not web.address.is_loopback and web.url.startswith("http:"):
         hint = "put a proxy with TLS before it, and its https URL here"
@@ -178,11 +187,23 @@ def _listeners(settings: Settings, document: Document) -> Iterator[Fault]:
         )
 
 
+def _unsafe_doors(settings: Settings, document: Document) -> Iterator[Fault]:
+    devices, lmtp = settings.listen.devices, settings.listen.lmtp
+    if devices and not devices.address.is_private:
+        message = "old TLS and passwords in clear: only at a private address of this machine"
+        yield _error(
+            document, ("listen", "devices", "address"), message, "such as 10.1.0.5:2525 or 127.0.0.1:2525"
+        )
+    if lmtp and lmtp.address.port == _SMTP_PORT:  # RFC 2033 section 5
+        message = "port 25 is for SMTP: a mail server that speaks it would find LMTP there"
+        yield _error(document, ("listen", "lmtp", "address"), message, "such as 127.0.0.1:2424")
+
+
 def _ports(settings: Settings, document: Document) -> Iterator[Fault]:
     first: dict[Endpoint, str] = {}
     for name, address in settings.listen.addresses().items():
         known = first.setdefault(address, name)
-        if known != name and address.port:
+        if known != name and (address.port or address.is_unix):
             message = f"listen.{known} has this address already"
             yield _error(document, ("listen", name, "address"), message)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from mail2sms.config.listeners import Listen
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.config.values import (
     AbsolutePath,
@@ -36,15 +37,12 @@ from mail2sms.config.values import (
     TeamName,
     Template,
     Text,
-    Url,
     whole,
 )
 from mail2sms.mailer import SmarthostOptions
 from mail2sms.model import RELAYED_PROOFS, Msisdn, Proof, Team, User
 from mail2sms.options import (
     DurationMs,
-    Endpoint,
-    EndpointOption,
     Networks,
     Options,
     SizeBytes,
@@ -62,13 +60,11 @@ _DAY_MS = 86_400_000
 # What the draft of this file promises and the program does not do yet: refused by name, never silently ignored.
 UNSUPPORTED_KEYS = frozenset(
     {
-        "listen.devices", "listen.lmtp", "devices", "quotas", "quiet_hours", "opt_out", "reply_pages", "retention",
+        "devices", "quotas", "quiet_hours", "opt_out", "reply_pages", "retention",
         "portal", "users.*.quota", "teams.*.quota",
     }
 )  # fmt: skip
 UNSUPPORTED_VALUES = {
-    "listen.smtp.tls": frozenset({"legacy"}),
-    "listen.submission.tls": frozenset({"legacy"}),
     "routes.*.via": frozenset({"cheapest"}),
     "senders.*.proof": frozenset({"key"}),
 }
@@ -77,56 +73,6 @@ UNSUPPORTED_VALUES = {
 ProofOption = Literal[
     "login", "certificate", "dkim", "spf", "dmarc", "arc", "authentication_results", "microsoft_results"
 ]
-
-
-class SmtpListener(Options):
-    """Mail from your mail server. `login: optional` lets networks of `senders` in beside people who log in."""
-
-    address: EndpointOption
-    """Where it listens. Example: 127.0.0.1:2525"""
-    tls: Literal["off", "offered", "required"] = "off"
-    """Whether STARTTLS is there; required: no mail without it. Example: offered"""
-    login: Literal["no", "optional", "required"] = "no"
-    """Whether people log in; optional: networks of senders need not. Example: optional"""
-
-
-class SubmissionListener(SmtpListener):
-    """Mail from people's mail programs (RFC 6409)."""
-
-    tls: Literal["off", "offered", "required"] = "required"
-    """Whether STARTTLS is there; required: no mail and no password without it. Example: required"""
-    login: Literal["no", "optional", "required"] = "required"
-    """Whether people log in. Example: required"""
-
-
-class WebListener(Options):
-    """API and carriers' events. `url` is how others reach it."""
-
-    address: EndpointOption
-    """Where it listens. Example: 127.0.0.1:8025"""
-    url: Url
-    """How browsers and carriers reach it from outside. Example: https://sms.acme.example"""
-
-
-class Listen(Options):
-    """The doors."""
-
-    smtp: SmtpListener | None = None
-    """Mail from your mail server."""
-    submission: SubmissionListener | None = None
-    """Mail from people's mail programs (RFC 6409)."""
-    web: WebListener | None = None
-    """The API, and what carriers report."""
-
-    def mail(self) -> dict[str, SmtpListener]:
-        """Return the listeners that take mail, by name."""
-        both = {"smtp": self.smtp, "submission": self.submission}
-        return {name: listener for name, listener in both.items() if listener}
-
-    def addresses(self) -> dict[str, Endpoint]:
-        """Return where each configured listener listens, by name."""
-        found = {name: listener.address for name, listener in self.mail().items()}
-        return {**found, "web": self.web.address} if self.web else found
 
 
 class TlsOptions(Options):

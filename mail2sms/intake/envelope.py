@@ -7,6 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from mail2sms.model import Dsn
+from mail2sms.options import Network
+
+Tls = Literal["off", "offered", "required", "implicit"]
+"""Whether STARTTLS is there, or must come first, or TLS comes before all else."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Client:
@@ -26,7 +32,9 @@ class Client:
 class Envelope:
     """One whole mail as it came. `mail_from` is empty for `<>`; quoted local parts keep their quotes.
 
-    `has_left` is asked before a mail that had to wait costs anything: nobody may be there any more to hear the reply.
+    `dsns` are what is to be reported of each recipient, as many as `rcpts` or none. With `has_reply_each` (LMTP) each
+    recipient gets a reply of its own. `has_left` is asked before a mail that had to wait costs anything: nobody may be
+    there any more to hear the reply.
     """
 
     client: Client
@@ -34,7 +42,13 @@ class Envelope:
     rcpts: tuple[str, ...]
     content: bytes = field(repr=False)
     is_smtputf8: bool = False
+    dsns: tuple[Dsn, ...] = ()
+    has_reply_each: bool = False
     has_left: Callable[[], bool] = field(default=lambda: False, compare=False, repr=False)
+
+    def each(self, reply: str) -> tuple[str, ...]:
+        """Return one reply as often as it is to be given."""
+        return (reply,) * (len(self.rcpts) if self.has_reply_each else 1)
 
 
 class Handler(Protocol):
@@ -52,25 +66,40 @@ class Handler(Protocol):
     async def login(self, client: Client, name: str, password: str) -> bool:
         """Whether the password is right. An exception means that it can't be known now (454)."""
 
-    async def mail(self, envelope: Envelope) -> str:
-        """Return the final reply; 250 means durable. Not cancelled because the client went away."""
+    async def mail(self, envelope: Envelope) -> tuple[str, ...]:
+        """Return the final reply, or with `has_reply_each` that of each recipient in order; 250 means durable.
+
+        Not cancelled because the client went away.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListenerOptions:
-    """How one listener speaks. A login needs TLS: passwords never go in clear."""
+    """How one listener speaks. A login needs TLS, unless `is_lenient`: then passwords may come in clear.
+
+    `is_lenient` is for old devices in a private network; bare CR, LF and NUL are mended there instead of refused.
+    Clients in `proxies` are load balancers, which say first whom they bring (the PROXY protocol).
+    """
 
     hostname: str
-    tls: Literal["off", "offered", "required"] = "off"
+    tls: Tls = "off"
     login: Literal["no", "optional", "required"] = "no"
     context: ssl.SSLContext | None = None
-
-    @property
-    def offers_login(self) -> bool:
-        """Whether AUTH is there to be used, once TLS is on."""
-        return self.login != "no" and self.offers_tls
+    is_lmtp: bool = False
+    is_lenient: bool = False
+    has_dsn: bool = False
+    proxies: tuple[Network, ...] = ()
 
     @property
     def offers_tls(self) -> bool:
         """Whether STARTTLS is there to be used."""
-        return self.tls != "off" and self.context is not None
+        return self.tls in {"offered", "required"} and self.context is not None
+
+    @property
+    def offers_login(self) -> bool:
+        """Whether AUTH is there to be used, now or once TLS is on."""
+        return self.login != "no" and (self.is_lenient or self.offers_tls or self.tls == "implicit")
+
+    def takes_login(self, *, is_tls: bool) -> bool:
+        """Whether AUTH is taken on this connection as it is."""
+        return self.offers_login and (is_tls or self.is_lenient)

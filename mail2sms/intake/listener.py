@@ -6,6 +6,7 @@ Knows sockets and limits; what is said in a session is in `smtp`.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from dataclasses import replace
 
 from mail2sms.intake.envelope import Handler, ListenerOptions
 from mail2sms.intake.limits import Budget, neighbourhood
+from mail2sms.intake.proxy import Introduction
 from mail2sms.intake.smtp import Session
 from mail2sms.log import log
 from mail2sms.options import Endpoint
@@ -37,12 +39,14 @@ class Listener:
         self.handler = handler
         self.is_exempt = exempt
         self.is_stopping = False
-        self.greeting = f"220 {options.hostname} ESMTP mail2sms\r\n".encode()
+        protocol = "LMTP" if options.is_lmtp else "ESMTP"
+        self.greeting = f"220 {options.hostname} {protocol} mail2sms\r\n".encode()
         self.ehlo = _ehlos(options, budget)
         self.addresses: tuple[Endpoint, ...] = ()
         self._servers: list[asyncio.Server] = []
         self._is_inherited = False
         self._sessions: set[Session] = set()
+        self._expected: set[Introduction] = set()
         self._all_gone: asyncio.Future[None] = self.loop.create_future()
         self._reported_s: dict[str, float] = {}
         self._sweep_s = min(_SWEEP_S, budget.limits.command_s / 4)
@@ -52,29 +56,67 @@ class Listener:
         """Accept connections on bound sockets."""
         self._is_inherited = is_inherited
         for each in sockets:
-            self._servers.append(
-                await self.loop.create_server(lambda: Session(self), sock=each, backlog=_BACKLOG)
-            )
+            kind = self.loop.create_unix_server if each.family == socket.AF_UNIX else self.loop.create_server
+            self._servers.append(await kind(self._first, sock=each, backlog=_BACKLOG))
             self.addresses += (_endpoint(each),)
+
+    def _first(self) -> asyncio.BaseProtocol:
+        return Introduction(self) if self.options.proxies else Session(self)
 
     def adopt(
         self,
         handler: Handler,
         exempt: Callable[[str], bool],
-        context: ssl.SSLContext | None,
         dismissed: frozenset[str],
     ) -> None:
-        """Let mails that begin from now on be decided by another handler, and new handshakes use another certificate.
+        """Let mails that begin from now on be decided by another handler.
 
         Who logged in by one of the names in `dismissed` (in lower case) must log in again. What the budget's new
         limits say in EHLO is said from now on, too.
         """
         self.handler, self.is_exempt = handler, exempt
-        self.options = replace(self.options, context=context)
         self.ehlo = _ehlos(self.options, self.budget)
         for session in list(self._sessions):
             if (session.client.login or "").lower() in dismissed:
                 session.dismiss()
+
+    def renew(self, context: ssl.SSLContext | None) -> None:
+        """Let new handshakes use another certificate; who speaks TLS already goes on with the old one."""
+        self.options = replace(self.options, context=context)
+
+    # What a load balancer brings
+
+    def expect(self, introduction: Introduction) -> asyncio.Protocol | None:
+        """Let a load balancer say whom it brings, if there is room; return the session of anybody else."""
+        if not self._is_proxy(introduction.ip):
+            return Session(self)
+        limit = "stopping" if self.is_stopping else self.budget.connect(introduction.ip, is_exempt=True)
+        if limit:
+            self.report(limit, introduction.ip)
+            introduction.drop(limit)
+        else:
+            self._expected.add(introduction)
+        return None
+
+    def introduced(self, introduction: Introduction, ip: str) -> asyncio.Protocol:
+        """Return the session of the client; its place is its own from now on."""
+        self._leave(introduction)
+        return Session(self, ip)
+
+    def dropped(self, introduction: Introduction, reason: str) -> None:
+        """Forget a connection of a load balancer that brought nobody."""
+        if introduction in self._expected:
+            self._leave(introduction)
+            self.report("proxy", introduction.ip, "proxy_refused", reason=reason)
+
+    def _leave(self, introduction: Introduction) -> None:
+        self._expected.discard(introduction)
+        self.budget.disconnect(introduction.ip, is_trusted=True)
+
+    def _is_proxy(self, ip: str) -> bool:
+        return bool(ip) and any(ipaddress.ip_address(ip) in network for network in self.options.proxies)
+
+    # Sessions
 
     def admit(self, session: Session) -> str:
         """Count the session in; return a refusal when there is no room."""
@@ -102,6 +144,8 @@ class Listener:
         self.is_stopping = True
         if self._is_inherited:
             self._close()
+        for introduction in list(self._expected):
+            introduction.drop("stopping")
         judging = [task for session in list(self._sessions) if (task := session.stop()) is not None]
         if judging:
             await asyncio.wait(judging, timeout=grace_s)
@@ -126,7 +170,7 @@ class Listener:
             session.expire(now_s)
         self._sweeper = self.loop.call_later(self._sweep_s, self._sweep)
 
-    def report(self, kind: str, ip: str, event: str = "limit_reached") -> None:
+    def report(self, kind: str, ip: str, event: str = "limit_reached", **facts: str) -> None:
         """Log that a limit was hit, or another event, once a minute for each client."""
         now_s, key = self.loop.time(), f"{kind} {neighbourhood(ip)}"
         if now_s - self._reported_s.get(key, -_REPORT_S) < _REPORT_S:
@@ -134,7 +178,7 @@ class Listener:
         if len(self._reported_s) >= _REPORTED:
             self._reported_s.clear()
         self._reported_s[key] = now_s
-        log.warning(event, kind=kind, peer=ip)
+        log.warning(event, kind=kind, peer=ip, **facts)
 
 
 async def listen(
@@ -148,8 +192,8 @@ async def listen(
 
     `exempt` names clients without per-IP limits; what is in `budget` is shared with the daemon's other listeners.
     """
-    if options.tls == "required" and options.context is None:
-        raise ValueError("tls: required needs a certificate")
+    if options.tls in {"required", "implicit"} and options.context is None:
+        raise ValueError(f"tls: {options.tls} needs a certificate")
     listener = Listener(options, budget, handler, exempt)
     is_inherited = not isinstance(place, Endpoint)
     await listener.open(await open_sockets(place), is_inherited=is_inherited)
@@ -170,6 +214,8 @@ def _ehlo(options: ListenerOptions, size_bytes: int, is_tls: bool) -> bytes:
     words = [options.hostname, "PIPELINING", f"SIZE {size_bytes}", "8BITMIME", "SMTPUTF8"]
     if options.offers_tls and not is_tls:
         words.append("STARTTLS")
-    if options.offers_tls and is_tls and options.login != "no":
+    if options.takes_login(is_tls=is_tls):
         words.append("AUTH PLAIN LOGIN")
+    if options.has_dsn:
+        words.append("DSN")
     return "".join(f"250-{word}\r\n" for word in words).encode() + b"250 ENHANCEDSTATUSCODES\r\n"

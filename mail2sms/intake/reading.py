@@ -22,7 +22,7 @@ from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.mime import Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
 from mail2sms.intake.template import Context, Late, Order, Template
-from mail2sms.model import Conversation, LeftOut, Msisdn, Origin, Submission, Writer
+from mail2sms.model import NO_DSN, Address, Conversation, LeftOut, Msisdn, Origin, Submission, Writer
 from mail2sms.reasons import REASONS
 from mail2sms.rules import countries, fiction, sender_ids
 from mail2sms.rules._base import Candidate, Policy
@@ -54,6 +54,11 @@ class Target:
     reply_key: str = ""
 
     @property
+    def group(self) -> Target:
+        """What gets the text together: each conversation by itself, all others as one."""
+        return self if self.reply_key else Target()
+
+    @property
     def to(self) -> str:
         """What a To field would say instead."""
         return f"@{self.team}" if self.team else numbers.display(self.phones[0])
@@ -69,6 +74,8 @@ class Asked:
 
     `refusal` is why none could be read: then there are no submissions, but those in `late` where only its time is
     over, which may have been accepted before. `is_by_template`: the template was followed; else the mail is simple.
+    `rcpts` are the addresses of the envelope: the id of the submission that each became part of, and its phones (none:
+    all of it).
     """
 
     writer: Writer
@@ -77,6 +84,7 @@ class Asked:
     refusal: Refusal | None = None
     is_by_template: bool = False
     late: tuple[Submission, ...] = ()
+    rcpts: tuple[tuple[str, tuple[Msisdn, ...]], ...] = ()
 
 
 class Reader:
@@ -124,7 +132,7 @@ class Reader:
         asked = Asked(writer=writer, origin=_origin(letter), submissions=(), is_by_template=is_by_template)
         if unread is not None:
             return replace(asked, refusal=unread)
-        groups = await self._groups(targets)
+        groups = await self._groups(targets, envelope)
         try:
             order = self._order(targets, letter, writer)
         except Late as late:
@@ -132,8 +140,11 @@ class Reader:
             return replace(asked, refusal=late, late=submissions)
         except Refusal as refusal:
             return replace(asked, refusal=refusal)
+        made = {group.target: _submission(group, order, letter, writer) for group in groups}
         return replace(
-            asked, submissions=tuple(_submission(group, order, letter, writer) for group in groups)
+            asked,
+            submissions=tuple(made.values()),
+            rcpts=tuple((made[t.group].id, order.to if t.is_template else t.phones) for t in targets),
         )
 
     async def _writer(self, envelope: Envelope, authors: tuple[str, ...]) -> Writer:
@@ -156,15 +167,20 @@ class Reader:
                 raise
             return mime.without_text(head[0]), refusal
 
-    async def _groups(self, targets: Sequence[Target]) -> list[_Group]:
-        """Return who gets the text: each conversation of its own, and all others together."""
-        phones = [phone for t in targets if not t.reply_key for phone in t.phones]
-        has_others = bool(phones) or any(target.is_template for target in targets)
-        groups = [_Group(phones=tuple(dict.fromkeys(phones)))] if has_others else []
-        conversations = {(t.phones, t.reply_key): t for t in targets if t.reply_key}
-        for target in conversations.values():
-            groups.append(_Group(phones=target.phones, conversation=await self._conversation(target)))
-        return groups
+    async def _groups(self, targets: Sequence[Target], envelope: Envelope) -> list[_Group]:
+        """Return who gets the text: all others together, and each conversation of its own."""
+        groups: dict[Target, list[Address]] = {}
+        for target, dsn in zip(targets, envelope.dsns or (NO_DSN,) * len(targets), strict=True):
+            address = Address(phones=target.phones, dsn=dsn, has_reply=envelope.has_reply_each)
+            groups.setdefault(target.group, []).append(address)
+        return [
+            _Group(
+                target=target,
+                addresses=tuple(groups[target]),
+                conversation=await self._conversation(target) if target.reply_key else None,
+            )
+            for target in sorted(groups, key=lambda target: bool(target.reply_key))
+        ]
 
     def _find_target(self, address: str) -> Target:
         """Return where an address leads. Raises Refusal."""
@@ -221,9 +237,10 @@ class Reader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Group:
-    """Phones that get the text by one submission, in a conversation or beside those that the mail itself names."""
+    """Addresses that get the text by one submission, in a conversation or beside phones that the mail itself names."""
 
-    phones: tuple[Msisdn, ...]
+    target: Target
+    addresses: tuple[Address, ...]
     conversation: Conversation | None = None
 
 
@@ -235,11 +252,12 @@ def _authors(fields: list[str]) -> tuple[str, ...]:
 def _submission(group: _Group, order: Order, letter: Letter, writer: Writer) -> Submission:
     now = now_ms()
     named = () if group.conversation else order.to
+    phones = (phone for address in group.addresses for phone in address.phones)
     return Submission(
         id=new_id("m", now),
         writer=writer,
         text=order.text,
-        recipients=tuple(dict.fromkeys((*named, *group.phones))),
+        recipients=tuple(dict.fromkeys((*named, *phones))),
         origin=_origin(letter),
         created_at=now,
         sender_id=order.sender_id,
@@ -248,6 +266,7 @@ def _submission(group: _Group, order: Order, letter: Letter, writer: Writer) -> 
         reference=order.reference,
         left_out=_left_out(order, letter),
         conversation=group.conversation,
+        addresses=tuple(each if each.phones else replace(each, phones=named) for each in group.addresses),
     )
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from mail2sms.accept import Accept
+from mail2sms.accept import Accept, NothingGoes
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal, StoreUnavailable
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.reading import Asked, Desk, Reader, Target
+from mail2sms.intake.replies import replies
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
 from mail2sms.model import Conversation
 from mail2sms.reasons import smtp_reply
 from mail2sms.store import Store
 from mail2sms.store.views import conversation_by_key
+from mail2sms.verdict import Verdict, merge
 
 __all__ = ["Desk", "Receiver"]
 
@@ -65,31 +67,47 @@ class Receiver:
         """Whether this is the password of a user."""
         return await self._identity.verify(name, password)
 
-    async def mail(self, envelope: Envelope) -> str:
-        """Take one mail; the 250 goes out after it is on disk."""
+    async def mail(self, envelope: Envelope) -> tuple[str, ...]:
+        """Take one mail; a 250 goes out after it is on disk."""
         try:
             return await self._take(envelope)
         except Refusal as refusal:
             log.info("mail_refused", reason=refusal.problems[0].reason, peer=envelope.client.ip)
-            return smtp_reply(refusal.problems[0])
+            return envelope.each(smtp_reply(refusal.problems[0]))
         except StoreUnavailable:
-            return smtp_reply(Problem(reason="system.database"))
+            return envelope.each(smtp_reply(Problem(reason="system.database")))
 
-    async def _take(self, envelope: Envelope) -> str:
+    async def _take(self, envelope: Envelope) -> tuple[str, ...]:
         asked = await self._reader.read(envelope)
         if asked.refusal is not None:
-            return await self._refuse(asked, asked.refusal)
+            return envelope.each(await self._refuse(envelope, asked, asked.refusal))
         try:
             receipt = await self._accept.accept(asked.submissions)
-        except Refusal as refusal:
-            return await self._refuse(asked, refusal)
-        return f"250 2.0.0 {receipt.id}"
+        except NothingGoes as refused:
+            if envelope.has_reply_each:
+                return await self._refuse_each(envelope, asked, refused.verdict)
+            return (await self._refuse(envelope, asked, refused),)
+        taken = f"250 2.0.0 {receipt.id}"
+        return (
+            replies(asked, receipt.verdict, receipt.messages, taken) if envelope.has_reply_each else (taken,)
+        )
 
-    async def _refuse(self, asked: Asked, refusal: Refusal) -> str:
-        """Tell the writer: in the reply itself who is there to read it, by an email whose mail came through a relay."""
+    async def _refuse_each(self, envelope: Envelope, asked: Asked, verdict: Verdict) -> tuple[str, ...]:
+        """A refused recipient hears so itself, and its server tells the writer; of the mail itself an email does."""
+        told = ""
+        if verdict.refusals:
+            told = await self._refuse(envelope, asked, merge(verdict.refusals))
+        return replies(asked, verdict, (), told)
+
+    async def _refuse(self, envelope: Envelope, asked: Asked, refusal: Refusal) -> str:
+        """Tell the writer: in the reply itself who is there to read it, by an email whose mail came through a relay.
+
+        Who wants no such email (NOTIFY=NEVER) gets the reply.
+        """
         if asked.late and (ids := await self._accept.earlier(asked.late)):
             return f"250 2.0.0 {ids[0]}"
-        if asked.writer.is_direct:
+        is_unwanted = bool(envelope.dsns) and not any(dsn.wants_failure for dsn in envelope.dsns)
+        if asked.writer.is_direct or is_unwanted:
             raise refusal
         repeat = asked.origin.message_id or new_id("x", now_ms())
         told = await self._accept.tell_refusal(asked.writer, asked.origin, refusal, repeat)

@@ -1,30 +1,24 @@
 """One SMTP session: replies and errors, TLS, login, and the mail that goes to the `Handler`.
 
-The only importer of aiosmtpd, whose class gives the session's state and the AUTH mechanisms. What it does per
-connection and per line (inspecting itself, parsing addresses with the email package, a write per line, a task that
-wakes up for each) costs several times the rest: here commands are answered as they arrive, and only a login, a
-handshake and the handler's verdict are tasks. Knows nothing of numbers, templates or the store.
+What aiosmtpd does per connection and per line (inspecting itself, parsing addresses with the email package, a write
+per line, a task that wakes up for each) costs several times the rest: here commands are answered as they arrive, and
+only a login, a handshake and the handler's verdict are tasks. Knows nothing of numbers, templates or the store.
 """
 
 from __future__ import annotations
 
 import asyncio
-import binascii
 import re
-from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from aiosmtpd.smtp import MISSING, SMTP, AuthResult, LoginPassword
-from aiosmtpd.smtp import Envelope as Transaction
-
 from mail2sms.intake.envelope import Client, Envelope
-from mail2sms.intake.limits import Attempt
-from mail2sms.intake.smtp_commands import COMMANDS, IDLE
+from mail2sms.intake.smtp_commands import COMMANDS, IDLE, LMTP_COMMANDS
+from mail2sms.intake.smtp_login import UNVERIFIED, Login, Transaction
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused, too_large
-from mail2sms.intake.smtp_wire import NEVER, Wire, certificate_names, peer_ip
+from mail2sms.intake.smtp_wire import NEVER, certificate_names, peer_ip
 from mail2sms.log import log, where
+from mail2sms.model import NO_DSN, Dsn
 
 if TYPE_CHECKING:
     from mail2sms.intake.listener import Listener
@@ -34,42 +28,37 @@ _COMMAND_BYTES = 1000
 _COMMANDS_PER_MAIL = 1000
 _IDLE_COMMANDS = 20  # such as NOOP, that bring no mail nearer; more of them are errors
 _COSTLY, _CHEAP = 10, 1  # commands, in shares of a turn
-_FAILED_LOGINS = 3
 _TLS_CLOSING_S = 5
 _TROUBLE = "451 4.3.0 our fault; try again later"
-_UNVERIFIED = "454 4.7.0 can't verify now; try again later"
 _GOODBYE = "421 4.3.2 shutting down"
 _LOG_IN_AGAIN = "421 4.7.0 the password was changed; log in again"
 
 
-class Session(Wire, SMTP):
-    """One connection and its mails, one after the other."""
+class Session(Login):
+    """One connection and its mails, one after the other.
 
-    AuthLoginUsernameChallenge = "Username:"  # what old devices compare with
-    AuthLoginPasswordChallenge = "Password:"
+    `ip` is whom a load balancer brings, empty when it does not say; without it the peer is the client.
+    """
+
     envelope: Transaction
-    client: Client
 
-    def __init__(self, listener: Listener) -> None:
-        # Not SMTP.__init__: it inspects all its members, 272 us per connection.
-        asyncio.StreamReaderProtocol.__init__(self, None, loop=listener.loop)  # type: ignore[arg-type]
-        Wire.__init__(self, listener.loop, listener.budget.limits.command_s)
-        self.listener = listener
+    def __init__(self, listener: Listener, ip: str | None = None) -> None:
+        super().__init__(listener)
         self.handler = listener.handler
         self.mails = 0
-        self.is_tls = self.is_exempt = self.is_trusted = False
+        self._ip = ip
         self._limits = listener.budget.limits
+        self._known_commands = LMTP_COMMANDS if listener.options.is_lmtp else COMMANDS
         self._handler_coroutine = None
         self._collector: Collector | None = None
         self._data_since_s = 0.0
-        self._challenged: asyncio.Future[bytes] | None = None  # waits for the client's answer to a challenge
-        self._errors = self._commands = self._idle_commands = self._failed_logins = 0
+        self._errors = self._commands = self._idle_commands = 0
         self._is_admitted = self._is_judging = self._has_left = self._is_dismissed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the client in, or say at once that there is no room."""
         self.link = cast(asyncio.Transport, transport)  # uvloop's is not derived from it
-        ip = peer_ip(self.link)
+        ip = peer_ip(self.link) if self._ip is None else self._ip
         self._restart(ip)
         self.is_exempt = self.is_trusted = self.listener.is_exempt(ip)
         refusal = self.listener.admit(self)
@@ -77,7 +66,11 @@ class Session(Wire, SMTP):
             self.expel(refusal)
             return
         self._is_admitted = True
-        self.greet_soon(self.listener.greeting)
+        if self.listener.options.tls == "implicit":
+            self.link.pause_reading()  # what comes is for the handshake
+            self._start(self._secure())
+        else:
+            self.greet_soon(self.listener.greeting)
 
     def eof_received(self) -> bool:
         """Keep the way back open while a mail is judged: its sender may still read the verdict."""
@@ -98,7 +91,7 @@ class Session(Wire, SMTP):
             self._cancel()
         if self._is_admitted and not self._is_judging:
             self.listener.forget(self)
-        super(SMTP, self).connection_lost(error)
+        asyncio.StreamReaderProtocol.connection_lost(self, error)
 
     def stop(self) -> asyncio.Task[None] | None:
         """Say goodbye; while a mail is being judged, return the task that is to be waited for."""
@@ -134,6 +127,8 @@ class Session(Wire, SMTP):
     def restart_mail(self) -> None:
         """Forget the mail that was begun."""
         self.envelope = self._create_envelope()
+        self.dsn = NO_DSN
+        self.dsns: list[Dsn] = []
 
     # Commands and replies
 
@@ -156,9 +151,11 @@ class Session(Wire, SMTP):
     def _obey(self, line: bytes) -> int:
         self.renew()
         self._commands += 1
+        if self.listener.options.is_lenient:
+            line = line.rstrip(b"\r\n") + b"\r\n"
         verb, _, argument = line[:-2].partition(b" ")
         verb = verb.upper()
-        command = COMMANDS.get(verb)
+        command = self._known_commands.get(verb)
         if not _LINE.fullmatch(line):
             self.answer("500 5.5.2 lines end with CRLF and hold no control characters")
         elif command is None:
@@ -205,24 +202,26 @@ class Session(Wire, SMTP):
 
     # A mail
 
-    def add_recipient(self, address: str, refusal: str | None) -> str:
+    def add_recipient(self, address: str, dsn: Dsn, refusal: str | None) -> str:
         """Return the reply to RCPT."""
         if refusal:
             return refusal
         self.envelope.rcpt_tos.append(address)
+        self.dsns.append(dsn)
         return "250 2.1.5 OK"
 
-    def await_verdict(self, address: str, verdict: Awaitable[str | None]) -> None:
+    def await_verdict(self, address: str, dsn: Dsn, verdict: Awaitable[str | None]) -> None:
         """Reply to RCPT when the handler knows; the commands after it wait."""
 
         async def ask() -> str:
-            return self.add_recipient(address, await verdict)
+            return self.add_recipient(address, dsn, await verdict)
 
         self._start(ask())
 
     def collect(self) -> None:
         """From now on the client sends a mail."""
-        self._collector = Collector(self.listener.budget, is_trusted=self.is_trusted)
+        is_lenient = self.listener.options.is_lenient
+        self._collector = Collector(self.listener.budget, is_trusted=self.is_trusted, is_lenient=is_lenient)
         self._data_since_s = self.loop.time()
 
     def _collect(self, collector: Collector) -> None:
@@ -234,51 +233,63 @@ class Session(Wire, SMTP):
         earned_s = collector.received_bytes / self._limits.min_bytes_per_s
         self.deadline_s = self._data_since_s + min(self._limits.data_s, self._limits.command_s + earned_s)
         if collector.is_hopeless:
-            self.expel(too_large(self._limits.size_bytes))
+            self._answer_each(self._mail(b"").each(too_large(self._limits.size_bytes)))
+            self.close()
 
-    def _submit(self, collector: Collector) -> None:
+    def _mail(self, content: bytes) -> Envelope:
         transaction = self.envelope
-        self.restart_mail()
-        try:
-            content = collector.content()
-        except CommandRefused as e:
-            collector.release()
-            self.renew()
-            self.answer(str(e))
-            return
-        mail = Envelope(
+        return Envelope(
             client=self.client,
             mail_from=transaction.mail_from or "",
             rcpts=tuple(transaction.rcpt_tos),
             content=content,
             is_smtputf8=transaction.smtp_utf8,
+            dsns=tuple(self.dsns) if any(dsn is not NO_DSN for dsn in self.dsns) else (),
+            has_reply_each=self.listener.options.is_lmtp,
             has_left=lambda: self._has_left or self.is_lost,
         )
-        self._is_judging = True
-        self._start(self._judge(mail, collector))
 
-    async def _judge(self, mail: Envelope, collector: Collector) -> str:
+    def _submit(self, collector: Collector) -> None:
         try:
-            reply = await self.handler.mail(mail)
+            mail = self._mail(collector.content())
+        except CommandRefused as e:
+            replies = self._mail(b"").each(str(e))
+            collector.release()
+            self.restart_mail()
+            self.renew()
+            self._answer_each(replies)
+            return
+        self.restart_mail()
+        self._is_judging = True
+        self._start(self._judge(mail, collector), *mail.each(_TROUBLE))
+
+    async def _judge(self, mail: Envelope, collector: Collector) -> Sequence[str]:
+        try:
+            replies = await self.handler.mail(mail)
         finally:
             collector.release()
         self.mails += 1
-        if reply.startswith("2"):
+        if any(reply.startswith("2") for reply in replies):
             self._errors = self._commands = self._idle_commands = 0
-        return reply
+        return replies
+
+    def _answer_each(self, replies: Sequence[str]) -> None:
+        for reply in replies:
+            self.answer(reply)
 
     # What runs as a task
 
-    def _start(self, work: Coroutine[Any, Any, str], trouble: str = _TROUBLE) -> None:
+    def _start(self, work: Coroutine[Any, Any, str | Sequence[str]], *trouble: str) -> None:
         self.deadline_s = NEVER
-        self._handler_coroutine = self.loop.create_task(self._attend(work, trouble))
+        self._handler_coroutine = self.loop.create_task(self._attend(work, trouble or (_TROUBLE,)))
 
-    async def _attend(self, work: Coroutine[Any, Any, str], trouble: str) -> None:
+    async def _attend(self, work: Coroutine[Any, Any, str | Sequence[str]], trouble: Sequence[str]) -> None:
         try:
-            reply = await work
+            said = await work
+            replies = (said,) if isinstance(said, str) else said
         except Exception as e:  # the top of this stage, for what takes time
             log.warning("smtp_error", peer=self.client.ip, where=where(e))
-            reply = trouble
+            replies = trouble
         finally:
             was_judging, self._is_judging = self._is_judging, False
             self._handler_coroutine = self._challenged = None
@@ -287,8 +298,7 @@ class Session(Wire, SMTP):
         if self.is_lost:
             return
         self.renew()
-        if reply:
-            self.answer(reply)
+        self._answer_each([reply for reply in replies if reply])
         if self.listener.is_stopping:
             self.expel(_GOODBYE)
         elif self._is_dismissed:
@@ -302,22 +312,23 @@ class Session(Wire, SMTP):
         self._start(self._upgrade())
 
     async def _upgrade(self) -> str:
-        context = self.listener.options.context
-        assert context is not None
         if self.unread:
             self.expel("554 5.5.0 nothing may follow STARTTLS before the handshake")
             return ""
         self.link.write(b"220 2.0.0 ready to start TLS\r\n")
+        await self._shake_hands()
+        return ""
+
+    async def _secure(self) -> str:
+        """TLS comes before the greeting."""
+        if await self._shake_hands():
+            self.greet_soon(self.listener.greeting)
+        return ""
+
+    async def _shake_hands(self) -> bool:
         link, reason = cast(asyncio.Transport | None, None), "closed"
         try:
-            link = await self.loop.start_tls(
-                self.link,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=self._limits.command_s,
-                ssl_shutdown_timeout=_TLS_CLOSING_S,
-            )
+            link = await self._handshake()
         except OSError as e:  # ssl.SSLError and time-outs are OSErrors
             reason = getattr(e, "reason", None) or type(e).__name__
         finally:
@@ -328,71 +339,31 @@ class Session(Wire, SMTP):
         if link is not None:
             self.link, self.is_tls = link, True
             self._restart(self.client.ip)
-        return ""
+        return link is not None
 
-    def log_in(self, mechanism: str, words: list[str]) -> None:
-        """Ask for what is missing of name and password, and verify them. `words` are the argument of AUTH."""
-        self._start(self._log_in(mechanism, words), _UNVERIFIED)
+    async def _handshake(self) -> asyncio.Transport | None:
+        context, early = self.listener.options.context, self.unread.take_all()
+        assert context is not None
+        beginning = self.loop.start_tls(
+            self.link,
+            self,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=self._limits.command_s,
+            ssl_shutdown_timeout=_TLS_CLOSING_S,
+        )
+        if not early:
+            return await beginning
+        # uvloop reads before it can be stopped in `connection_made`: the handshake gets what came.
+        self.link.pause_reading()
+        begun = self.loop.create_task(beginning)
+        for _ in range(2):  # until TLS has taken the connection over, and before it reads more
+            await asyncio.sleep(0)
+        taking = cast(asyncio.BufferedProtocol, self.link.get_protocol())
+        memoryview(taking.get_buffer(len(early)))[: len(early)] = early
+        taking.buffer_updated(len(early))
+        return await begun
 
-    async def _log_in(self, mechanism: str, words: list[str]) -> str:
-        found = await (self.auth_PLAIN if mechanism == "PLAIN" else self.auth_LOGIN)(self, words)
-        if not isinstance(found.auth_data, LoginPassword):
-            return ""  # aiosmtpd has answered
-        self.deadline_s = NEVER
-        name, password = (each.decode("utf-8", "replace") for each in found.auth_data)
-        ip, lockout = self.client.ip, self.listener.budget.lockout
-        attempt = Attempt(ip=ip, name=name, is_shared=self.is_exempt)
-        locked = lockout.why(attempt, self.loop.time())
-        if locked:
-            self.listener.report(locked, ip)
-            return "421 4.7.0 too many wrong passwords; try again later"
-        handler = self.listener.handler
-        is_right = await handler.login(self.client, name, password)
-        if handler is not self.listener.handler:  # what was right when it began may be no password any more
-            return _UNVERIFIED
-        if is_right:
-            lockout.succeeded(attempt)
-            self.client = replace(self.client, login=name)
-            self._trust()
-            return "235 2.7.0 logged in"
-        self._failed_logins += 1
-        lockout.failed(attempt, self.loop.time())
-        log.warning("login_failed", peer=ip)
-        if self._failed_logins >= _FAILED_LOGINS:
-            return "421 4.7.0 too many wrong passwords"
-        return "535 5.7.8 wrong name or password"
-
-    def _trust(self) -> None:
-        if not (self.is_trusted or self.is_lost):
-            self.is_trusted = True
-            self.listener.budget.trust()
-
-    # What aiosmtpd's AUTH mechanisms call
-
-    def _authenticate(self, mechanism: str, auth_data: Any) -> AuthResult:
-        """Pass the credentials on: `_log_in` verifies them, because a hash takes time."""
-        return AuthResult(success=True, auth_data=auth_data)
-
-    async def push(self, status: str | bytes) -> None:
-        """Send a reply."""
-        self.answer(status if isinstance(status, str) else status.decode())
-        self.flush()
-
-    async def challenge_auth(
-        self, challenge: str | bytes, encode_to_b64: bool = True, log_client_response: bool = False
-    ) -> Any:
-        """Return the client's answer, or MISSING when it gave up (and was answered)."""
-        text = challenge if isinstance(challenge, bytes) else challenge.encode()
-        self._challenged = answered = self.loop.create_future()
-        self.renew()
-        await self.push(b"334 " + b64encode(text))
-        self.advance()
-        line = (await answered).strip()
-        if line == b"*":
-            await self.push("501 5.7.0 login given up")
-            return MISSING
-        try:
-            return b64decode(line, validate=True)
-        except binascii.Error:
-            await self.push("501 5.5.2 not base64")
-            return MISSING
+    def begin_login(self, mechanism: str, words: list[str]) -> None:
+        """Let the client log in; `words` are the argument of AUTH."""
+        self._start(self.log_in(mechanism, words), UNVERIFIED)

@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mail2sms.intake.smtp_syntax import BUSY, NO_ADDRESS, read_mail_parameters, read_path, too_large
+from mail2sms.intake.smtp_syntax import (
+    BUSY,
+    NO_ADDRESS,
+    read_mail_parameters,
+    read_path,
+    read_rcpt_parameters,
+    too_large,
+)
 
 if TYPE_CHECKING:
     from mail2sms.intake.smtp import Session
@@ -38,7 +45,7 @@ def _helo(session: Session, argument: str) -> str:
 
 def _ehlo(session: Session, argument: str) -> str:
     if not _greet(session, argument):
-        return "501 5.5.4 syntax: EHLO name"
+        return f"501 5.5.4 syntax: {'L' if session.listener.options.is_lmtp else 'E'}HLO name"
     session.send(session.listener.ehlo[session.is_tls])
     return ""
 
@@ -58,7 +65,7 @@ def _auth(session: Session, argument: str) -> str:
     options, client = session.listener.options, session.client
     if not options.offers_login:
         return "502 5.5.1 there is no login here"
-    if not session.is_tls:
+    if not options.takes_login(is_tls=session.is_tls):
         return _TLS_FIRST if options.tls == "required" else "538 5.7.11 a login needs TLS; STARTTLS first"
     if not client.helo or client.login is not None or session.envelope.mail_from is not None:
         return "503 5.5.1 once, after EHLO and before MAIL"
@@ -68,14 +75,14 @@ def _auth(session: Session, argument: str) -> str:
     mechanism = words[0].upper()
     if mechanism not in _MECHANISMS:
         return "504 5.5.4 PLAIN or LOGIN"
-    session.log_in(mechanism, words)
+    session.begin_login(mechanism, words)
     return ""
 
 
 def _why_no_mail(session: Session) -> str:
     options, client = session.listener.options, session.client
     if not client.helo:
-        return "503 5.5.1 EHLO first"
+        return "503 5.5.1 LHLO first" if options.is_lmtp else "503 5.5.1 EHLO first"
     if options.tls == "required" and not session.is_tls:
         return _TLS_FIRST
     if options.login == "required" and client.login is None:
@@ -96,7 +103,7 @@ def _mail(session: Session, argument: str) -> str:
     if refusal:
         return refusal
     address, rest = read_path(argument, "FROM:")
-    parameters = read_mail_parameters(rest)
+    parameters = read_mail_parameters(rest, has_dsn=session.listener.options.has_dsn)
     budget = session.listener.budget
     if not address.isascii() and not parameters.is_smtputf8:
         return _NOT_ASCII
@@ -106,6 +113,7 @@ def _mail(session: Session, argument: str) -> str:
         return BUSY
     session.envelope.mail_from = address
     session.envelope.smtp_utf8 = parameters.is_smtputf8
+    session.dsn = parameters.dsn
     return "250 2.1.0 OK"
 
 
@@ -116,16 +124,15 @@ def _rcpt(session: Session, argument: str) -> str:
     if len(mail.rcpt_tos) >= session.listener.budget.limits.recipients:
         return "452 4.5.3 too many recipients"
     address, rest = read_path(argument, "TO:")
-    if rest:
-        return "555 5.5.4 RCPT has no parameters here"
+    dsn = read_rcpt_parameters(rest, session.dsn, has_dsn=session.listener.options.has_dsn)
     if not address:
         return NO_ADDRESS
     if not address.isascii() and not mail.smtp_utf8:
         return _NOT_ASCII
     verdict = session.handler.rcpt(session.client, address)
     if verdict is None or isinstance(verdict, str):
-        return session.add_recipient(address, verdict)
-    session.await_verdict(address, verdict)
+        return session.add_recipient(address, dsn, verdict)
+    session.await_verdict(address, dsn, verdict)
     return ""
 
 
@@ -139,7 +146,8 @@ def _data(session: Session, argument: str) -> str:
     if session.envelope.mail_from is None:
         return "503 5.5.1 MAIL first"
     if not session.envelope.rcpt_tos:
-        return "554 5.5.1 no valid recipients"
+        # RFC 2033 section 4.2
+        return f"{503 if session.listener.options.is_lmtp else 554} 5.5.1 no valid recipients"
     session.collect()
     return "354 end with <CRLF>.<CRLF>"
 
@@ -180,5 +188,7 @@ COMMANDS: Mapping[bytes, Callable[[Session, str], str]] = {
     b"DATA": _data, b"RSET": _rset, b"NOOP": _noop, b"QUIT": _quit, b"VRFY": _vrfy, b"EXPN": _expn,
     b"HELP": _help, b"GET": _web, b"POST": _web, b"HEAD": _web, b"PUT": _web, b"CONNECT": _web, b"OPTIONS": _web,
 }  # fmt: skip
-IDLE = frozenset({b"NOOP", b"RSET", b"VRFY", b"HELP", b"EHLO", b"HELO"})
+LMTP_COMMANDS = {name: command for name, command in COMMANDS.items() if name not in {b"HELO", b"EHLO"}}
+LMTP_COMMANDS[b"LHLO"] = _ehlo  # RFC 2033 section 4.1
+IDLE = frozenset({b"NOOP", b"RSET", b"VRFY", b"HELP", b"EHLO", b"HELO", b"LHLO"})
 """What brings no mail nearer."""

@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 
 from mail2sms.errors import Problem
+from mail2sms.intake import smtp_dsn
 from mail2sms.intake.limits import Budget
+from mail2sms.model import NO_DSN, Dsn
 from mail2sms.reasons import smtp_reply
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
@@ -42,6 +44,7 @@ class MailParameters:
 
     size_bytes: int = 0
     is_smtputf8: bool = False
+    dsn: Dsn = NO_DSN
 
 
 def read_path(argument: str, keyword: str) -> tuple[str, str]:
@@ -71,23 +74,41 @@ def read_path(argument: str, keyword: str) -> tuple[str, str]:
     return address, parameters or ""
 
 
-def read_mail_parameters(text: str) -> MailParameters:
+def read_mail_parameters(text: str, *, has_dsn: bool = False) -> MailParameters:
     """Read what follows the path in MAIL. Raises CommandRefused."""
     if not text:
         return _NO_PARAMETERS
-    size_bytes, is_smtputf8 = 0, False
-    for parameter in text.upper().split():
-        name, _, value = parameter.partition("=")
+    size_bytes, is_smtputf8, asked = 0, False, list[tuple[str, str]]()
+    for parameter in text.split():
+        word, _, value = parameter.partition("=")
+        name, whole = word.upper(), parameter.upper()
         if name == "SIZE" and value.isascii() and value.isdigit() and len(value) <= _SIZE_DIGITS:
             size_bytes = int(value)
-        elif parameter == "SMTPUTF8":
+        elif whole == "SMTPUTF8":
             is_smtputf8 = True
-        elif parameter not in _IGNORED and not (
-            name == "AUTH" and value
-        ):  # RFC 4954 section 5: may be ignored
+        elif has_dsn and name in smtp_dsn.OF_MAIL:
+            asked.append((name, value))
+        elif whole not in _IGNORED and not (name == "AUTH" and value):  # RFC 4954 section 5: may be ignored
             known = name in {"SIZE", "BODY", "SMTPUTF8", "AUTH"}
             raise CommandRefused(f"{501 if known else 555} 5.5.4 MAIL parameter not understood")
-    return MailParameters(size_bytes=size_bytes, is_smtputf8=is_smtputf8)
+    try:
+        dsn = smtp_dsn.of_mail(asked)
+    except ValueError as e:
+        raise CommandRefused("501 5.5.4 MAIL parameter not understood") from e
+    return MailParameters(size_bytes=size_bytes, is_smtputf8=is_smtputf8, dsn=dsn)
+
+
+def read_rcpt_parameters(text: str, mail: Dsn, *, has_dsn: bool) -> Dsn:
+    """Read what follows the path in RCPT; `mail` is what was said at MAIL. Raises CommandRefused."""
+    if not text:
+        return mail
+    asked = [(name.upper(), value) for name, _, value in (word.partition("=") for word in text.split())]
+    if not has_dsn or any(name not in smtp_dsn.OF_RCPT for name, _ in asked):
+        raise CommandRefused("555 5.5.4 RCPT parameter not understood")
+    try:
+        return smtp_dsn.of_rcpt(asked, mail)
+    except ValueError as e:
+        raise CommandRefused("501 5.5.4 RCPT parameter not understood") from e
 
 
 _NO_PARAMETERS = MailParameters()
@@ -139,9 +160,10 @@ class Collector:
     finds no room is read to its end and thrown away.
     """
 
-    def __init__(self, budget: Budget, *, is_trusted: bool) -> None:
+    def __init__(self, budget: Budget, *, is_trusted: bool, is_lenient: bool = False) -> None:
         self._budget = budget
         self._is_trusted = is_trusted
+        self._is_lenient = is_lenient
         self._limit_bytes = budget.limits.size_bytes
         self._data = bytearray(b"\r\n")  # the line break of the DATA command: a lone dot may come first
         self._reserved_bytes = 0
@@ -169,14 +191,17 @@ class Collector:
     def content(self) -> bytes:
         """Return the complete mail without the transparency dots (RFC 5321 section 4.5.2).
 
-        Raises CommandRefused: bare CR, bare LF and NUL are read differently by different programs.
+        Raises CommandRefused: bare CR, bare LF and NUL are read differently by different programs. A lenient one
+        mends them here, where the end of the mail has been found already.
         """
         if self._refusal:
             raise CommandRefused(self._refusal)
         data = bytes(self._data)
         lines = data.count(b"\r\n")
         if data.count(b"\r") != lines or data.count(b"\n") != lines or b"\0" in data:
-            raise CommandRefused(_BARE)
+            if not self._is_lenient:
+                raise CommandRefused(_BARE)
+            data = _mended(data)
         return data.replace(b"\r\n.", b"\r\n")[2:]
 
     def release(self) -> None:
@@ -195,3 +220,9 @@ class Collector:
         if self._refusal:
             self.release()
             self._data = self._data[-len(_END) + 1 :]
+
+
+def _mended(data: bytes) -> bytes:
+    r"""Return the mail with CRLF at the end of each line, be it written `\r\r\n`, `\n` or `\r`, and without NUL."""
+    lines = data.replace(b"\0", b"").replace(b"\r\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return lines.replace(b"\n", b"\r\n")

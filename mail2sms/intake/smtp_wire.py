@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 from abc import abstractmethod
 
 from mail2sms.intake.smtp_syntax import Lines
@@ -131,9 +132,9 @@ def certificate_names(transport: asyncio.Transport) -> frozenset[str]:
 
 
 def peer_ip(transport: asyncio.Transport) -> str:
-    """Return the peer's address in one spelling; empty for a unix socket."""
+    """Return the peer's address in one spelling; who comes by a unix socket is on this machine."""
     peer = transport.get_extra_info("peername")
-    if not isinstance(peer, tuple):
-        return ""
+    if not isinstance(peer, tuple):  # None: it is gone already, and must not pass for one of ours
+        return "127.0.0.1" if transport.get_extra_info("socket").family == socket.AF_UNIX else ""
     ip: str = peer[0].partition("%")[0]
     return ip.removeprefix("::ffff:") if "." in ip else ip

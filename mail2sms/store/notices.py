@@ -12,7 +12,7 @@ from mail2sms import lifecycle
 from mail2sms.model import Status, derive_id
 from mail2sms.store import schema
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import Lease, NewNotice, clock_ms, leasing
+from mail2sms.store.rows import Lease, NewNotice, clock_ms, leasing, read_dsn
 from mail2sms.store.writer import Verb
 
 notice = schema.notice
@@ -41,7 +41,7 @@ def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
         return
     query = select(schema.submission.c.writer).where(schema.submission.c.id == row.submission)
     writer = connection.execute(query).scalar_one()
-    addresses = [(EMAIL, writer)] if "@" in writer else []
+    addresses = [(EMAIL, writer)] if "@" in writer and read_dsn(row.dsn).wants_failure else []
     addresses += [(name, "") for name in hook_channels(connection, "failed")]
     due_at = now + _SETTLE_MS if row.status == Status.UNKNOWN else now
     insert_notices(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
+from mail2sms.model import NO_DSN, Dsn, Msisdn, MtMessage, SenderId, Status, Submission
 from mail2sms.money import Money
 
 
@@ -203,7 +203,16 @@ def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
         "updated_at": mt.created_at,
         "cost": _millionths(mt.cost),
         "currency": next((cost.currency for cost in mt.costs if cost), None),
+        "dsn": None if mt.dsn == NO_DSN else json.dumps(asdict(mt.dsn)),
     }
+
+
+def read_dsn(text: str | None) -> Dsn:
+    """Return what stands in a message's row."""
+    if text is None:
+        return NO_DSN
+    said = json.loads(text)
+    return Dsn(**{**said, "notify": tuple(said["notify"])})
 
 
 def carried(mt: MtMessage) -> dict[str, Any]:
@@ -302,5 +311,6 @@ def read_message(row: Row[Any], **more: Any) -> MtMessage:
         position=row.position,
         fence=row.fence,
         updated_at=row.updated_at,
+        dsn=read_dsn(row.dsn),
         **more,
     )

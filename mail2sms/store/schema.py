@@ -129,6 +129,7 @@ message = _keyed(
     _time("updated_at"),
     Column("cost", BigInteger),  # by its carrier, in millionths of the currency's unit; null: not known
     Column("currency", Text),
+    Column("dsn", Text),  # what was asked to be reported (RFC 3461), mostly nothing
     Index(None, "conversation", "created_at"),
     Index(None, "submission"),
     Index(None, "account", "msisdn", "created_at"),

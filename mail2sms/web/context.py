@@ -39,6 +39,14 @@ class Reloaded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CertificateState:
+    """The certificate of the listeners: good for so many days; `fault` says why its renewed files can't be used."""
+
+    days: int
+    fault: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
     """What is served, for whom, and through which doors.
 
@@ -62,6 +70,7 @@ class Context:
     template_example: Callable[[str], str] = str
     render: Render = field(default_factory=Render)
     health: Callable[[], Mapping[str, str]] = dict
+    certificate: Callable[[], CertificateState | None] = lambda: None
     spent: Callable[[], Mapping[tuple[str, str], int]] = dict
     reload: Callable[[], Awaitable[Reloaded]] | None = None
     demo_inbox: DemoInbox | None = None

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,14 +16,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from mail2sms.options import Endpoint
-from mail2sms.sockets import open_sockets
+from mail2sms.sockets import bind_path, open_sockets
 from mail2sms.web.connection import Connection, Sliced
 
 _KEEP_ALIVE_S = 15
 _UNSENT_BYTES = 65_536  # held by the kernel for a connection; its megabytes would hide who does not read
 _GRACE_S = 10
 _BACKLOG = 512
-_PATH_BYTES = 107  # of a unix socket: sun_path, unix(7)
 
 
 class _Embedded(uvicorn.Server):
@@ -89,7 +86,7 @@ class WebServer:
     async def start(self) -> None:
         """Listen. Raises OSError when the address can't be had."""
         if self._path is not None:
-            sockets = [_bind_path(self._path)]
+            sockets = [bind_path(self._path)]
         else:
             assert self._endpoint is not None
             await asyncio.to_thread(self.app.openapi)  # 60 ms, that a stranger would cost the loop
@@ -129,35 +126,3 @@ class WebServer:
         await self._task
         if self._path is not None:
             self._path.unlink(missing_ok=True)
-
-
-def _bind_path(path: Path) -> socket.socket:
-    """Bind a unix socket with mode 0600; one that a crash left behind is replaced."""
-    _remove_stale(path)
-    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)  # no moment in which others could connect
-    try:
-        bound.bind(str(path))
-    except OSError as e:
-        bound.close()
-        is_long = len(os.fsencode(path)) > _PATH_BYTES
-        way_out = "; set RUNTIME_DIRECTORY to a shorter folder" if is_long else ""
-        raise OSError(e.errno, f"cannot listen on {path}: {e.strerror or e}{way_out}") from e
-    finally:
-        os.umask(before)
-    return bound
-
-
-def _remove_stale(path: Path) -> None:
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(f"{path} is in the way of the control socket")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise FileExistsError(f"{path} belongs to a daemon that runs")

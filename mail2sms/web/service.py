@@ -24,6 +24,13 @@ _OK = "ok"
 _STORE_S, _KEPT_S = 5.0, 2.0
 
 
+class Certificate(BaseModel):
+    """For how many days the listeners' certificate is good, and why its renewed files can't be used, if so."""
+
+    days: int
+    fault: str
+
+
 class Health(BaseModel):
     """Each part is `ok`, or says what ails it. `queue` counts what is due; its oldest has waited for so long."""
 
@@ -32,6 +39,7 @@ class Health(BaseModel):
     parts: dict[str, str]
     queue: int | None
     oldest_s: float | None
+    certificate: Certificate | None
 
 
 class Reload(BaseModel):
@@ -75,6 +83,9 @@ async def healthz(context: Here) -> JSONResponse:
 async def health(request: Request, context: Here, _: Reader) -> Health:
     """Tell how each part is."""
     found, now = failing(context), now_ms()
+    state = context.certificate()
+    if state is not None and state.days < 0:
+        found["certificate"] = "expired"
     waiting = await request.app.state.due.look(context.store)
     parts = dict.fromkeys(_PARTS, _OK) | found
     oldest = waiting.oldest if waiting else None
@@ -84,6 +95,7 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
         parts=parts,
         queue=waiting.count if waiting else None,
         oldest_s=None if oldest is None else max(0, now - oldest) / 1000,
+        certificate=None if state is None else Certificate(days=state.days, fault=state.fault),
     )
 
 

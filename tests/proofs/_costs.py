@@ -196,7 +196,7 @@ def mail(raw: bytes, chance: random.Random) -> Cost:
     )
     ours.store.notices = ()
     taking.here(_collect, raw, ours.budget)
-    reply = taking.drive(ours.receiver.mail(envelope))
+    (reply,) = taking.drive(ours.receiver.mail(envelope))
     assert reply.startswith(("250 ", "5")) and "\n" not in reply, reply
     for new in ours.store.notices:
         letter = telling.drive(ours.letters.email(_claimed(new)))

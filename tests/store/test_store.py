@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import inspect
 
 from mail2sms.errors import StoreUnavailable
-from mail2sms.model import DeliveryReport, MoMessage, MtMessage, Part, Photo, Status
+from mail2sms.model import DeliveryReport, Dsn, MoMessage, MtMessage, Part, Photo, Status
 from mail2sms.store import (
     Bundle,
     Change,
@@ -480,6 +480,28 @@ async def test_a_failure_is_told_to_the_writer_and_the_hook_once(store: Store) -
     assert await notices(store) == ["undelivered carrier.unknown_number"]
     assert await notices(store, "hook-0") == ["undelivered carrier.unknown_number"]
     assert await notices(store) == []
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"),
+    [
+        ((), ["undelivered carrier.expired"]),
+        (("NEVER",), []),
+        (("SUCCESS", "DELAY"), []),
+        (("SUCCESS", "FAILURE"), ["undelivered carrier.expired"]),
+    ],
+)
+async def test_who_wants_no_report_of_a_failure_gets_no_email(
+    store: Store, notify: tuple[str, ...], told: list[str]
+) -> None:
+    """RFC 3461, section 4.1; a hook is the operator's, and hears of it all the same. What was asked is kept."""
+    dsn = Dsn(notify=notify, original="rfc822;a@b.example", envelope_id="QQ 1", ret="HDRS")
+    await store.put(bundle(dsn=dsn, expires_at=NOW + 5))
+    await store.expire(NOW + 5)
+    assert await notices(store) == told
+    assert await notices(store, "hook-0") == ["undelivered carrier.expired"]
+    await store.put(bundle("m-2", dsn=dsn))
+    assert (await claim(store))[0].mt.dsn == dsn
 
 
 async def test_what_waits_too_long_expires_and_is_told(store: Store) -> None:

@@ -201,6 +201,7 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("cost", sa.BigInteger(), nullable=True),
         sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("dsn", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["conversation"], ["conversation.id"], name=op.f("fk_message_conversation")),
         sa.ForeignKeyConstraint(["submission"], ["submission.id"], name=op.f("fk_message_submission")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
