@@ -75,12 +75,13 @@ class Daemon(Server):
         extra: str = "",
         env: dict[str, str] | None = None,
         smtp_port: int = 0,
+        web_port: int = 0,
         wrap: Sequence[str | Path] = (),
     ) -> None:
         """`wrap`: a command that starts the daemon's and ends up as the same process, as `env` and `strace -D` do."""
         super().__init__()
         self.wrap = wrap
-        self.smtp_port, self.web_port = smtp_port or free_port(), free_port()
+        self.smtp_port, self.web_port = smtp_port or free_port(), web_port or free_port()
         self.database = database or f"sqlite:///{self.folder}/mail2sms.db"
         self.config = self.folder / "mail2sms.yaml"
         self.config.write_text(
