@@ -132,11 +132,9 @@ def _listeners(settings: Settings, document: Document) -> _Look:
 
 def _socket_folder(folder: Path, document: Document, steps: Steps) -> Fault | str:
     if not folder.is_dir():
-        return _fault(
-            document, steps, f"{folder} is no folder", "make it, or let systemd: mail2sms unit --socket"
-        )
+        return _fault(document, steps, f"{folder} is no folder", "make it, or let a socket unit of systemd")
     if not os.access(folder, os.W_OK | os.X_OK):
-        hint = "with mail2sms unit --socket systemd opens it"
+        hint = "right where a socket unit of systemd opens it"
         return _fault(document, steps, f"{folder} cannot be written", hint, is_warning=True)
     return f"{folder} takes a socket"
 

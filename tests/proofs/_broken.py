@@ -48,6 +48,61 @@ Store._prepare = prepare
 """
 """The writer's connection is SQLite's only one, so that closing it ends the log, or leaves it to be recovered."""
 
+RELAYS = """
+from mail2sms.intake import reading
+
+def find(self, address, _find=reading.Reader._find_target):
+    return _find(self, "33639985678@" + self._desk.domain)
+
+reading.Reader._find_target = find
+"""
+"""Every address is taken."""
+
+LOOSE_ENDS = """
+import re
+from mail2sms.intake import smtp_syntax
+
+def feed(self, chunk, _feed=smtp_syntax.Collector.feed):
+    return _feed(self, re.sub(rb"\\r?\\n\\.\\r?\\n", rb"\\r\\n.\\r\\n", chunk))
+
+smtp_syntax.Collector.feed = feed
+"""
+"""A mail ends with any line end, a dot, and any line end."""
+
+KEEPS_CLEAR_TEXT = """
+from mail2sms.intake import smtp
+
+async def upgrade(self):
+    kept = self.unread.take_all()
+    self.link.write(b"220 2.0.0 ready to start TLS\\r\\n")
+    await self._shake_hands()
+    self.unread.feed(kept)
+    return ""
+
+smtp.Session._upgrade = upgrade
+"""
+"""What came in clear behind STARTTLS is read as if it had come over TLS (CVE-2011-0411 and its like)."""
+
+NO_BUDGET = """
+from mail2sms.intake import limits
+
+limits.Budget.room = lambda self, *, is_trusted: 1 << 60
+"""
+"""Mails take as much memory as they like."""
+
+NO_LIMIT = """
+from mail2sms.intake import limits
+
+def connect(self, ip, *, is_exempt):
+    self.connections += 1
+    self._strangers += not is_exempt
+    self._per_ip[limits.neighbourhood(ip)] += 1
+    return ""
+
+limits.Budget.connect = connect
+"""
+"""Everybody is let in."""
+
 
 def breaker(folder: Path, patch: str) -> list[str | Path]:
     """Return the command before the daemon's that runs `patch` in it first; `folder` is an empty one."""
