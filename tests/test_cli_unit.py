@@ -131,6 +131,21 @@ def test_a_socket_unit_for_each_listener(address: str, expected: list[str]) -> N
     assert {"FileDescriptorName=smtp", "Service=mail2sms.service"} <= set(lines)
 
 
+def test_a_unix_socket_of_lmtp() -> None:
+    """systemd makes it for every user, as a port of this machine would be; else the service must have its folder."""
+    listen = 'listen: {lmtp: {address: "unix:/run/mail2sms-lmtp/socket"}}'
+    lines = directives(unit_files.sockets(settings(listen))["mail2sms-lmtp.socket"])
+    assert {"ListenStream=/run/mail2sms-lmtp/socket", "SocketMode=0666", "FileDescriptorName=lmtp"} <= set(
+        lines
+    )
+    alone, inherited = (
+        directives(unit_files.service(settings(listen), PLACE, has_sockets=each)) for each in (False, True)
+    )
+    assert "ReadWritePaths=/run/mail2sms-lmtp" in alone
+    assert "ReadWritePaths=/run/mail2sms-lmtp" not in inherited
+    assert "CapabilityBoundingSet=" in alone  # no port, so none below 1024
+
+
 def test_systemd_opens_no_names() -> None:
     """A host name is said to be wrong before systemd says so less clearly."""
     with pytest.raises(

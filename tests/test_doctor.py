@@ -12,14 +12,18 @@ from typing import Any
 
 import pytest
 
-from mail2sms import config
+from mail2sms import certificates, config
 from mail2sms.cli import Exit
 from mail2sms.cli.doctor import looks, rendered
 from mail2sms.cli.main import run
+from mail2sms.config import derived
 from mail2sms.dns import Dns
 from mail2sms.doctor import Finding, Patient, examine, machine, names, peers
+from mail2sms.intake.limits import Budget, Limits
+from mail2sms.intake.listener import listen
 from mail2sms.store import Store
 from mail2sms.store.schema import HEAD
+from tests.listening import Desk
 from tests.servers import Daemon, MailSink, NameServer, free_port, minimal_config
 from tests.servers.certificates import certificate
 
@@ -223,6 +227,34 @@ async def test_a_stranger_on_our_port(server: NameServer, tmp_path: Path) -> Non
     assert (smtp.level, smtp.name) == ("FAIL", f"port {at.port}")
     assert "answers as a stranger" in smtp.sentence
     assert f":{at.port}" in smtp.remedy[0]
+
+
+async def test_every_kind_of_door_answers(server: NameServer, tmp_path: Path) -> None:
+    """TLS from the start, LMTP by a socket, and one where whoever comes from here must say whom they bring."""
+    cert, key = certificate(tmp_path)
+    ports = [free_port() for _ in range(2)]
+    doors = [
+        f'submission: {{address: "127.0.0.1:{ports[0]}", tls: implicit}}',
+        f"lmtp: {{address: unix:{tmp_path}/lmtp}}",
+        f'devices: {{address: "127.0.0.1:{ports[1]}", proxy: 127.0.0.1}}',
+    ]
+    text = f"listen: {{{', '.join(doors)}}}\ntls: {{certificate: {cert}, key: {key}}}"
+    looked = patient(server, tmp_path, text)
+    loaded = certificates.load(looked.settings.tls) if looked.settings.tls else None
+    opened = [
+        await listen(
+            at, derived.listener(looked.settings, name, loaded), Budget(Limits()), Desk(), lambda ip: False
+        )
+        for name, at in looked.settings.listen.addresses().items()
+    ]
+    found = await machine.listeners(looked)
+    assert [(one.name, one.level) for one in found] == [
+        (f"port {ports[0]}", "ok"),
+        (f"port {ports[1]}", "ok"),
+        ("lmtp", "ok"),
+    ], shown(found)
+    for each in opened:
+        await each.stop(1)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from mail2sms.cli import typed
 from mail2sms.cli.main import run
-from tests.servers import Postfix, minimal_config, program, wait_until
+from tests.servers import Postfix, free_port, minimal_config, program, wait_until
 from tests.servers.daemon import Daemon
 
 CONFIG = Path(__file__).resolve().parent.parent / "mail2sms.yaml"
@@ -106,14 +106,48 @@ def daemon() -> Iterator[Daemon]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def lmtp_daemon() -> Iterator[Daemon]:
+    """One that takes mail by LMTP alone."""
+    lmtp, web = free_port(), free_port()
+    doors = (
+        f'lmtp: {{address: "127.0.0.1:{lmtp}"}}, web: {{address: "127.0.0.1:{web}", url: "http://127.0.0.1"}}'
+    )
+    with Daemon(extra=f"listen: {{{doors}}}\n", web_port=web) as running:
+        yield running
+
+
+def test_by_which_way_postfix_comes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By LMTP where there is one, as lmtp(8) writes it; else by SMTP, and LMTP is recommended."""
+    config = tmp_path / "mail2sms.yaml"
+    for listen, way in (
+        ('lmtp: {address: "127.0.0.1:2424"}, smtp: {address: "127.0.0.1:2525"}', "lmtp:inet:127.0.0.1:2424"),
+        ('lmtp: {address: "0.0.0.0:2424"}', "lmtp:inet:127.0.0.1:2424"),
+        ('lmtp: {address: "[::1]:2424"}', "lmtp:inet:[::1]:2424"),
+        ("lmtp: {address: unix:/run/mail2sms-lmtp/socket}", "lmtp:unix:/run/mail2sms-lmtp/socket"),
+        ('smtp: {address: "127.0.0.1:2525"}', "smtp:[127.0.0.1]:2525"),
+    ):
+        text = minimal_config(
+            database="sqlite:////x/x.db", smtp_port=1, web_port=2, extra=f"listen: {{{listen}}}"
+        )
+        config.write_text(text, encoding="utf-8")
+        config.chmod(0o600)
+        said = printed(capsys, "postfix", config)
+        assert f"sms.acme.example    {way}\n" in said
+        assert ("Better by LMTP" in said) == way.startswith("smtp")
+        assert ("chroot" in said) == (":unix:" in way)
+
+
 @pytest.mark.servers
+@pytest.mark.parametrize("protocol", ["lmtp", "smtp"])
 def test_postfix_configured_by_the_recipe_hands_mail_over(
-    daemon: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    protocol: str, daemon: Daemon, lmtp_daemon: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The printed lines of main.cf and of the table, as they are but for their folder, in a real Postfix."""
+    daemon = lmtp_daemon if protocol == "lmtp" else daemon
     text = printed(capsys, "postfix", daemon.config).replace("/etc/postfix", str(tmp_path))
     settings = re.findall(r"^transport_maps = .+$", text, re.MULTILINE)
-    table = re.findall(r"^sms\.acme\.example +smtp:.+$", text, re.MULTILINE)
+    table = re.findall(rf"^sms\.acme\.example +{protocol}:.+$", text, re.MULTILINE)
     assert (len(settings), len(table)) == (1, 1)
     (tmp_path / "transport").write_text(f"{table[0]}\n", encoding="utf-8")
     for folder in (tmp_path, *list(tmp_path.parents)[:2]):
