@@ -25,7 +25,10 @@ PACKAGE = "mail2sms"
 ORDER = (
     ("", "log"),  # may be imported by all
     ("destinations", "model", "errors", "money", "reasons", "options"),  # values
-    ("numbers", "segments", "routing", "prices", "lifecycle", "rules", "verdict", "wording"),  # decisions
+    (
+        *("numbers", "segments", "routing", "prices", "lifecycle", "keywords", "quiet", "rules", "verdict"),
+        *("consent", "wording"),
+    ),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
     ("carriers", "dns", "hooks", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
