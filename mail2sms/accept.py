@@ -17,8 +17,9 @@ from mail2sms.errors import KeyReused, Refusal
 from mail2sms.log import log
 from mail2sms.model import Msisdn, MtMessage, Origin, Submission, Writer, derive_id, reply_key
 from mail2sms.money import shown, total
+from mail2sms.rules import quiet_hours
 from mail2sms.rules._base import Policy
-from mail2sms.store import Bundle, NewMessage, NewNotice, Repeat, Reservation, Store, Stored
+from mail2sms.store import Bundle, NewMessage, NewNotice, Repeat, Reservation, Store, Stored, opt_outs
 from mail2sms.store.earlier import messages_of, repeat_of
 from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge, refuse_phones
 
@@ -86,7 +87,7 @@ class Accept:
 
         Raises NothingGoes (all of it in one) when nothing may, and StoreUnavailable.
         """
-        verdict = self._verdict(submissions)
+        verdict = await self._verdict(submissions)
         bundle = self._bundle(verdict, submissions)
         stored = await self._store.put(bundle)
         mts = tuple(_first(new.mt, stored.repeated) for new in bundle.messages)
@@ -94,19 +95,15 @@ class Accept:
         _log(mts[0].id, bundle, stored, is_repeat=is_repeat)
         return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat, verdict=verdict)
 
-    async def answer(
-        self, submission: Submission, call: Call, tell: Callable[[Sequence[MtMessage]], str]
-    ) -> str:
+    async def answer(self, submission: Submission, call: Call, tell: Callable[[Verdict], str]) -> str:
         """Accept what an API call asks for unless it did so before; return what it is told either way.
 
-        What `tell` makes of the messages is stored with them. Raises as `accept` does, and KeyReused.
+        What `tell` makes of the verdict is stored with the messages. Raises as `accept` does, and KeyReused.
         """
-        bundle = self._bundle(self._verdict([submission]), [submission])
+        verdict = await self._verdict([submission])
+        bundle = self._bundle(verdict, [submission])
         bundle = replace(
-            bundle,
-            repeat_key=call.repeat_key,
-            fingerprint=call.fingerprint,
-            answer=tell([new.mt for new in bundle.messages]),
+            bundle, repeat_key=call.repeat_key, fingerprint=call.fingerprint, answer=tell(verdict)
         )
         stored = await self._store.put(bundle)
         before = stored.before
@@ -120,13 +117,6 @@ class Accept:
         """
         return _answer(await self._store.read(repeat_of, call.repeat_key, now_ms()), call)
 
-    def _verdict(self, submissions: Sequence[Submission]) -> Verdict:
-        """Judge it all. Raises NothingGoes when nothing of it may go."""
-        verdict = self._judge.judge(submissions)
-        if not verdict.messages:
-            raise NothingGoes(verdict)
-        return verdict
-
     def _bundle(self, verdict: Verdict, submissions: Sequence[Submission]) -> Bundle:
         first, messages = submissions[0], self._news(verdict, submissions)
         return Bundle(
@@ -134,15 +124,21 @@ class Accept:
             at=first.created_at,
             submissions=tuple(_as_sent(submission, verdict) for submission in submissions),
             messages=messages,
-            notices=notices(first, verdict),
+            notices=(*notices(first, verdict), *_held(first, verdict)),
         )
 
-    def preview(self, submission: Submission) -> tuple[MtMessage, ...]:
-        """Return the messages that `accept` would store, storing nothing. Raises Refusal."""
-        verdict = self._judge.judge([submission])
+    async def preview(self, submission: Submission) -> Verdict:
+        """Return the verdict that `accept` would act on, storing nothing. Raises as `accept` does."""
+        return await self._verdict([submission])
+
+    async def _verdict(self, submissions: Sequence[Submission]) -> Verdict:
+        """Judge it all, by what the store knows. Raises NothingGoes when nothing of it may go."""
+        phones = {phone for submission in submissions for phone in submission.recipients}
+        facts = await self._store.read(opt_outs.facts, submissions[0].writer.account, phones)
+        verdict = self._judge.judge(submissions, facts)
         if not verdict.messages:
-            raise verdict.refusal()
-        return verdict.messages
+            raise NothingGoes(verdict)
+        return verdict
 
     async def earlier(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Return the ids of what these mails became when they came before; nothing if not all of it did.
@@ -247,6 +243,29 @@ def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
             is_partly=True,
         )
         for kind, about in told
+    )
+
+
+def _held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
+    """Some wait for the morning: an email says until when, one for all of them; the API says so in its answer."""
+    held = [mt for mt in verdict.messages if mt.reason == quiet_hours.REASON]
+    if not held or first.origin.source != "smtp":
+        return ()
+    mt, now = held[0], first.created_at
+    return (
+        NewNotice(
+            id=derive_id("n", mt.id, "quiet_hours"),
+            account=mt.account,
+            kind="held",
+            channel="email",
+            address=first.writer.address,
+            message=mt.id,
+            reason="held.quiet_hours",
+            payload=json.dumps({"until": mt.due_at, "others": len(held) - 1}).encode(),
+            created_at=now,
+            due_at=now,
+            expires_at=mt.due_at,
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from mail2sms.intake.reading import Desk
 from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.mailer import Mailer
-from mail2sms.model import SenderId
+from mail2sms.model import MessageClass, SenderId
 from mail2sms.relay.letters import Letters
 from mail2sms.render import Render
 from mail2sms.store import Store
@@ -88,6 +88,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
             _owners(settings),
             settings.default_mailbox or "",
             settings.reply_window,
+            derived.consent(settings, policy),
         ),
         identity=identity,
         desk=desk,
@@ -129,6 +130,7 @@ def _keys(settings: Settings) -> tuple[ApiKey, ...]:
             may=frozenset(option.may),
             sender_id=option.sender_id,
             reply_to=option.reply_to,
+            class_=MessageClass(option.class_),
         )
         for option in settings.api.keys
     )

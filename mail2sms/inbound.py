@@ -9,20 +9,31 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mail2sms.clock import now_ms
+from mail2sms.consent import Answer, Consent
 from mail2sms.log import log
 from mail2sms.model import DeliveryReport, MoMessage, Status, conversation_of, reply_key
-from mail2sms.store import NewMo, Store
+from mail2sms.store import Bundle, NewMessage, NewMo, Store
 
 _SAYS_NOTHING = frozenset({Status.QUEUED, Status.SENDING, Status.UNKNOWN})
 
 
 class Inbound:
-    """The door, with the addresses behind our numbers (`owners`) and the mailbox of last resort."""
+    """The door, with the addresses behind our numbers (`owners`) and the mailbox of last resort.
+
+    Without `consent` no text changes who may be written to.
+    """
 
     def __init__(
-        self, store: Store, account: str, owners: Mapping[str, str], fallback: str, window_ms: int
+        self,
+        store: Store,
+        account: str,
+        owners: Mapping[str, str],
+        fallback: str,
+        window_ms: int,
+        consent: Consent | None = None,
     ) -> None:
         self._store = store
+        self._consent = consent
         self._account = account
         self._owners = dict(owners)
         self._fallback = fallback
@@ -46,16 +57,20 @@ class Inbound:
 
     async def _record_mo(self, mo: MoMessage) -> None:
         conversation = conversation_of(self._account, mo.to, mo.msisdn)
+        now = now_ms()
+        said, answer = self._consent.read(mo, now) if self._consent is not None else (None, None)
         recorded = await self._store.record_mo(
             NewMo(
                 mo=mo,
                 account=self._account,
                 conversation=conversation,
                 reply_key=reply_key(self._store.reply_secret, conversation),
-                now=now_ms(),
+                now=now,
                 window_ms=self._window_ms,
                 owner=self._owners.get(mo.to, ""),
                 fallback=self._fallback,
+                said=said,
+                answered=self._answered(answer) if answer is not None else None,
             )
         )
         if recorded.is_repeat:
@@ -64,3 +79,14 @@ class Inbound:
             log.info("mo_received", mo=recorded.id, carrier=mo.carrier)
         else:
             log.warning("mo_unrouted", mo=recorded.id, carrier=mo.carrier)
+        if said is not None and not recorded.is_repeat:
+            log.info("mo_keyword", mo=recorded.id, kind=said.word.value, count=recorded.cancelled)
+
+    def _answered(self, answer: Answer) -> Bundle:
+        key = reply_key(self._store.reply_secret, answer.mt.conversation)
+        return Bundle(
+            id=answer.mt.id,
+            at=answer.mt.created_at,
+            submissions=(answer.submission,),
+            messages=(NewMessage(mt=answer.mt, reply_key=key),),
+        )

@@ -17,6 +17,9 @@ Outcome = Taken | SendFailed
 RESEND = "resend"
 """The reason of a queued message that may have been sent before."""
 
+OPTED_OUT = "optout"
+"""The reason of a message that was cancelled since its phone opted out."""
+
 HELD = "held"
 """The reason of a queued message that the operator keeps back."""
 

@@ -40,6 +40,15 @@ FINAL = frozenset({Status.DELIVERED, Status.UNDELIVERABLE, Status.EXPIRED, Statu
 """No work of ours is left; a late report may still correct EXPIRED."""
 
 
+class MessageClass(StrEnum):
+    """What a text is for. `consent` is our own answer to STOP, START and HELP; an alarm waits for no morning."""
+
+    TRANSACTIONAL = "transactional"
+    MARKETING = "marketing"
+    ALARM = "alarm"
+    CONSENT = "consent"
+
+
 class Proof(StrEnum):
     """How the writer proved to be who they say."""
 
@@ -83,6 +92,7 @@ class User:
     language: str | None = None
     zone: str | None = None
     teams: tuple[str, ...] = ()
+    class_: MessageClass = MessageClass.TRANSACTIONAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +117,7 @@ class Writer:
     number: Msisdn | None = None
     language: str = "en"
     zone: str = "UTC"
+    class_: MessageClass = MessageClass.TRANSACTIONAL
 
     @property
     def is_direct(self) -> bool:
@@ -239,6 +250,7 @@ class MtMessage:
     text: str = field(default="", repr=False)
     writer: str = ""
     subject: str = ""
+    class_: MessageClass = MessageClass.TRANSACTIONAL
     costs: tuple[Money | None, ...] = ()
     dsn: Dsn = NO_DSN
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, timezone
 
 from mail2sms.errors import BadNumber, BadOption
 from mail2sms.model import Msisdn, SenderId
@@ -154,6 +154,16 @@ def _bad_name(text: str, why: str, **facts: str) -> BadNumber:
 def region(msisdn: Msisdn) -> str:
     """Return the ISO code of the country (`001` for satellites and the like)."""
     return _read(msisdn, "").region
+
+
+@lru_cache(maxsize=4096)
+def zones(msisdn: Msisdn) -> tuple[str, ...]:
+    """Return the time zones where the phone may be, by its country and area code: people move with their numbers."""
+    try:
+        found = timezone.time_zones_for_geographical_number(phonenumbers.parse(msisdn))
+    except NumberParseException:
+        found = ()
+    return tuple(zone for zone in found if zone != timezone.UNKNOWN_TIMEZONE) or ("UTC",)
 
 
 def is_fiction(msisdn: Msisdn) -> bool:

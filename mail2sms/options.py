@@ -64,6 +64,11 @@ def read_flag(value: Any) -> bool:
     raise BadOption(f'expected yes or no, got "{value}"')
 
 
+def write_flag(flag: bool) -> str:
+    """Return a flag as it is written."""
+    return "yes" if flag else "no"
+
+
 def read_count(value: Any) -> int:
     """A whole number without sign."""
     text = str(value).strip()
@@ -306,7 +311,7 @@ _NUMBER = ("integer", "string")  # an editor reads YAML 1.2, where 4 is a number
 Flag = Annotated[
     bool,
     BeforeValidator(read_flag),
-    Written("yes or no", "^(yes|no|on|off|true|false)$", ("boolean", "string")),
+    Written("yes or no", "^(yes|no|on|off|true|false)$", ("boolean", "string"), show=write_flag),
 ]
 Count = Annotated[int, BeforeValidator(read_count), Written("a whole number", "^[0-9]+$", _NUMBER)]
 DurationMs = Annotated[

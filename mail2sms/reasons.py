@@ -123,6 +123,9 @@ REASONS: dict[str, Reason] = {
     ),
     "route.none": _no(550, "5.7.1", "no carrier is set up for {country}"),
     "route.refused": _no(550, "5.7.1", "SMS to this number are not allowed here: {why}"),
+    "optout": _no(
+        550, "5.7.1", "this person has opted out of SMS from here, so nothing may be sent to this phone"
+    ),
     "trial.not_ours": _no(
         550,
         "5.7.1",

@@ -11,12 +11,18 @@ from dataclasses import dataclass, replace
 from mail2sms import numbers, prices, routing, segments
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission, conversation_of
-from mail2sms.rules import countries, fiction, parts, sender_ids, trial
-from mail2sms.rules._base import Candidate, Policy
+from mail2sms.rules import countries, fiction, opt_outs, parts, quiet_hours, sender_ids, trial
+from mail2sms.rules._base import Candidate, Facts, Policy
 
 _RULES = (countries.judge, fiction.judge, trial.judge, parts.judge)
-_OF_PHONES = {"country", "route", "trial"}  # kinds of reasons that don't say which phone they are about
+_OF_PHONES = {
+    "country",
+    "optout",
+    "route",
+    "trial",
+}  # kinds of reasons that don't say which phone they are about
 _SHOWN = 5  # phones, characters
+_NOTHING = Facts()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,27 +55,33 @@ class Judge:
         self._routes = tuple(routes)
         self._validity_ms = validity_ms
 
-    def judge(self, submissions: Sequence[Submission]) -> Verdict:
+    def judge(self, submissions: Sequence[Submission], facts: Facts = _NOTHING) -> Verdict:
         """Return the verdict on what one email or API call asks for."""
         messages: list[MtMessage] = []
         refused: list[RefusedPhone] = []
         found: list[Refusal] = []
         for submission in submissions:
             try:
-                self._judge(submission, messages, refused)
+                self._judge(submission, facts, messages, refused)
             except Refusal as refusal:  # the whole of this one; the others may go
                 found.append(refusal)
         return Verdict(messages=tuple(messages), refused=tuple(refused), refusals=tuple(found))
 
-    def _judge(self, submission: Submission, messages: list[MtMessage], refused: list[RefusedPhone]) -> None:
+    def _judge(
+        self,
+        submission: Submission,
+        facts: Facts,
+        messages: list[MtMessage],
+        refused: list[RefusedPhone],
+    ) -> None:
         """Turn each recipient into a message or a refusal: nothing about one depends on another."""
         text = _sendable(submission)
         count = len(submission.recipients)
         if count == 0:  # mail to the template mailbox, by a template without fields
             raise Refusal(Problem(reason="recipients.none"), text=text)
         if count > self._policy.recipients:
-            facts = {"count": str(count), "limit": str(self._policy.recipients)}
-            raise Refusal(Problem(reason="recipients.too_many", facts=facts), text=text)
+            counted = {"count": str(count), "limit": str(self._policy.recipients)}
+            raise Refusal(Problem(reason="recipients.too_many", facts=counted), text=text)
         size = segments.count(text)
         dsns = submission.dsns()
         coding = segments.encoding(text)
@@ -87,6 +99,7 @@ class Judge:
                 problems.extend(refusal.problems)
             try:
                 sender_id = self._sender_id(submission, msisdn, region)
+                problems += filter(None, [opt_outs.judge(candidate, sender_id, facts)])
             except Refusal as refusal:
                 problems.extend(refusal.problems)
             refused.extend(RefusedPhone(submission=submission, msisdn=msisdn, problem=p) for p in problems)
@@ -123,6 +136,10 @@ class Judge:
     ) -> MtMessage:
         account, at = submission.writer.account, submission.created_at
         due_at = submission.send_at or at
+        reason = "schedule" if due_at > at else ""
+        hold = quiet_hours.hold(candidate, self._policy, due_at)
+        if hold is not None:
+            due_at, reason = hold.until, quiet_hours.REASON
         return MtMessage(
             id=id_,
             account=account,
@@ -132,7 +149,8 @@ class Judge:
             region=candidate.region,
             sender_id=sender_id,
             status=Status.QUEUED,
-            reason="schedule" if due_at > at else "",
+            reason=reason,
+            detail=hold.detail if hold is not None else "",
             encoding=encoding,
             segments=candidate.segments,
             text=candidate.text,
@@ -141,6 +159,7 @@ class Judge:
             created_at=at,
             due_at=due_at,
             expires_at=due_at + (submission.validity_ms or self._validity_ms),
+            class_=submission.writer.class_,
         )
 
 

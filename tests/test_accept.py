@@ -15,9 +15,10 @@ from mail2sms.clock import now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Conversation, Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
 from mail2sms.money import read
+from mail2sms.quiet import Quiet, read_period
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
-from mail2sms.store import NoticeClaim, Store, views
+from mail2sms.store import Blocking, NoticeClaim, Store, views
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, submission, writer
 
 ROUTES = (Route(to=("FR",), via=("sim-a", "sim-b")),)
@@ -243,7 +244,8 @@ async def test_a_refusal_is_told_once_per_mail_and_not_without_end(store: Store)
 
 async def test_a_preview_stores_nothing(store: Store) -> None:
     """What would be sent, and no more."""
-    messages = accept_with(store).preview(submission(text="é" * 161))
+    would = await accept_with(store).preview(submission(text="é" * 161))
+    messages = would.messages
     assert (messages[0].segments, messages[0].encoding) == (2, "gsm7")
     assert await store.read(views.find, ACCOUNT, views.Search()) == []
 
@@ -255,3 +257,34 @@ def test_conversations_and_their_keys_are_stable() -> None:
     key = reply_key(b"secret", one)
     assert len(key) == 10
     assert key == reply_key(b"secret", one) != reply_key(b"other", one)
+
+
+async def test_who_opted_out_is_not_written_to(store: Store) -> None:
+    """From that number alone, and the others of the mail get it; the refusal says since when and what helps."""
+    await store.block(
+        Blocking(account=ACCOUNT, msisdn=PHONE, now=NOW, source="keyword", our_address=OURS, keyword="STOP")
+    )
+    with pytest.raises(Refusal) as refused:
+        await accept_with(store).accept([submission()])
+    problem = refused.value.problems[0]
+    assert problem.reason == "optout"
+    assert problem.facts["since"] == "2026-05-28"
+    assert problem.facts["start"] == "+33 6 39 98 01 01"
+    both = submission("m-both", recipients=(PHONE, OTHER))
+    receipt = await accept_with(store).accept([both])
+    assert [mt.msisdn for mt in receipt.messages] == [OTHER]
+    assert [(phone.msisdn, phone.problem.reason) for phone in receipt.verdict.refused] == [(PHONE, "optout")]
+
+
+async def test_a_mail_that_waits_for_the_morning_is_told_once(store: Store) -> None:
+    """One email for all its recipients, with the moment; what is told by an API needs none."""
+    night = Quiet(periods=(read_period("00:00-23:59"),))
+    door = accept_with(store, quiet_hours={"FR": night}, is_quiet_for_all=True)
+    await door.accept([submission(recipients=(PHONE, OTHER))])
+    await door.accept([submission("m-2", origin=Origin(source="api"))])
+    wanted = NoticeClaim(channel="email", owner="n", now=NOW + 1, lease_ms=1000, limit=9)
+    found = await store.claim_notices(wanted)
+    assert [(n.kind, n.reason, n.message) for n in found] == [("held", "held.quiet_hours", "m-1")]
+    told = json.loads(found[0].payload or b"")
+    assert told["others"] == 1
+    assert NOW < told["until"] < NOW + 86_400_000

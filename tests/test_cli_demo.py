@@ -58,6 +58,7 @@ def view(**changes: Any) -> MessageView:
         "parts": 1,
         "cost": None,
         "encoding": "gsm7",
+        "class_": "transactional",
         "carrier": "sim-a",
         "route": ("sim-a", "sim-b"),
         "attempts": 0,

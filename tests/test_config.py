@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from mail2sms import config
+from mail2sms.config import derived
 from mail2sms.hooks.webhook import Options as WebhookOptions
 from mail2sms.intake.identity import SenderRule
 from mail2sms.model import Msisdn, Proof, Team, User
 from mail2sms.options import Endpoint, read_networks
+from mail2sms.quiet import read_period
 from mail2sms.wording import LANGUAGES
 from tests.config_cases import MINIMAL, PATH, found, whole
 
@@ -427,3 +429,20 @@ def test_the_machine_is_not_looked_at_while_the_file_has_errors() -> None:
     report = config.check(PATH, environment=True, text=whole("mode: lve"))
     assert [f.message for f in report.findings] == ['expected simulate, trial or live, got "lve"']
     assert report.stages == ()
+
+
+def test_quiet_hours_and_classes_reach_the_policy() -> None:
+    """A country's own hours, the usual ones elsewhere with their holidays; a team's class is its members'."""
+    text = whole(
+        'quiet_hours: {FR: ["21:00-08:00", sunday], default: usual}\nquiet_for: all\n'
+        "users: {a@acme.example: {teams: news}, b@acme.example: {}}\nteams: {news: {class: marketing}}"
+    )
+    settings = config.load(PATH, text)
+    policy = derived.policy(settings)
+    assert policy.is_quiet_for_all
+    assert policy.quiet_hours["FR"].periods == (read_period("21:00-08:00"), read_period("sunday"))
+    assert policy.quiet_hours["US"].periods == (read_period("20:00-09:00"), read_period("sunday 09:00-12:00"))
+    assert (12, 25) in policy.quiet_hours["FR"].holidays
+    assert "default" in policy.quiet_hours
+    classes = {address: user.class_.value for address, user in settings.all_users().items()}
+    assert classes == {"a@acme.example": "marketing", "b@acme.example": "transactional"}

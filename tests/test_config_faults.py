@@ -114,11 +114,28 @@ FIELDS: list[tuple[str, list[str]]] = [
      ["1:29 an API key has at least 24 characters; this one has 23",
      '1:60 expected read or send, got "red" -> did you mean "read"?']),
 ]
+CONSENT: list[tuple[str, list[str]]] = [
+    ('opt_out: {words: [""]}', ['1:19 "" cannot be a keyword -> a word or a few, such as STOP']),
+    ("opt_out: {words: [OUI, Start]}", ['1:24 "START" cannot be a word for STOP: it means START']),
+    ("opt_out: {words: info}", ['1:18 "INFO" cannot be a word for STOP: it means HELP']),
+    ("opt_out: {reply: perhaps}", ['1:18 expected yes or no, got "perhaps"']),
+    ("opt_out: {scope: number}", ['1:18 expected sender_id or all, got "number"']),
+    ("opt_out: {word: STOP}", ['1:11 unknown option "opt_out.word" -> did you mean "words"?']),
+    ("carriers: {sim: {type: simulated, answers_keywords: x}}", ['1:53 expected yes or no, got "x"']),
+    ('quiet_hours: {FR: "21-08"}',
+     ['1:19 "21-08" is no quiet time -> such as "21:00-08:00", sunday, "saturday 18:00-24:00" or holidays; or usual']),
+    ('quiet_hours: {UK: "21:00-08:00"}', ['1:15 "UK" is not a two-letter country code -> write GB']),
+    ("quiet_hours: usual", ['1:14 expected a section, got "usual"']),
+    ("quiet_for: alarms", ['1:12 expected marketing or all, got "alarms"']),
+    ("users: {a@acme.example: {class: alarm}}", ['1:33 expected transactional or marketing, got "alarm"']),
+    ("teams: {news: {class: market}}",
+     ['1:23 expected transactional or marketing, got "market" -> did you mean "marketing"?']),
+    ("api: {keys: [{name: a, key: 0123456789-0123456789-0123, may: send, class: news}]}",
+     ['1:75 expected transactional, marketing or alarm, got "news"']),
+]
 NOT_YET: list[tuple[str, list[str]]] = [
     ("quotas: {user: 500/day}", ['1:1 "quotas" is not yet supported']),
     ("devices: {}", ['1:1 "devices" is not yet supported']),
-    ('quiet_hours: {FR: "21:00-08:00"}', ['1:1 "quiet_hours" is not yet supported']),
-    ("opt_out: {words: [STOP]}", ['1:1 "opt_out" is not yet supported']),
     ("reply_pages: {expires: 14d}", ['1:1 "reply_pages" is not yet supported']),
     ("retention: {text: 90d}", ['1:1 "retention" is not yet supported']),
     ("portal: {}", ['1:1 "portal" is not yet supported']),
@@ -236,6 +253,8 @@ TOGETHER: list[tuple[str, list[str]]] = [
      '4:20 this is the key of "a" too -> give each its own']),
 ]
 WARNINGS: list[tuple[str, list[str]]] = [
+    ("teams: {news: {class: marketing}}",
+     ["1:23 marketing goes out at any hour -> add quiet_hours: {default: usual}"]),
     ("sender_ids: {}",
      ["7:18 people without a number would find no sender ID for FR: what they write would be refused -> "
       "add sender_ids: {default: ACME}, or give each a number in users"]),
@@ -295,7 +314,7 @@ def test_what_is_planned_is_refused_by_name(snippet: str, told: list[str]) -> No
     assert found(whole(snippet)) == told
 
 
-@pytest.mark.parametrize(("snippet", "told"), TOGETHER)
+@pytest.mark.parametrize(("snippet", "told"), TOGETHER + CONSENT)
 def test_options_that_do_not_go_together_are_errors(snippet: str, told: list[str]) -> None:
     """A name must exist, and what would cost money or leak a password is refused."""
     assert found(whole(snippet)) == told

@@ -35,6 +35,8 @@ SHAPES: dict[str, Compose] = {
     "reply, with photos": lambda language: reply(language, photos=(PHOTO, PHOTO)),
     "reply, with one photo": lambda language: reply(language, photos=(PHOTO,)),
     "reply, from a name": lambda language: reply(language, reply_address="", origin=None, name="שם"),
+    "reply, opted out": lambda language: reply(language, said="optout.stop"),
+    "reply, opted in": lambda language: reply(language, said="optout.start"),
     "refused": refused,
     "refused, many": lambda language: refused(language, problems=(UNKNOWN_FIELD, FIELD_LINE, LONG)),
     "refused, partly": lambda language: refused(
@@ -49,9 +51,15 @@ SHAPES: dict[str, Compose] = {
     "refused, too long for a link": lambda language: refused(language, corrected="x" * 2000),
     "held": held,
     "held, until": lambda language: held(language, reason="held.quiet_hours", until=AT + 9_000_000),
+    "held, with one other": lambda language: held(language, others=1),
+    "held, with others": lambda language: held(language, others=3),
     "held, for approval": lambda language: held(language, reason="held.approval", name="Zoé"),
     "undelivered": undelivered,
     "undelivered, no carrier": lambda language: undelivered(language, carrier="", code="", detail=""),
+    "undelivered, opted out": lambda language: undelivered(
+        language, status=Status.CANCELLED, reason="optout", charged="no", others=1
+    ),
+    "undelivered, with others": lambda language: undelivered(language, others=4),
     "undelivered, again": lambda language: undelivered(language, will_retry=True, charged="yes"),
     "undelivered, at a price": lambda language: undelivered(language, charged="maybe", cost=PRICE),
     "unknown": lambda language: undelivered(

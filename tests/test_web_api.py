@@ -395,6 +395,10 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         "/api/v1/queue",
         "/api/v1/queue/{wish}",
         "/api/v1/events",
+        "/api/v1/optouts",
+        "/api/v1/optouts/forget",
+        "/api/v1/optouts/lookup",
+        "/api/v1/optouts/remove",
         "/api/v1/health",
         "/api/v1/reload",
     }

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pydantic import Field
 
 from mail2sms.model import DeliveryReport, MoMessage, Part, Taken
-from mail2sms.options import Options
+from mail2sms.options import Flag, Options
 from mail2sms.prices import Price, Region
 
 CarrierEvent = DeliveryReport | MoMessage
@@ -25,6 +25,8 @@ class CarrierOptions(Options):
 
     type: str
     """Whose account it is. Example: simulated"""
+    answers_keywords: Flag = False
+    """Whether the provider itself answers STOP, START and HELP: then we do not. Example: yes"""
     price: dict[Region, Price] = Field(default_factory=dict)
     """What one part costs, by country; any: in all others. Example: {FR: 0.045 EUR, any: 0.08 EUR}"""
 

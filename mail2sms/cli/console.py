@@ -26,6 +26,7 @@ from mail2sms.cli import (
     init,
     manual,
     messages,
+    opt_outs,
     queue,
     recipes,
     send,
@@ -45,7 +46,7 @@ class _Verbs(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the screen."""
-        lines = [f"Usage: {typed('VERB [OPTIONS]')}          {typed('VERB --help')} explains one", ""]
+        lines = [f"Usage: {typed('VERB [OPTIONS]')}          {typed('VERB --help')} explains one"]
         lines += ["An email becomes a text message; the answer comes back as an email.", ""]
         verbs = list(_flat(self.commands))
         for group in _GROUPS:
@@ -120,7 +121,7 @@ def _serve() -> None:
     """The daemon, as systemd starts it."""
 
 
-_NOUNS = {"queue": "What waits.", "template": "The form that mails follow."}
+_NOUNS = {"queue": "What waits.", "optout": "No SMS.", "template": "The form that mails follow."}
 _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_TRY, "demo", _demo),
     (_TRY, "init", init.init),
@@ -142,6 +143,13 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_FIX, "queue hold", queue.queue_hold),
     (_FIX, "queue release", queue.queue_release),
     (_FIX, "queue cancel", queue.queue_cancel),
+    (_FIX, "optout list", opt_outs.optout_list),
+    (_FIX, "optout lookup", opt_outs.optout_lookup),
+    (_FIX, "optout add", opt_outs.optout_add),
+    (_FIX, "optout remove", opt_outs.optout_remove),
+    (_FIX, "optout import", opt_outs.optout_import),
+    (_FIX, "optout export", opt_outs.optout_export),
+    (_FIX, "optout forget", opt_outs.optout_forget),
     (_READ, "explain-config", explain_config.explain_config),
     (_READ, "schema", explain_config.schema),
     (_READ, "recipe", recipes.recipe),

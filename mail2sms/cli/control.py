@@ -175,6 +175,20 @@ class Control:
         """Return the messages whose work is not over, the oldest first."""
         return _messages(self._ask("GET", f"/api/v1/queue?limit={limit}"))
 
+    def opt_outs(self, after: str | None) -> dict[str, Any]:
+        """Return a page of the list of opt-outs."""
+        return self._ask(
+            "GET", f"/api/v1/optouts?{urlencode({'after': after})}" if after else "/api/v1/optouts"
+        )
+
+    def opt_outs_of(self, number: str) -> dict[str, Any]:
+        """Return what is known of one phone."""
+        return self._ask("GET", f"/api/v1/optouts/lookup?{urlencode({'to': number})}")
+
+    def change_opt_outs(self, word: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Add phones to the list (no word), or remove or forget them (500 at most)."""
+        return self._ask("POST", f"/api/v1/optouts/{word}".rstrip("/"), chosen)
+
     def reload(self) -> Reload:
         """Let the daemon read its configuration again. Raises Declined with the findings as its detail."""
         answer = self._ask("POST", "/api/v1/reload")

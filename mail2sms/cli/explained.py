@@ -7,7 +7,8 @@ phones, reason, reply), `orders` (template, text, left_out with kind, lines, sam
 most_parts, not_gsm, made_plain, messages), `problems` (to, reason, reply, line, column, width, value, hint, source,
 sentence), `reply` (the listener's last), `told` (smtp, email, nobody), `emails` (to, subject, text). Of `messages`:
 to, country, sender_id, sender_id_by, sender_id_line, can_answer, notes, carriers, cost (by the first of them; null: not
-known), route_line, due_at, expires_at (ISO 8601), is_later. Lines are the configuration's, but those of problems.
+known), route_line, due_at, expires_at (ISO 8601), is_later, why (it waits). Lines are the configuration's, but those of
+problems.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from mail2sms.money import read, total
 _WIDE, _LABEL, _MOST = 100, 11, 12  # columns; columns; lines of a text, phones of a team
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _LEFT_OUT = {"quote": "quoted mail", "after_marker": "what follows the end marker"}
-_IN_STORE = "not asked, since it stands in the database: whether this mail was sent before"
+_IN_STORE = (
+    "not asked, since it stands in the database: whether it was sent before, whether somebody opted out"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +90,7 @@ class Text:
     due_at: str
     expires_at: str
     is_later: bool
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -302,6 +306,8 @@ def _messages(order: Ordered, config: str) -> Iterator[str]:
     first = order.messages[0]
     if first.is_later:
         yield from _row("When", f"sent at {first.due_at}, given up at {first.expires_at}")
+    for why in dict.fromkeys(text.why for text in order.messages if text.why):
+        yield from _row("", why)
     for (carriers, line), to in by_route.items():
         yield from _row("Route", _for(to, by_route) + ", then ".join(carriers), _place(config, line))
     yield from _row("Cost", _cost(order.messages))

@@ -328,6 +328,7 @@ class Bridge:
             due_at=_moment(mt.due_at, submission.writer),
             expires_at=_moment(mt.expires_at, submission.writer),
             is_later=mt.due_at > mt.created_at,
+            why=mt.detail,
         )
 
     def _notes(self, mt: MtMessage) -> tuple[str, ...]:

@@ -1,21 +1,28 @@
-"""Settings -> what each part of the program is given. Reads the template's file, nothing else."""
+"""Settings -> what each part of the program is given. Reads the template and our own texts, nothing else."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+from mail2sms import keywords, quiet
 from mail2sms.certificates import Certificate
 from mail2sms.config import sending
+from mail2sms.config.consent import USUAL
 from mail2sms.config.schema import Settings
+from mail2sms.consent import Consent
 from mail2sms.intake import template as templates
 from mail2sms.intake.envelope import ListenerOptions, Tls
 from mail2sms.intake.limits import Limits
 from mail2sms.intake.reading import Desk
 from mail2sms.model import Msisdn, SenderId
+from mail2sms.quiet import Quiet
 from mail2sms.relay.letters import House
 from mail2sms.render import own_folder
-from mail2sms.rules._base import Policy
+from mail2sms.rules._base import NUMBER, Policy
+from mail2sms.verdict import Judge
+from mail2sms.wording import LANGUAGES
 
 SHIPPED = ("strict", "simple", "subject")
 """The templates that come with the program."""
@@ -33,10 +40,32 @@ def policy(settings: Settings, simulated_number: SenderId | None = None) -> Poli
         owned=_owned(settings),
         ours=settings.own_numbers(),
         simulated_number=simulated_number,
+        quiet_hours=_quiet_hours(settings),
+        is_quiet_for_all=settings.quiet_for == "all",
         destinations=sending.known(settings.destinations),
         registrations=tuple(option.registration for option in settings.registrations),
         prices=settings.price_table(),
     )
+
+
+def _quiet_hours(settings: Settings) -> dict[str, Quiet]:
+    """Return the quiet hours by country; `usual` is what the shipped table says of it."""
+    if not settings.quiet_hours:
+        return {}
+    usual = quiet.read_usual(_lines("quiet_hours"))
+    written = dict(settings.quiet_hours)
+    if written.get(quiet.DEFAULT) == USUAL:
+        written = {**dict.fromkeys(usual, USUAL), **written}
+    found: dict[str, Quiet] = {}
+    for country, periods in written.items():
+        known = usual.get(country) or usual[quiet.DEFAULT]
+        found[country] = known if isinstance(periods, str) else replace(known, periods=periods)
+    return found
+
+
+def _lines(name: str) -> list[str]:
+    """Return the lines of one of our own texts for phones."""
+    return (own_folder() / "sms" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
 
 
 def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
@@ -50,6 +79,35 @@ def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
         names = [*named[address], *(each for name in shared for each in settings.teams[name].sender_ids)]
         owned[address] = tuple(dict.fromkeys([*own, *names]))
     return owned
+
+
+def consent(settings: Settings, policy: Policy) -> Consent:
+    """Return how STOP, START and HELP are read and answered."""
+    name = policy.sender_ids.get("default", NUMBER)
+    is_name = name != NUMBER and any(c.isalpha() for c in name)
+    return Consent(
+        keywords=words().with_stop(settings.opt_out.words),
+        account=settings.account,
+        house=name if is_name else settings.domain,
+        answers=_answers() if settings.opt_out.reply else {},
+        judge=Judge(policy, settings.route_table(), settings.validity),
+        silent=frozenset(name for name, carrier in settings.carriers.items() if carrier.answers_keywords),
+        is_everywhere=settings.opt_out.scope == "all",
+    )
+
+
+def words() -> keywords.Keywords:
+    """Return the keywords that come with the program."""
+    return keywords.read(_lines("keywords"))
+
+
+def _answers() -> dict[str, dict[str, str]]:
+    """Return our answers to keywords, by language and word."""
+    found: dict[str, dict[str, str]] = {}
+    for language in LANGUAGES:
+        pairs = (line.partition(":") for line in _lines(language))
+        found[language] = {word: text.strip() for word, _, text in pairs}
+    return found
 
 
 def house(settings: Settings) -> House:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from mail2sms import numbers, prices, routing
-from mail2sms.config import proof_checks, sender_checks
+from mail2sms.config import derived, proof_checks, sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.config.yamltext import Document, Fault, Steps
+from mail2sms.keywords import Word
 from mail2sms.model import Msisdn, Proof
 from mail2sms.options import Endpoint, Secret
 from mail2sms.rules._base import NUMBER
@@ -96,6 +97,28 @@ def _mailbox_and_teams(settings: Settings, document: Document) -> Iterator[Fault
         yield _key_error(
             document, ("teams", settings.template_mailbox), message, "rename the team or template_mailbox"
         )
+
+
+def _opt_out(settings: Settings, document: Document) -> Iterator[Fault]:
+    known = derived.words()
+    for i, word in enumerate(settings.opt_out.words):
+        found = known.find(word, "")
+        if found is not None and found.word is not Word.STOP:
+            message = f'"{word}" cannot be a word for STOP: it means {found.word.upper()}'
+            yield _error(document, ("opt_out", "words", i), message)
+
+
+def _marketing(settings: Settings, document: Document) -> Iterator[Fault]:
+    """Whose marketing nothing holds at night."""
+    if settings.quiet_hours:
+        return
+    classes: dict[Steps, str] = {("users", key): user.class_ for key, user in settings.users.items()}
+    classes |= {("teams", name): team.class_ for name, team in settings.teams.items()}
+    classes |= {("api", "keys", at): key.class_ for at, key in enumerate(settings.api.keys)}
+    for steps, class_ in classes.items():
+        if class_ == "marketing":
+            hint = "add quiet_hours: {default: usual}"
+            yield _warning(document, (*steps, "class"), "marketing goes out at any hour", hint)
 
 
 def _senders(settings: Settings, document: Document) -> Iterator[Fault]:
@@ -336,6 +359,8 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("users teams", _users_and_teams),
     ("users", _same_address),
     ("domain teams template_mailbox", _mailbox_and_teams),
+    ("opt_out", _opt_out),
+    ("quiet_hours users teams api", _marketing),
     ("senders", _senders),
     ("senders users teams sender_ids countries", _sender_ids),
     ("senders", proof_checks.proofs),

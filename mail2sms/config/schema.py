@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from mail2sms.config.consent import OptOutOptions, QuietOption
 from mail2sms.config.listeners import Listen
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.config.values import (
@@ -40,7 +41,7 @@ from mail2sms.config.values import (
     whole,
 )
 from mail2sms.mailer import SmarthostOptions
-from mail2sms.model import RELAYED_PROOFS, Msisdn, Proof, Team, User
+from mail2sms.model import RELAYED_PROOFS, MessageClass, Msisdn, Proof, Team, User
 from mail2sms.options import (
     DurationMs,
     Networks,
@@ -60,7 +61,7 @@ _DAY_MS = 86_400_000
 # What the draft of this file promises and the program does not do yet: refused by name, never silently ignored.
 UNSUPPORTED_KEYS = frozenset(
     {
-        "devices", "quotas", "quiet_hours", "opt_out", "reply_pages", "retention",
+        "devices", "quotas", "reply_pages", "retention",
         "portal", "users.*.quota", "teams.*.quota",
     }
 )  # fmt: skip
@@ -136,6 +137,8 @@ class UserOption(Options):
     """For logins: its argon2id hash, never the password itself. Example: file:/etc/mail2sms/marie"""
     timezone: Zone | None = None
     """For the times that they read and write; else `timezone`. Example: Europe/Paris"""
+    class_: Literal["transactional", "marketing"] = Field("transactional", alias="class")
+    """What they send; marketing keeps quiet hours. Example: marketing"""
 
 
 class TeamOption(Options):
@@ -151,6 +154,8 @@ class TeamOption(Options):
     """Users whose phones are written to. Example: paul@acme.example"""
     phones: Annotated[tuple[Phone, ...], ListOfOne] = ()
     """Phones that are written to beside its members'. Example: +33639981234"""
+    class_: Literal["transactional", "marketing"] = Field("transactional", alias="class")
+    """What its members send; marketing keeps quiet hours. Example: marketing"""
 
 
 class RouteOption(Options):
@@ -201,6 +206,8 @@ class KeyOption(Options):
     """What its messages show. Example: ACME"""
     reply_to: Address | None = None
     """Who gets what phones answer. Example: desk@acme.example"""
+    class_: Literal["transactional", "marketing", "alarm"] = Field("transactional", alias="class")
+    """What it sends, unless an order says otherwise; alarms never wait for the morning. Example: alarm"""
 
 
 class Api(Options):
@@ -253,6 +260,12 @@ class Settings(Options):
     """Others' names, which no sender ID may look like. Example: Poste"""
     countries: Annotated[tuple[Country, ...], ListOfOne]
     """The only countries that are written to. Example: FR"""
+    quiet_hours: dict[SenderKey, QuietOption] = Field(default_factory=dict)
+    """When phones of a country are not written to: it waits for their morning. Example: {FR: "21:00-08:00"}"""
+    quiet_for: Literal["marketing", "all"] = "marketing"
+    """What waits for the morning: marketing alone, or all but alarms. Example: all"""
+    opt_out: OptOutOptions = OptOutOptions()
+    """Phones that want no SMS: what they send, and what they are answered."""
     carriers: dict[Name, CarrierOption]
     """Accounts at providers, by a name of yours."""
     routes: tuple[RouteOption, ...]
@@ -283,13 +296,16 @@ class Settings(Options):
 
     def _user(self, address: str, option: UserOption) -> User:
         joined = {name for name, team in self.teams.items() if address in team.members}
+        names = joined.union(option.teams)
+        classes = {option.class_, *(self.teams[name].class_ for name in names if name in self.teams)}
         return User(
             address=address,
             name=option.name,
             number=option.number,
             language=option.language,
             zone=option.timezone,
-            teams=tuple(sorted(joined.union(option.teams))),
+            teams=tuple(sorted(names)),
+            class_=MessageClass.MARKETING if "marketing" in classes else MessageClass.TRANSACTIONAL,
         )
 
     def all_teams(self) -> dict[str, Team]:

@@ -220,6 +220,7 @@ class Identity:
             number=user.number,
             language=user.language or self._language,
             zone=user.zone or self._zone,
+            class_=user.class_,
         )
 
     def _find_rules(self, address: str) -> tuple[SenderRule, ...]:

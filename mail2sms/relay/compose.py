@@ -53,7 +53,8 @@ class ReplyFacts:
     """A text from a phone, for the person it answers. `id` names the MO and never changes, so that a mail
     delivered twice has one Message-ID; `replies` counts from 1; no `origin` when it answers no mail.
 
-    Without `reply_address` the phone can't be answered (a name or a short code wrote).
+    Without `reply_address` the phone can't be answered (a name or a short code wrote). `said` is optout.stop or
+    optout.start when the text changed whether it may be written to.
     """
 
     id: str
@@ -68,6 +69,7 @@ class ReplyFacts:
     origin: Origin | None = None
     started_at: int = 0
     replies: int = 1
+    said: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +102,7 @@ class UndeliveredFacts:
     """A message that did not arrive, or of which nobody knows (`status` unknown). `id` names the MT.
 
     `carrier`, `code` and `detail` are the carrier's own words; `charged` is no, maybe or yes, and `cost` how much.
+    `others` of the same writer share its fate.
     """
 
     id: str
@@ -120,6 +123,7 @@ class UndeliveredFacts:
     code: str = ""
     detail: str = ""
     will_retry: bool = False
+    others: int = 0
     origin: Origin | None = None
 
 
@@ -127,7 +131,8 @@ class UndeliveredFacts:
 class HeldFacts:
     """A message that waits since `at`, until `until` where that is known, at the longest until `expires_at`.
 
-    `id` names the MT, `notice` this telling of it. An answer goes to nobody's phone: who writes "stop it" means us.
+    `id` names the MT, `notice` this telling of it; `others` of the same mail wait too. An answer goes to nobody's
+    phone: who writes "stop it" means us.
     """
 
     id: str
@@ -142,6 +147,7 @@ class HeldFacts:
     conversation: str
     template_address: str
     until: int | None = None
+    others: int = 0
     name: str = ""
     origin: Origin | None = None
 
@@ -155,7 +161,8 @@ def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
         "photos": len(facts.photos),
         "who": _shown(facts.msisdn, facts.name),
         "received": when(facts.received_at, who.zone, who.language),
-        "can_answer": bool(facts.reply_address),
+        "can_answer": bool(facts.reply_address) and facts.said != "optout.stop",
+        "said": facts.said,
     }
     if origin is None:
         subject = topic = render.in_language("reply.subject", who.language, **values)
@@ -239,6 +246,7 @@ def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
         "cause": render.reason_text(facts.reason, who.language, {"value": number, "domain": domain}),
         "is_unknown": facts.status == Status.UNKNOWN,
         "will_retry": facts.will_retry,
+        "others": facts.others,
         "charged": facts.charged,
         "price": f" ({money(facts.cost, who.language)})" if facts.cost else "",
         "text": wire.clean_text(facts.text),
@@ -272,6 +280,7 @@ def held_email(facts: HeldFacts, render: Render) -> Outgoing:
         "number": _number(facts.msisdn),
         "who": _shown(facts.msisdn, facts.name),
         "cause": render.reason_text(facts.reason, who.language, known),
+        "others": facts.others,
         "until": when(until, who.zone, who.language, facts.at) if until else "",
         "expires": when(expires, who.zone, who.language, facts.at) if expires else "",
         "accepted": when(facts.accepted_at, who.zone, who.language, facts.at),

@@ -131,7 +131,7 @@ class Letters(Refusals):
             if mo is None:
                 return None
             # Photos are encoded at some 12 ms a megabyte: off the loop.
-            return await asyncio.to_thread(reply_email, self._reply(mo, notice.address), self._render)
+            return await asyncio.to_thread(reply_email, self._reply(mo, notice), self._render)
         message = await self._store.read(read_one, notice.account, notice.message or "")
         if message is None or _is_stale(notice, message):
             return None
@@ -175,10 +175,10 @@ class Letters(Refusals):
             reply_address=self._house.reply_address(mo.msisdn, mo.our_address, mo.reply_key),
         )
 
-    def _reply(self, mo: MoView, address: str) -> ReplyFacts:
+    def _reply(self, mo: MoView, notice: Notice) -> ReplyFacts:
         return ReplyFacts(
             id=mo.id,
-            addressee=self._house.addressee(address, mo.last.language if mo.last else ""),
+            addressee=self._house.addressee(notice.address, mo.last.language if mo.last else ""),
             msisdn=mo.msisdn,
             text=mo.text,
             received_at=mo.at,
@@ -188,6 +188,7 @@ class Letters(Refusals):
             origin=_origin(mo.last) if mo.last else None,
             started_at=mo.started_at,
             replies=(mo.last.replies if mo.last else 0) + 1,
+            said=notice.reason,
         )
 
     def _held(self, message: MessageView, notice: Notice) -> HeldFacts:
@@ -205,6 +206,7 @@ class Letters(Refusals):
             conversation=message.conversation,
             template_address=self._house.template_address,
             until=payload.get("until"),
+            others=payload.get("others") or 0,
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
         )
 
@@ -227,6 +229,7 @@ class Letters(Refusals):
             reply_address="" if notice.reason == _NOBODY_THERE else reply_address,
             carrier=message.carrier,
             code=message.detail,
+            others=json.loads(notice.payload or b"{}").get("others", 0),
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
         )
 

@@ -9,6 +9,7 @@ from mail2sms.destinations import Destination
 from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, SenderId, Writer
 from mail2sms.prices import Prices
+from mail2sms.quiet import Quiet
 
 NUMBER = "number"
 """In `sender_ids`: the writer's (or their team's) own number."""
@@ -34,7 +35,7 @@ class Policy:
     """What the configuration allows, and what it costs. `owned`: sender IDs of a writer's address, numbers first.
 
     `ours` are the phones of users and teams (for `mode: trial`); `simulated_number` stands in for API calls that
-    name no sender in `mode: simulate`.
+    name no sender in `mode: simulate`. `quiet_hours` are by country and `default`; unless for all, for marketing.
     """
 
     mode: str = "simulate"
@@ -49,6 +50,30 @@ class Policy:
     destinations: Mapping[str, Destination] = field(default_factory=dict)
     registrations: tuple[Registration, ...] = ()
     prices: Prices = field(default_factory=dict)
+    quiet_hours: Mapping[str, Quiet] = field(default_factory=dict)
+    is_quiet_for_all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptOut:
+    """A phone that must not be written to, from `our_address` in lower case (empty: from none of ours).
+
+    `source` is keyword, operator, api, import or carrier; `who` did it.
+    """
+
+    msisdn: Msisdn
+    our_address: str
+    source: str
+    keyword: str
+    who: str
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What the store knows of what is judged, read before."""
+
+    opt_outs: tuple[OptOut, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

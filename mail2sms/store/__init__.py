@@ -17,13 +17,14 @@ from sqlalchemy import Connection, exc
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.lifecycle import Change
-from mail2sms.model import DeliveryReport, Status
+from mail2sms.model import DeliveryReport, Msisdn, Status
 from mail2sms.store import (
     bell,
     engine,
     migrate,
     mos,
     notices,
+    opt_outs,
     past,
     put,
     queue,
@@ -34,6 +35,7 @@ from mail2sms.store import (
 )
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
+from mail2sms.store.opt_outs import Blocked, Blocking, Lifting
 from mail2sms.store.put import Bundle, Repeat, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
 from mail2sms.store.reports import Moved
@@ -44,6 +46,8 @@ from mail2sms.store.wishes import Granted, Wished
 from mail2sms.store.writer import Writer
 
 __all__ = [
+    "Blocked",
+    "Blocking",
     "Bundle",
     "Change",
     "Claim",
@@ -52,6 +56,7 @@ __all__ = [
     "Granted",
     "Intent",
     "LastMail",
+    "Lifting",
     "MessageView",
     "MoView",
     "Moved",
@@ -112,6 +117,7 @@ class Store:
             store._bell = bell.Bell(store._read_engine, store._ring_from_thread)
         secret = await store._writer.run(settings.REMEMBER, ("reply_secret", secrets.token_hex(32)))
         store.reply_secret = bytes.fromhex(secret)
+        await store._writer.run(settings.REMEMBER, (opt_outs.SECRET, secrets.token_hex(32)))
         return store
 
     def _prepare(self) -> None:
@@ -226,8 +232,20 @@ class Store:
         return await self._write.run(reports.RECORD_REPORT, report)
 
     async def record_mo(self, new: NewMo) -> RecordedMo:
-        """Store an MO once and queue its relay."""
-        return await self._write.run(mos.RECORD_MO, new)
+        """Store an MO once, with what it changes if it is STOP or START, and queue its relay."""
+        return await self._write.run(mos.RECORD_SAID if new.said is not None else mos.RECORD_MO, new)
+
+    async def block(self, blocking: Blocking) -> Blocked:
+        """Put a phone on the list of opt-outs: after the commit no intent for it follows."""
+        return await self._write.run(opt_outs.BLOCK, blocking)
+
+    async def lift(self, lifting: Lifting) -> bool:
+        """Take a phone off the list of opt-outs; returns whether it was on it and may be written to now."""
+        return await self._write.run(opt_outs.LIFT, lifting)
+
+    async def erase_opted_out(self, account: str, msisdn: Msisdn) -> bool:
+        """Keep a block without its number, as a keyed hash alone; returns whether there was one."""
+        return await self._write.run(opt_outs.ERASE, (account, msisdn))
 
     async def claim_notices(self, claim: NoticeClaim) -> list[Notice]:
         """Lease due notices of a channel."""

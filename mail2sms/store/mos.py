@@ -8,22 +8,25 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from mail2sms.consent import Said, Word
 from mail2sms.model import MoMessage, derive_id
-from mail2sms.store import schema
+from mail2sms.store import opt_outs, schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import EMAIL, VALID_MS, hook_channels
-from mail2sms.store.put import insert_notices
+from mail2sms.store.put import Bundle, insert, insert_notices
 from mail2sms.store.rows import NewNotice, content_row
 from mail2sms.store.writer import Verb
 
 mo = schema.mo
+_THE_PHONE = "the phone"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewMo:
     """An MO with its conversation. `owner` is the address behind our number, `fallback` the default mailbox.
 
-    A writer of the conversation counts as waiting for an answer for `window_ms`.
+    A writer of the conversation counts as waiting for an answer for `window_ms`. `said` is STOP, START or HELP, which
+    is `answered` to the phone.
     """
 
     mo: MoMessage
@@ -34,15 +37,18 @@ class NewMo:
     window_ms: int
     owner: str = ""
     fallback: str = ""
+    said: Said | None = None
+    answered: Bundle | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedMo:
-    """`address` is who is told by email ("" nobody); a repeat is told to nobody again."""
+    """`address` is who is told by email ("" nobody); a repeat is told to nobody again. `cancelled` messages waited."""
 
     id: str
     is_repeat: bool
     address: str
+    cancelled: int = 0
 
 
 def _record(connection: Connection, news: Sequence[NewMo]) -> list[RecordedMo]:
@@ -68,8 +74,46 @@ def _record_one(connection: Connection, new: NewMo) -> RecordedMo:
         texts.append(content_row(f"{id_}-{number}", new.account, id_, photo.content, new.now, **about))
     insert_rows(connection, schema.content, texts)
     address = _address(_last_writer(connection, new.conversation), new)
-    insert_notices(connection, _notices(connection, id_, new, address))
-    return RecordedMo(id=id_, is_repeat=False, address=address)
+    heard = _hear(connection, new)
+    if heard.is_answered and new.answered is not None:
+        insert(connection, [(new.answered, {})])
+    insert_notices(connection, _notices(connection, id_, new, address, heard.reason))
+    return RecordedMo(id=id_, is_repeat=False, address=address, cancelled=heard.cancelled)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Heard:
+    """What came of a word: the reason that its email has, and whether the phone is answered."""
+
+    reason: str = ""
+    is_answered: bool = False
+    cancelled: int = 0
+
+
+def _hear(connection: Connection, new: NewMo) -> _Heard:
+    said = new.said
+    if said is None or said.word is Word.HELP:
+        return _Heard(is_answered=said is not None)
+    account, msisdn, now = new.account, new.mo.msisdn, new.now
+    if said.word is Word.STOP:
+        blocked = opt_outs.block(
+            connection,
+            opt_outs.Blocking(
+                account=account,
+                msisdn=msisdn,
+                now=now,
+                source=opt_outs.KEYWORD,
+                our_address="" if said.is_everywhere else new.mo.to,
+                keyword=said.keyword,
+                who=_THE_PHONE,
+            ),
+        )
+        return _Heard(reason="optout.stop", is_answered=blocked.is_new, cancelled=blocked.cancelled)
+    lifting = opt_outs.Lifting(
+        account=account, msisdn=msisdn, now=now, our_address=new.mo.to, who=_THE_PHONE, is_keyword=True
+    )
+    is_free = opt_outs.lift(connection, lifting)
+    return _Heard(reason="optout.start" if is_free else "", is_answered=is_free)
 
 
 def _insert(connection: Connection, id_: str, new: NewMo) -> bool:
@@ -105,7 +149,7 @@ def _address(last: Row[Any, Any] | None, new: NewMo) -> str:
     return new.owner or (str(last.writer) if last is not None else "") or new.fallback
 
 
-def _notices(connection: Connection, id_: str, new: NewMo, address: str) -> list[NewNotice]:
+def _notices(connection: Connection, id_: str, new: NewMo, address: str, reason: str) -> list[NewNotice]:
     addresses = [(EMAIL, address)] if address else []
     addresses += [(name, address) for name in hook_channels(connection, "reply")]
     return [
@@ -116,6 +160,7 @@ def _notices(connection: Connection, id_: str, new: NewMo, address: str) -> list
             channel=channel,
             address=to,
             mo=id_,
+            reason=reason,
             created_at=new.now,
             due_at=new.now,
             expires_at=new.now + VALID_MS,
@@ -124,6 +169,12 @@ def _notices(connection: Connection, id_: str, new: NewMo, address: str) -> list
     ]
 
 
-RECORD_MO: Verb[NewMo, RecordedMo] = Verb(
-    _record, wakes=lambda _, recorded: ("notice",) * (not recorded.is_repeat)
-)
+def _woken(new: NewMo, recorded: RecordedMo) -> tuple[str, ...]:
+    if recorded.is_repeat:
+        return ()
+    return ("notice", "mt") if new.answered is not None else ("notice",)
+
+
+RECORD_MO: Verb[NewMo, RecordedMo] = Verb(_record, wakes=_woken)
+RECORD_SAID: Verb[NewMo, RecordedMo] = Verb(_record, wakes=_woken, is_alone=True)
+"""The same for what changes the list of opt-outs."""

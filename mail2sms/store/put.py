@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, literal_column, select, update
 
-from mail2sms.model import Submission
+from mail2sms.model import MtMessage, Submission
 from mail2sms.store import schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
@@ -96,7 +96,7 @@ def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
                 del earlier[key]
         elif not is_whole_repeat:
             fresh.append((bundle, repeated))
-    _insert(connection, fresh)
+    insert(connection, fresh)
     return results
 
 
@@ -184,7 +184,8 @@ def _reserve(connection: Connection, reservations: Iterable[Reservation]) -> Res
     return None
 
 
-def _insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]]]) -> None:
+def insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]]]) -> None:
+    """Write bundles, each without what was stored before; what is there already stays as it is."""
     submissions: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
@@ -203,7 +204,7 @@ def _insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]
                 )
         for new in news:
             messages.append(message_row(new.mt, new.mt.submission))
-            events.append(event_row(new.mt, new.mt.status, new.mt.created_at, reason=new.mt.reason))
+            events.append(_first_event(new.mt))
             conversations[new.mt.conversation] = _conversation_row(new)
         notices.extend(bundle.notices)
     insert_rows(connection, schema.submission, submissions)
@@ -212,6 +213,10 @@ def _insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]
     stored = {row.id for row in insert_rows(connection, schema.message, messages, anew_with_ids)}
     insert_rows(connection, schema.event, [event for event in events if event["message"] in stored])
     insert_notices(connection, notices)
+
+
+def _first_event(mt: MtMessage) -> dict[str, Any]:
+    return event_row(mt, mt.status, mt.created_at, reason=mt.reason, detail=mt.detail)
 
 
 def _conversation_row(new: NewMessage) -> dict[str, Any]:

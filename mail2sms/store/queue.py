@@ -1,7 +1,8 @@
 """The queue of messages: claim, intent, outcome.
 
 A claim leases a message and gives it a new fence; the intent, committed before the first byte leaves, checks that
-fence and the expiry again. An attempt without outcome whose lease is gone is Uncertain; a claim without intent is free.
+fence, the expiry and the list of opt-outs again. An attempt without outcome whose lease is gone is Uncertain; a claim
+without intent is free.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
-    exists,
     select,
     update,
 )
@@ -26,15 +26,12 @@ from sqlalchemy import (
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Part, Status
-from mail2sms.store import notices, reports, schema
+from mail2sms.store import notices, opt_outs, reports, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import Lease, carried, event_row, held, held_by, leasing, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
-
-MAY_BE_OUT = exists().where(attempt.c.message == message.c.id, attempt.c.outcome.in_(("taken", "uncertain")))
-"""A carrier has it, or may have it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +112,9 @@ _FIT = (
 
 def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     """Commit that the parts are about to leave. False: the message is no longer ours to send."""
+    unwanted = opt_outs.opted_out(connection, [i.mt for i in intents])
+    if unwanted:
+        opt_outs.cancel(connection, message.c.id.in_(unwanted), max(i.now for i in intents))
     out = _out_already(connection, intents)
     ours = held_by(i.mt for i in intents if i.parts and i.mt.id not in out)
     rows = connection.execute(_FIT, {**ours, "now": max(i.now for i in intents)})
@@ -293,7 +293,7 @@ def changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:
     if change.position is not None:
         values |= carried(replace(mt, position=change.position))
     if change.status in (Status.REJECTED, Status.EXPIRED):
-        values["cost"] = case((MAY_BE_OUT, message.c.cost), else_=reports.NOTHING)
+        values["cost"] = case((reports.MAY_BE_OUT, message.c.cost), else_=reports.NOTHING)
     return values
 
 
@@ -304,5 +304,5 @@ def write_event(connection: Connection, row: Row[Any], change: Change, now: int)
 
 
 CLAIM: Verb[Claim, list[Claimed]] = Verb(_claim)
-INTEND: Verb[Intent, bool] = Verb(_intend)
+INTEND: Verb[Intent, bool] = Verb(_intend, wakes=lambda _, agreed: ("notice",) * (not agreed))
 SETTLE: Verb[Settlement, Status] = Verb(_settle, wakes=lambda _, status: reports.WAKES.get(status, ()))

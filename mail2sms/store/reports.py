@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -31,6 +32,8 @@ from mail2sms.store.writer import Verb
 
 message, attempt, stray = schema.message, schema.attempt, schema.stray_report
 
+MAY_BE_OUT = exists().where(attempt.c.message == message.c.id, attempt.c.outcome.in_(("taken", "uncertain")))
+"""A carrier has it, or may have it."""
 NOTHING = message.c.cost * 0
 """What a message costs that is rejected, or never taken: still unknown where its price is."""
 

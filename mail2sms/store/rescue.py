@@ -200,7 +200,7 @@ def _cancel_one(connection: Connection, account: str, id_: str, now: int) -> Sta
     mine = and_(message.c.id == id_, message.c.account == account)
     row = connection.execute(
         update(message)
-        .where(mine, message.c.status == "queued", ~queue.MAY_BE_OUT)
+        .where(mine, message.c.status == "queued", ~reports.MAY_BE_OUT)
         .values(
             status="cancelled",
             reason="",

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from mail2sms.model import NO_DSN, Dsn, Msisdn, MtMessage, SenderId, Status, Submission
+from mail2sms.model import NO_DSN, Dsn, MessageClass, Msisdn, MtMessage, SenderId, Status, Submission
 from mail2sms.money import Money
 
 
@@ -190,6 +190,7 @@ def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
         "detail": mt.detail,
         "encoding": mt.encoding,
         "segments": mt.segments,
+        "class": mt.class_.value,
         "route": _route_text(mt),
         "position": mt.position,
         "carrier": mt.carrier,
@@ -311,6 +312,7 @@ def read_message(row: Row[Any], **more: Any) -> MtMessage:
         position=row.position,
         fence=row.fence,
         updated_at=row.updated_at,
+        class_=MessageClass(row._mapping["class"]),
         dsn=read_dsn(row.dsn),
         **more,
     )

@@ -116,6 +116,7 @@ message = _keyed(
     Column("detail", Text, nullable=False),
     Column("encoding", Text, nullable=False),
     Column("segments", Integer, nullable=False),
+    Column("class", Text, nullable=False),
     Column("route", Text, nullable=False),
     Column("position", Integer, nullable=False),
     Column("carrier", Text, nullable=False),
@@ -277,3 +278,31 @@ setting = _keyed(
     Column("value", Text, nullable=False),
 )
 """What the daemon itself must remember, such as the key of the reply addresses."""
+
+opt_out = _keyed(
+    "opt_out",
+    Column("phone", Text, primary_key=True),  # a keyed hash: it outlives the number
+    Column("our_address", Text, primary_key=True),  # in lower case; empty: all of ours
+    _account(),
+    Column("msisdn", Text),
+    Column("source", Text, nullable=False),  # keyword, operator, api, import, carrier
+    Column("keyword", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    _time("at"),
+    Index(None, "account", "at"),
+)
+"""Who must not be written to."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _account(),
+    _time("at"),
+    Column("who", Text, nullable=False),
+    Column("did", Text, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index(None, "about"),
+)
+"""Who decided what and when. Nothing personal of phones is in it."""

@@ -51,6 +51,7 @@ class MessageView:
     parts: int
     cost: Money | None
     encoding: str
+    class_: str
     carrier: str
     route: tuple[str, ...]
     attempts: int
@@ -115,6 +116,7 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         parts=row.segments,
         cost=read_cost(row.cost, row.currency),
         encoding=row.encoding,
+        class_=row._mapping["class"],
         carrier=row.carrier,
         route=tuple(name for name, _ in json.loads(row.route)),
         attempts=row.attempts,

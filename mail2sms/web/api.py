@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated
@@ -15,9 +14,10 @@ from fastapi.responses import JSONResponse
 from mail2sms.accept import Call
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal
-from mail2sms.model import Msisdn, MtMessage, Origin, Proof, Status, Submission, Writer
+from mail2sms.model import MessageClass, Msisdn, Origin, Proof, Status, Submission, Writer
 from mail2sms.store import Search
 from mail2sms.store.views import find, read_one, waiting
+from mail2sms.verdict import Verdict
 from mail2sms.web import bodies
 from mail2sms.web.auth import Caller, Reader, Sender
 from mail2sms.web.context import Context, Here
@@ -58,10 +58,13 @@ async def send(
         submission = _submission(order, context, caller, refused)
         tell = partial(_accepted, submission, refused, context)
         if dry_run:
-            return JSONResponse(tell(context.accept.preview(submission), is_dry_run=True).model_dump())
+            would = await context.accept.preview(submission)
+            return JSONResponse(tell(would, is_dry_run=True).model_dump())
         if call is None:
-            return tell((await context.accept.accept([submission])).messages)
-        answer = await context.accept.answer(submission, call, lambda mts: tell(mts).model_dump_json())
+            return tell((await context.accept.accept([submission])).verdict)
+        answer = await context.accept.answer(
+            submission, call, lambda verdict: tell(verdict).model_dump_json()
+        )
     except (Refusal, HttpProblem):  # it may have been right when it came first
         if call is None or not (answer := await context.accept.answered(call)):
             raise
@@ -180,9 +183,22 @@ def _writer(order: bodies.Order, context: Context, caller: Caller) -> Writer:
             raise HttpProblem(403, "as: only the operator writes for others", field="as")
         # What the configuration lets a key show counts as its own, be it a number or a name.
         own = Msisdn(caller.sender_id) if caller.sender_id else None
-        return Writer(account=context.account, address=address, proof=Proof.KEY, name=caller.name, number=own)
+        return Writer(
+            account=context.account,
+            address=address,
+            proof=Proof.KEY,
+            name=caller.name,
+            number=own,
+            class_=_class(order, caller.class_),
+        )
     if order.as_ is None:
-        return Writer(account=context.account, address=address, proof=Proof.OPERATOR, name=caller.name)
+        return Writer(
+            account=context.account,
+            address=address,
+            proof=Proof.OPERATOR,
+            name=caller.name,
+            class_=_class(order, caller.class_),
+        )
     user = context.users.get(order.as_.lower())
     if user is None:
         raise HttpProblem(400, "as: there is no such user", field="as")
@@ -192,42 +208,35 @@ def _writer(order: bodies.Order, context: Context, caller: Caller) -> Writer:
         proof=Proof.OPERATOR,
         name=user.name,
         number=user.number,
+        class_=_class(order, user.class_),
     )
     return replace(writer, language=user.language or writer.language, zone=user.zone or writer.zone)
+
+
+def _class(order: bodies.Order, own: MessageClass) -> MessageClass:
+    """Return what an order is; who is known to send marketing can't call it anything else."""
+    return own if own is MessageClass.MARKETING or order.class_ is None else MessageClass(order.class_)
 
 
 def _accepted(
     submission: Submission,
     refused: Refused,
     context: Context,
-    messages: Sequence[MtMessage],
+    verdict: Verdict,
     *,
     is_dry_run: bool = False,
 ) -> bodies.Accepted:
     """Return what the client is told; `refused` are the recipients that could not be read."""
-    items = [bodies.queued(mt, id_=None if is_dry_run else mt.id) for mt in messages]
+    items = [bodies.queued(mt, id_=None if is_dry_run else mt.id) for mt in verdict.messages]
+    by_policy = {phone.msisdn: phone.problem for phone in reversed(verdict.refused)}  # the first of each
     return bodies.Accepted(
         **items[0].model_dump(),
         submission=None if is_dry_run else submission.id,
         reference=submission.reference,
         items=items,
-        refused=_not_taken([*refused, *_refused_by_policy(submission, messages, context)], context),
-        warnings=bodies.warned(messages, context.accept.policy),
+        refused=_not_taken([*refused, *reversed(by_policy.items())], context),
+        warnings=bodies.warned(verdict.messages, context.accept.policy),
     )
-
-
-def _refused_by_policy(submission: Submission, messages: Sequence[MtMessage], context: Context) -> Refused:
-    """Return why the other recipients of a submission that was accepted were not."""
-    taken = {mt.msisdn for mt in messages}
-    refused: Refused = []
-    for msisdn in submission.recipients:
-        if msisdn in taken:
-            continue
-        try:
-            context.accept.preview(replace(submission, recipients=(msisdn,)))
-        except Refusal as refusal:
-            refused.append((msisdn, refusal.problems[0]))
-    return refused
 
 
 def _not_taken(refused: Refused, context: Context) -> list[bodies.NotTaken]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from mail2sms.model import MessageClass
 from mail2sms.web.context import ApiKey
 from mail2sms.web.problems import HttpProblem
 
@@ -31,6 +32,7 @@ class Caller:
     sender_id: str | None = None
     reply_to: str | None = None
     is_operator: bool = False
+    class_: MessageClass = MessageClass.TRANSACTIONAL
 
 
 OPERATOR = Caller(name="operator", may=frozenset({READ, SEND}), is_operator=True)
@@ -43,7 +45,13 @@ class KeyRing:
         self._callers = [
             (
                 hashlib.sha256(key.secret.reveal().encode()).digest(),
-                Caller(name=key.name, may=key.may, sender_id=key.sender_id, reply_to=key.reply_to),
+                Caller(
+                    name=key.name,
+                    may=key.may,
+                    sender_id=key.sender_id,
+                    reply_to=key.reply_to,
+                    class_=key.class_,
+                ),
             )
             for key in keys
         ]

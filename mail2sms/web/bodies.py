@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -29,7 +29,10 @@ Short = Annotated[str, Field(max_length=64)]
 
 
 class Order(BaseModel):
-    """A text to send. `at` is ISO 8601 with an offset; `validity` (30m, 2h, 1d) begins then; `as` is the operator's."""
+    """A text to send. `at` is ISO 8601 with an offset; `validity` (30m, 2h, 1d) begins then; `as` is the operator's.
+
+    `class` marketing keeps quiet hours, alarm never does; a key of marketing sends nothing else.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,6 +46,7 @@ class Order(BaseModel):
     ] = None
     reply_to: Annotated[str | None, Field(max_length=320)] = None
     as_: Annotated[str | None, Field(alias="as", max_length=320)] = None
+    class_: Annotated[Literal["transactional", "marketing", "alarm"] | None, Field(alias="class")] = None
 
 
 _COST = "By its carrier's configured prices; null when they do not tell. 0 for what no carrier took."
@@ -50,7 +54,10 @@ Cost = Annotated[str | None, Field(description=_COST, examples=["0.045 EUR"])]
 
 
 class Queued(BaseModel):
-    """A message that was accepted (or would be: then without an id). `parts` is the number of segments billed."""
+    """A message that was accepted (or would be: then without an id). `parts` is the number of segments billed.
+
+    `reason` and `detail` say why it waits until `due_at`, such as quiet_hours.
+    """
 
     id: str | None
     to: str
@@ -60,6 +67,8 @@ class Queued(BaseModel):
     encoding: str
     sender_id: str
     carrier: str
+    reason: str
+    detail: str
     due_at: str
     expires_at: str
 
@@ -116,6 +125,7 @@ class Message(BaseModel):
     parts: int
     cost: Cost
     encoding: str
+    class_: Annotated[str, Field(serialization_alias="class")]
     reason: str
     detail: str
     carrier: str
@@ -168,6 +178,8 @@ def queued(mt: MtMessage, *, id_: str | None) -> Queued:
         encoding=mt.encoding,
         sender_id=mt.sender_id,
         carrier=mt.carrier,
+        reason=mt.reason,
+        detail=mt.detail,
         due_at=iso(mt.due_at),
         expires_at=iso(mt.expires_at),
     )

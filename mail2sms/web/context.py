@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from mail2sms.accept import Accept
 from mail2sms.carriers._base import Carrier
 from mail2sms.inbound import Inbound
-from mail2sms.model import User
+from mail2sms.model import MessageClass, User
 from mail2sms.options import Endpoint, Secret
 from mail2sms.render import Render
 from mail2sms.store import Store
@@ -27,6 +27,7 @@ class ApiKey:
     may: frozenset[str]
     sender_id: str | None = None
     reply_to: str | None = None
+    class_: MessageClass = MessageClass.TRANSACTIONAL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -67,7 +67,7 @@ TRIES = (
     Try(
         name="stop",
         label="STOP",
-        shows="This phone answers STOP. Today that is a reply like any other; a list of who wants no more comes later.",
+        shows="This phone answers STOP: you are told, it is written to no more, and gets one SMS that confirms it.",
         to="33639987867",
         subject="News",
         text=_signed("Our shop has new opening hours."),

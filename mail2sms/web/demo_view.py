@@ -287,8 +287,9 @@ def _answered(views: Sequence[MessageView], all_: Happened) -> Iterator[Step]:
             yield Step(
                 id="",
                 mark="i",
-                text="STOP is brought to you as any reply",
-                why="Today nothing is blocked by it: keeping a list of who wants no more SMS comes later.",
+                text="This phone is written to no more",
+                why="It is on the list of opt-outs and gets one SMS that says so. Until it sends START, mails to it "
+                "are refused.",
             )
         mail = next((mail for mail in all_.mails if mail.n == n), None)
         if mail is not None:

@@ -186,7 +186,7 @@ def _told_field(error: Mapping[str, Any]) -> Told:
     return told
 
 
-_KNOWN = ("to", "text", "sender_id", "from", "at", "validity", "reference", "client_ref", "reply_to")
+_KNOWN = ("to", "text", "sender_id", "from", "at", "validity", "reference", "client_ref", "reply_to", "class")
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:

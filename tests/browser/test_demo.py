@@ -234,7 +234,7 @@ CHIPS = (
         "Not delivered: the number does not exist",
         "Told marie@",
     ),
-    ("STOP", "News", "STOP is brought to you as any reply", "Sent to marie@"),
+    ("STOP", "News", "This phone is written to no more", "Sent to marie@"),
     ("No report", "Reminder", "Waits for the carrier’s report", "sim-a took it"),
     ("Carrier down", "Alarm", "Not taken (503 carrier down): tried again, now by sim-b", "Delivered after"),
     ("A photo", "Damage", "and a photo", "Sent to marie@"),

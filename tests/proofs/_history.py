@@ -65,6 +65,7 @@ _MESSAGE = {
     "detail": "''",
     "encoding": "'gsm7'",
     "segments": "1",
+    "class": "'transactional'",
     "route": "'[[\"sim\", null]]'",
     "position": "0",
     "carrier": "'sim'",

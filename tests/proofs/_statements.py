@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from mail2sms.consent import Said, Word
 from mail2sms.lifecycle import Change, Wish
 from mail2sms.model import (
     DeliveryReport,
@@ -24,12 +25,15 @@ from mail2sms.model import (
     MtMessage,
     Part,
     Status,
+    conversation_of,
     derive_id,
 )
 from mail2sms.store import (
+    Blocking,
     Bundle,
     Claim,
     Intent,
+    Lifting,
     NewMo,
     NewNotice,
     NoticeClaim,
@@ -45,6 +49,7 @@ from mail2sms.store import (
     Wished,
     earlier,
     events,
+    opt_outs,
     past,
     views,
 )
@@ -214,6 +219,7 @@ class Work:
         await self._remember()
         await self._hear()
         await self._tell()
+        await self._opt_out()
         await self.sweep()
         await self._look()
 
@@ -331,6 +337,45 @@ class Work:
         )
         await self.store.record_mo(new)
         await self.store.record_mo(new)
+
+    async def _opt_out(self) -> None:
+        """A phone that a message waits for says STOP and START; the operator adds it, forgets its number, lifts it."""
+        account, phone, read = fakes.ACCOUNT, Msisdn("+33639989999"), self.store.read
+        conversation = conversation_of(account, fakes.OURS, phone)
+        self._names("put")
+        await self.store.put(fakes.bundle("m-work-unwanted", msisdn=phone, conversation=conversation))
+        self._names("record_said")
+        for number, word in enumerate(Word):
+            mo = MoMessage(
+                carrier="sim",
+                event_id=f"said {number}",
+                msisdn=phone,
+                to=fakes.OURS,
+                at=self.now,
+                text=word,
+            )
+            new = NewMo(
+                mo=mo,
+                account=account,
+                conversation=conversation,
+                reply_key="klmnopqrst",
+                now=self.now,
+                window_ms=86_400_000,
+                said=Said(word=word, keyword=word, is_everywhere=True),
+            )
+            await self.store.record_mo(new)
+        self._names("block")
+        await self.store.block(Blocking(account=account, msisdn=phone, now=self.now, source="operator"))
+        self._names("facts")
+        await read(opt_outs.facts, account, [phone])
+        self._names("listed")
+        await read(opt_outs.listed, account, (self.now - 5, "+"), 100)
+        self._names("history")
+        await read(opt_outs.history, account, phone)
+        self._names("erase")
+        await self.store.erase_opted_out(account, phone)
+        self._names("lift")
+        await self.store.lift(Lifting(account=account, msisdn=phone, now=self.now))
 
     async def _tell(self) -> None:
         self._names("put")

@@ -13,6 +13,20 @@ def upgrade() -> None:
     """Create every table."""
 
     op.create_table(
+        "audit",
+        sa.Column(
+            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
+        ),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("did", sa.Text(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_about"), "audit", ["about"], unique=False)
+    op.create_table(
         "content",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),
@@ -127,6 +141,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
     op.create_table(
+        "opt_out",
+        sa.Column("phone", sa.Text(), nullable=False),
+        sa.Column("our_address", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("msisdn", sa.Text(), nullable=True),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("keyword", sa.Text(), nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("phone", "our_address", name=op.f("pk_opt_out")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_opt_out_account_at"), "opt_out", ["account", "at"], unique=False)
+    op.create_table(
         "repeat",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
@@ -188,6 +216,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("encoding", sa.Text(), nullable=False),
         sa.Column("segments", sa.Integer(), nullable=False),
+        sa.Column("class", sa.Text(), nullable=False),
         sa.Column("route", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("carrier", sa.Text(), nullable=False),
