@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import ssl
 from email.utils import parseaddr
 from typing import Final, Literal, Self
 
@@ -30,8 +31,11 @@ _ADDRESS = re.compile(r"[^\s<>:,;]+@[^\s<>:,;]+")
 _UNREACHED: Final[dict[type[Exception], str]] = {
     aiosmtplib.SMTPTimeoutError: "it does not answer in time",
     TimeoutError: "it does not answer in time",
+    ssl.SSLError: "its certificate, or its TLS, is not accepted here",
+    aiosmtplib.SMTPServerDisconnected: "it hung up",
     aiosmtplib.SMTPConnectError: "it cannot be reached",
     OSError: "it cannot be reached",
+    aiosmtplib.SMTPException: "it does not offer the TLS or the login that is asked for",
 }
 
 
@@ -79,7 +83,7 @@ class Mailer:
                 is_final = 500 <= e.code < 600 and e.code not in _OURS_TO_MEND
                 raise DeliveryFailed(_said(e), is_final=is_final) from None  # the cause names people
             except (aiosmtplib.SMTPException, OSError) as e:
-                raise DeliveryFailed(_ADDRESS.sub("<address>", str(e)) or type(e).__name__) from None
+                raise DeliveryFailed(f"smarthost {self._smarthost.address}: {_unreached(e)}") from None
             except ValueError:  # includes UnicodeEncodeError: an address that would need SMTPUTF8
                 raise DeliveryFailed("the address cannot be written to", is_final=True) from None
 
@@ -94,8 +98,7 @@ class Mailer:
         except aiosmtplib.SMTPResponseException as e:
             raise DeliveryFailed(_said(e), is_final=500 <= e.code < 600) from None
         except (aiosmtplib.SMTPException, OSError, _Stale) as e:
-            said = next((words for kind, words in _UNREACHED.items() if isinstance(e, kind)), "it hung up")
-            raise DeliveryFailed(said) from None
+            raise DeliveryFailed(_unreached(e)) from None
 
     async def close(self) -> None:
         """Close idle connections; those in use close when their mail is through."""
@@ -187,6 +190,11 @@ async def _begin(smtp: aiosmtplib.SMTP, envelope_from: str, to: str) -> aiosmtpl
         smtp.close()
         raise
     return smtp
+
+
+def _unreached(error: Exception) -> str:
+    """Say why a smarthost did not answer. A server's own words may name people, and are left out."""
+    return next((words for kind, words in _UNREACHED.items() if isinstance(error, kind)), "it hung up")
 
 
 def _said(e: aiosmtplib.SMTPResponseException) -> str:

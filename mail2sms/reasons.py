@@ -195,13 +195,17 @@ def reason_rows(sentences: Mapping[str, str]) -> tuple[ReasonRow, ...]:
     )
 
 
+def sentence(problem: Problem) -> str:
+    """Return one problem in short, in English, with its line where it has one."""
+    facts = _Facts(problem.facts, value=problem.value, hint=problem.hint, line=str(problem.line))
+    text = REASONS[problem.reason].smtp
+    return (text if problem.line else text.removeprefix("body line {line}: ")).format_map(facts)
+
+
 def smtp_reply(problem: Problem) -> str:
     """Return the whole SMTP reply for one problem: code, enhanced code, one short ASCII-safe sentence."""
     reason = REASONS[problem.reason]
-    facts = _Facts(problem.facts, value=problem.value, hint=problem.hint, line=str(problem.line))
-    sentence = reason.smtp if problem.line else reason.smtp.removeprefix("body line {line}: ")
-    text = sentence.format_map(facts)
-    return f"{reason.code} {reason.enhanced} {_one_line(text)}"
+    return f"{reason.code} {reason.enhanced} {_one_line(sentence(problem))}"
 
 
 class _Facts(dict[str, str]):

@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 
 from mail2sms import __version__
 from mail2sms.cli import EXPLAINED, Exit, Failed, console, export, find_config, moments, show, terminal, typed
-from mail2sms.cli.control import Control, Declined, Event, Message
+from mail2sms.cli.control import Control, Declined, Event, Happened, Message, Notice
 from mail2sms.cli.main import run
 from tests.servers import Daemon, minimal_config, wait_until
 
@@ -713,6 +714,134 @@ def test_a_choice_of_many_is_counted_and_asked_about(
     released = {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}
     assert ids <= released
     assert run(["queue", "cancel", *released, "--yes", *socket_option]) == 0
+
+
+def test_a_refused_mail_is_found_by_its_id(
+    socket_option: list[str], daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The id that SMTP told, among the recent ones or by itself: who is told what, and whether it went; no text."""
+    with smtplib.SMTP("127.0.0.1", daemon.smtp_port, timeout=30) as client:
+        client.ehlo("client.test.example")
+        client.mail("marie@acme.example")
+        client.rcpt("sms@sms.acme.example")
+        mail = (
+            b"From: marie@acme.example\r\nSubject: Rendez-vous\r\n\r\nTwo: 06 39 98 12 34\r\n\r\nSecret\r\n"
+        )
+        _, told = client.data(mail)
+    id_ = told.split()[1].decode()
+    assert id_.startswith("n-")
+    assert (
+        run(["notices", "--kind", "refused", "--to", "MARIE@acme.example", "--since", "1h", *socket_option])
+        == 0
+    )
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["ID", "TIME", "KIND", "TO", "STATUS", "WHY"]
+    assert row.split()[0] == id_
+    assert run(["message", id_, *socket_option]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{id_}  refused -> marie@acme.example   ")
+    assert 'reason     template.unknown_field  body line 1: there is no field "Two"' in lines
+    assert "subject    Rendez-vous" in lines
+    assert any(re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}  queued", line) for line in lines)
+    assert "Secret" not in "".join(lines)
+    for arguments in (["message", id_], ["notices"]):
+        assert run([*arguments, "--json", *socket_option]) == 0
+        assert id_ in {json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()}
+    assert run(["message", "n-0", *socket_option]) == Exit.REFUSED
+    assert capsys.readouterr().err == "mail2sms: there is no such notice (request.not_found)\n"
+    assert run(["notices", "--about", "m-0", *socket_option]) == 0
+    assert capsys.readouterr() == ("", "mail2sms: there are no such notices\n")
+
+
+def notice(**changes: Any) -> Notice:
+    """The email that tells Marie of a reply, which waits."""
+    values: dict[str, Any] = {
+        "id": "n-1",
+        "kind": "reply",
+        "channel": "email",
+        "to": "marie@acme.example",
+        "status": "queued",
+        "reason": "",
+        "detail": "",
+        "message": "",
+        "mo": "r-1",
+        "created_at": NOW,
+        "due_at": NOW + timedelta(seconds=26),
+        "subject": "",
+        "message_id": "",
+        "is_partly": False,
+        "problems": (),
+        "events": (),
+        "answer": {},
+    }
+    return Notice(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["n-1  reply -> marie@acme.example   queued", "reply      r-1", "next try   in 26 s"]),
+        (
+            {
+                "channel": "hook-1",
+                "status": "sent",
+                "kind": "undelivered",
+                "reason": "carrier.expired",
+                "mo": "",
+            },
+            ["n-1  undelivered -> chat   sent", "reason     carrier.expired"],
+        ),
+        (
+            {
+                "kind": "refused",
+                "is_partly": True,
+                "status": "failed",
+                "mo": "",
+                "problems": (("a.b", "no \x1b"),),
+            },
+            ["n-1  partly refused -> marie@acme.example   failed", "reason     a.b  no  "],
+        ),
+    ],
+)
+def test_notice_page(changes: dict[str, Any], expected: list[str]) -> None:
+    """Whom it tells what of what, and when it is tried again; what others wrote can't drive the terminal."""
+    assert show.notice_page(notice(**changes), NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "queued         +33 6 39 98 12 34  <- marie@acme.example  sim-a  retry  down   m-1"),
+        (
+            {"kind": "mo", "about": "r-1", "to": OURS, "writer": PHONE, "reason": "", "detail": ""},
+            "queued         +33 6 39 98 01 01  <- +33 6 39 98 12 34  sim-a   r-1",
+        ),
+        (
+            {"kind": "notice", "about": "n-1", "to": "m@acme.example", "told": "reply", "channel": "email",
+             "status": "sent", "carrier": "", "reason": "", "detail": ""},
+            "sent           m@acme.example  <- reply   n-1",
+        ),
+        (
+            {"kind": "notice", "about": "n-1", "to": "", "told": "reply", "channel": "hook-1", "carrier": ""},
+            "queued         chat  <- reply  retry  down   n-1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_line_of_the_tail(changes: dict[str, str], expected: str) -> None:
+    """When, what, to whom from whom, why, and the id; of messages, of texts from phones, of notices."""
+    said = {"status": "queued", "reason": "retry", "carrier": "sim-a", "detail": "down"}
+    about = {
+        "about": "m-1",
+        "kind": "message",
+        "to": PHONE,
+        "writer": "marie@acme.example",
+        "told": "",
+        "channel": "",
+    }
+    said |= {name: value for name, value in changes.items() if name in said}
+    about |= {name: value for name, value in changes.items() if name in about}
+    happened = Happened(id=1, **about, event=Event(at=NOW, **said), answer={})  # type: ignore[arg-type]
+    assert show.event_line(happened) == f"{NOW.astimezone():%H:%M:%S}  {expected}"
 
 
 def test_an_export_has_every_message_and_no_formula(

@@ -256,12 +256,19 @@ async def test_starttls_is_asked_for_and_the_certificate_checked(
     inbox = Inbox()
     async with serving(inbox, tls_context=context, require_starttls=True) as port:
         async with mailing(port, tls="starttls") as mailer:
-            assert not (await failure(mailer)).is_final
+            failed = await failure(mailer)
+            assert not failed.is_final
+            assert (
+                failed.detail
+                == f"smarthost 127.0.0.1:{port}: its certificate, or its TLS, is not accepted here"
+            )
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
         async with mailing(port, tls="starttls") as mailer:
             await mailer.deliver(MAIL, "", "marie@acme.example")
     async with serving(inbox) as port, mailing(port, tls="starttls") as mailer:
-        assert not (await failure(mailer)).is_final
+        failed = await failure(mailer)
+        assert not failed.is_final
+        assert "does not offer the TLS" in failed.detail
     assert len(inbox.mails) == 1
 
 

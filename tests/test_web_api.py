@@ -394,6 +394,8 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         f"{MESSAGES}/{{id}}/cancel",
         "/api/v1/queue",
         "/api/v1/queue/{wish}",
+        "/api/v1/notices",
+        "/api/v1/notices/{id}",
         "/api/v1/events",
         "/api/v1/optouts",
         "/api/v1/optouts/forget",

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from mail2sms.errors import Problem, Refusal
+from mail2sms.model import Origin, Proof, Writer
 from tests.web_fakes import MARIE, READER, SENDER, World, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -122,7 +124,11 @@ async def test_what_happens_is_followed_from_a_place_in_the_log(here: World) -> 
     await wish(here, "hold", first, second)
     page = await get(here, EVENTS, after=str(start["next"]), limit="3")
     rest = await get(here, EVENTS, after=str(page["next"]))
-    seen = [(one["message"], one["status"], one["reason"]) for one in page["items"] + rest["items"]]
+    seen = [
+        (one["about"], one["status"], one["reason"])
+        for one in page["items"] + rest["items"]
+        if one["kind"] == "message"
+    ]
     assert seen == [
         (first, "queued", "schedule"),
         (second, "queued", "schedule"),
@@ -131,7 +137,13 @@ async def test_what_happens_is_followed_from_a_place_in_the_log(here: World) -> 
     ]
     assert await get(here, EVENTS, after=str(rest["next"])) == {"items": [], "next": rest["next"]}
     theirs = await get(here, EVENTS, after=str(start["next"]), to=OTHER, user=MARIE.address.upper())
-    assert {one["message"] for one in theirs["items"]} == {second}
+    assert {one["about"] for one in theirs["items"] if one["kind"] == "message"} == {second}
+    told = [
+        (one["told"], one["to"], one["status"], one["reason"])
+        for one in rest["items"]
+        if one["kind"] == "notice"
+    ]
+    assert told == [("held", MARIE.address, "queued", "held.operator")] * 2
     assert theirs["next"] == rest["next"]
     nobody = await get(here, EVENTS, after=str(start["next"]), user="paul@acme.example")
     assert nobody == {"items": [], "next": rest["next"]}
@@ -157,3 +169,63 @@ async def test_messages_are_filtered_by_all_that_is_known(here: World) -> None:
     assert await ids(carrier="another") == []
     assert id_ not in await ids(until=created_at)
     assert id_ in await ids(since=created_at)
+
+
+REFUSED = "Appel: 06 39 98 12 34\r\n\r\nSecret words"
+
+
+async def refuse(here: World, subject: str = "Rendez-vous") -> str:
+    """Let Marie's mail be refused as one behind a mail server is; return the id that SMTP told."""
+    problem = Problem(reason="template.unknown_field", value="Appel", hint="À", line=1, column=1, width=5)
+    missing = Problem(reason="template.missing_field", value="À")
+    refusal = Refusal(problem, missing, corrected="À: 06 39 98 12 34", source=tuple(REFUSED.split("\r\n")))
+    writer = Writer(account=here.context.account, address=MARIE.address, proof=Proof.NETWORK)
+    origin = Origin(source="smtp", message_id="<1@acme.example>", subject=subject)
+    return await here.context.accept.tell_refusal(writer, origin, refusal, subject)
+
+
+async def test_a_refused_mail_is_found_by_the_id_that_smtp_told(here: World) -> None:
+    """Which mail, why, where, whom an email tells and whether it went; nothing of what was written in it."""
+    id_ = await refuse(here)
+    found = await get(here, f"/api/v1/notices/{id_}")
+    assert {name: found[name] for name in ("id", "kind", "channel", "to", "status", "reason")} == {
+        "id": id_,
+        "kind": "refused",
+        "channel": "email",
+        "to": MARIE.address,
+        "status": "queued",
+        "reason": "template.unknown_field",
+    }
+    assert (found["subject"], found["message_id"]) == ("Rendez-vous", "<1@acme.example>")
+    assert found["problems"] == [
+        {
+            "type": "template.unknown_field",
+            "title": 'body line 1: there is no field "Appel"',
+            "line": 1,
+            "column": 1,
+        },
+        {"type": "template.missing_field", "title": 'the field "À" is missing', "line": 0, "column": 0},
+    ]
+    assert [event["status"] for event in found["events"]] == ["queued"]
+    assert "Secret" not in str(found)
+    assert "39 98 12 34" not in str(found)
+    (listed,) = (await get(here, "/api/v1/notices", kind="refused", to=MARIE.address.upper()))["items"]
+    assert listed == {name: found[name] for name in listed}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/notices/n-0", f"{MESSAGES}/n-0", f"{MESSAGES}/m-0"])
+async def test_what_there_is_not(here: World, path: str) -> None:
+    """404; a message's address tells where notices are."""
+    async with here.control.get(path) as answer:
+        assert answer.status == 404
+        detail = (await answer.json(content_type=None))["detail"]
+    assert detail == ("this is a notice: /api/v1/notices has it" if path == f"{MESSAGES}/n-0" else detail)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("kind", "refusal"), ("status", "delivered"), ("since", "lately")]
+)
+async def test_bad_filters_of_notices_name_the_field(here: World, name: str, value: str) -> None:
+    """400."""
+    async with here.control.get("/api/v1/notices", params={name: value}) as answer:
+        assert (answer.status, (await answer.json(content_type=None))["field"]) == (400, name)

@@ -95,7 +95,7 @@ def run(arguments: Sequence[str]) -> int:
 def _misused(error: typer.TyperException) -> Failed:
     context = getattr(error, "ctx", None)
     verb = context.command_path if context else PROGRAM
-    text = error.format_message()
+    text = error.format_message().replace("Value error, ", "")  # pydantic's, of which typer makes use
     if type(error).__name__ == "NoArgsIsHelpError":
         return Failed(Exit.USAGE, f"a verb is missing\n\n{text}")
     return Failed(Exit.USAGE, f"{text.rstrip('.')}; {verb} --help explains it")
@@ -135,6 +135,7 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_RUN, "doctor", doctor.doctor),
     (_LOOK, "messages", messages.messages),
     (_LOOK, "message", messages.message),
+    (_LOOK, "notices", messages.notices),
     (_LOOK, "tail", tail.tail),
     (_READ, "template show", templates.template_show),
     (_FIX, "queue list", queue.queue_list),

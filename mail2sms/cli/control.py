@@ -108,13 +108,42 @@ class Answered:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """What somebody is told, as the API shows it. `problems` are what was refused, in words, each with its code.
+
+    A list leaves out which mail it was, the problems and the events.
+    """
+
+    id: str
+    kind: str
+    channel: str
+    to: str
+    status: str
+    reason: str
+    detail: str
+    message: str
+    mo: str
+    created_at: datetime
+    due_at: datetime
+    subject: str
+    message_id: str
+    is_partly: bool
+    problems: tuple[tuple[str, str], ...]
+    events: tuple[Event, ...]
+    answer: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Happened:
-    """One event of the log and the message it is about."""
+    """One event of the log and what it is about: `kind` is message, mo or notice, `told` what a notice tells."""
 
     id: int
-    message: str
+    about: str
+    kind: str
     to: str
     writer: str
+    told: str
+    channel: str
     event: Event
     answer: dict[str, Any] = field(repr=False)
 
@@ -144,6 +173,15 @@ class Control:
     def message(self, id_: str) -> Message:
         """Return one message with its events."""
         return _message(self._ask("GET", f"/api/v1/messages/{quote(id_, safe='')}"))
+
+    def notice(self, id_: str) -> Notice:
+        """Return one notice with its events."""
+        return _notice(self._ask("GET", f"/api/v1/notices/{quote(id_, safe='')}"))
+
+    def notices(self, **search: str | int | None) -> tuple[Notice, ...]:
+        """Return notices, the newest first."""
+        wanted = {name: value for name, value in search.items() if value is not None}
+        return tuple(map(_notice, self._ask("GET", f"/api/v1/notices?{urlencode(wanted)}")["items"]))
 
     def messages(self, **search: str | int | None) -> tuple[Message, ...]:
         """Return messages, the newest first."""
@@ -261,10 +299,38 @@ def _answered(answer: dict[str, Any]) -> Answered:
 
 
 def _happened(answer: dict[str, Any]) -> Happened:
-    plain = {name: answer[name] for name in ("id", "message", "to", "writer")}
+    plain = {name: answer[name] for name in ("id", "about", "kind", "to", "writer", "told", "channel")}
+    return Happened(**plain, event=_event(answer), answer=answer)
+
+
+def _event(answer: Mapping[str, Any]) -> Event:
     said = {name: answer[name] for name in ("status", "reason", "carrier", "detail")}
-    event = Event(at=datetime.fromisoformat(answer["at"]), **said)
-    return Happened(**plain, event=event, answer=answer)
+    return Event(at=datetime.fromisoformat(answer["at"]), **said)
+
+
+def _notice(answer: dict[str, Any]) -> Notice:
+    names = (
+        "id",
+        "kind",
+        "channel",
+        "to",
+        "status",
+        "reason",
+        "detail",
+        "message",
+        "mo",
+        "subject",
+        "message_id",
+    )
+    return Notice(
+        **{name: answer.get(name) or "" for name in names},
+        created_at=datetime.fromisoformat(answer["created_at"]),
+        due_at=datetime.fromisoformat(answer["due_at"]),
+        is_partly=answer.get("is_partly", False),
+        problems=tuple((problem["type"], problem["title"]) for problem in answer.get("problems", ())),
+        events=tuple(map(_event, answer.get("events", ()))),
+        answer=answer,
+    )
 
 
 def _messages(answer: Mapping[str, Any]) -> tuple[Message, ...]:
@@ -286,10 +352,7 @@ def _message(answer: dict[str, Any]) -> Message:
         due_at=datetime.fromisoformat(answer["due_at"]),
         created_at=datetime.fromisoformat(created_at) if created_at else None,
         attempts=answer.get("attempts", 0),
-        events=tuple(
-            Event(**{**event, "at": datetime.fromisoformat(event["at"])})
-            for event in answer.get("events", ())
-        ),
+        events=tuple(map(_event, answer.get("events", ()))),
         answer=answer,
         **plain,
     )

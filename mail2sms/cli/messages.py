@@ -1,15 +1,15 @@
-"""`mail2sms messages` and `message`: what the daemon has, and exporting it."""
+"""`mail2sms messages`, `notices` and `message`: what the daemon has, and exporting it."""
 
 from __future__ import annotations
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
 from mail2sms.cli import Exit, Failed, export, show, tell
-from mail2sms.cli.moments import read_since
+from mail2sms.cli.moments import now, read_since
 from mail2sms.cli.terminal import (
     ConfigOption,
     IdArgument,
@@ -24,6 +24,9 @@ from mail2sms.cli.terminal import (
 from mail2sms.model import Status
 
 _LIMIT = 100
+
+Kind = Literal["refused", "reply", "held", "undelivered"]
+Told = Literal["queued", "sent", "failed", "dropped"]
 
 
 def messages(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
@@ -77,6 +80,45 @@ def message(
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """One message and what happened to it."""
-    found = reach(config_file, socket_path).message(id_)
+    """One message or notice, and what happened to it.
+
+    A notice is what somebody is told: n-... is the id that SMTP gives to a mail whose refusal is told by an email.
+    """
+    control = reach(config_file, socket_path)
+    if id_.startswith("n-"):
+        notice = control.notice(id_)
+        print_lines(*([to_json(notice.answer)] if as_json else show.notice_page(notice, now())))
+        return
+    found = control.message(id_)
     print_lines(*([to_json(found.answer)] if as_json else show.timeline(found)))
+
+
+def notices(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
+    kind: Annotated[Kind | None, typer.Option(metavar="KIND", help=", ".join(get_args(Kind)))] = None,
+    to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Who is told.")] = None,
+    status: Annotated[Told | None, typer.Option(metavar="STATUS", help=", ".join(get_args(Told)))] = None,
+    about: Annotated[
+        str | None, typer.Option(metavar="ID", help="The message or reply that it tells of.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help="2h, 7d, or 2026-05-12T14:30.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="T", help="And before that.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = _LIMIT,
+    as_json: JsonOption = False,
+    config_file: ConfigOption = None,
+    socket_path: SocketOption = None,
+) -> None:
+    """Who was told what: refused, reply, held, undelivered.
+
+    The newest first. A refusal that a program heard by SMTP itself stands in the log alone, as mail_refused.
+    """
+    search = {"kind": kind, "to": to, "status": status, "about": about}
+    search |= {"since": _moment(since), "until": _moment(until)}
+    found = reach(config_file, socket_path).notices(**search, limit=limit)
+    if as_json:
+        print_lines(*(to_json(one.answer) for one in found))
+    elif found:
+        print_table(show.NOTICE_HEADS, [show.notice_row(one) for one in found])
+        if len(found) == limit:
+            tell(f"there may be more than {limit}: --limit N shows more")
+    else:
+        tell("there are no such notices")

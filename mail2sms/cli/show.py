@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mail2sms import numbers
 from mail2sms.cli import typed
-from mail2sms.cli.control import Answered, Event, Happened, Message
+from mail2sms.cli.control import Answered, Event, Happened, Message, Notice
 from mail2sms.model import Msisdn
 
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
@@ -20,6 +20,7 @@ WISHED = {"cancel": "cancelled", "hold": "held", "release": "released", "retry":
 """What a wish makes of a message, in words."""
 
 QUEUE_HEADS = ("ID", "AGE", "TO", "FROM", "STATE", "NEXT TRY", "WHY")
+NOTICE_HEADS = ("ID", "TIME", "KIND", "TO", "STATUS", "WHY")
 MESSAGE_HEADS = ("ID", "TIME", "TO", "FROM", "STATUS", "PARTS", "COST", "WHY")
 
 
@@ -144,11 +145,50 @@ def timeline(message: Message) -> list[str]:
         "text": printable(message.text),
     }
     lines += [f"{name:10} {value}" for name, value in facts.items() if value]
-    if not message.events:
-        return lines
-    first = message.events[0].at
-    lines.append(f"{'day':10} {first.astimezone():%Y-%m-%d, times in %Z}")
-    return lines + [_step(event, first) for event in message.events]
+    return lines + _steps(message.events)
+
+
+def _steps(events: Sequence[Event]) -> list[str]:
+    if not events:
+        return []
+    first = events[0].at
+    day = f"{'day':10} {first.astimezone():%Y-%m-%d, times in %Z}"
+    return [day, *(_step(event, first) for event in events)]
+
+
+def notice_row(notice: Notice) -> tuple[str, ...]:
+    """Return a notice under NOTICE_HEADS."""
+    return (
+        notice.id,
+        clock(notice.created_at),
+        notice.kind,
+        _addressee(notice),
+        notice.status,
+        printable(" ".join(filter(None, (notice.reason, notice.detail)))),
+    )
+
+
+def _addressee(told: Notice | Happened) -> str:
+    return printable(told.to) if told.channel == "email" else "chat"
+
+
+def notice_page(notice: Notice, now: datetime) -> list[str]:
+    """Return what somebody is told, of what, why, and whether it went; a refusal without a word of the text."""
+    kind = "partly refused" if notice.is_partly else notice.kind
+    lines = [f"{notice.id}  {kind} -> {_addressee(notice)}   {notice.status}"]
+    why = [f"{code}  {title}" for code, title in notice.problems] or [notice.reason]
+    facts = [
+        *(("reason", printable(one)) for one in why),
+        ("subject", printable(notice.subject)),
+        ("Message-ID", printable(notice.message_id)),
+        ("message", notice.message),
+        ("reply", notice.mo),
+    ]
+    lines += [f"{name:10} {value}" for name, value in facts if value]
+    lines += _steps(notice.events)
+    if notice.status == "queued":
+        lines.append(f"{'next try':10} {_goes(notice.due_at, now)}")
+    return lines
 
 
 def _step(event: Event, first: datetime) -> str:
@@ -195,10 +235,11 @@ def answered_line(answered: Answered, word: str, now: datetime) -> str:
 
 
 def event_line(happened: Happened) -> str:
-    """Return one event of the log on one line: when, what, to whom, from whom, why, and the message."""
+    """Return one event of the log on one line: when, what, to whom, from whom, why, and what it is about."""
     event = happened.event
     said = "  ".join(filter(None, (event.carrier, event.reason, event.detail)))
-    who = f"{number(happened.to)}  <- {printable(happened.writer) or '-'}"
-    return (
-        f"{event.at.astimezone():%H:%M:%S}  {event.status:13}  {who}  {printable(said)}   {happened.message}"
-    )
+    who = f"{number(happened.to)}  <- {number(happened.writer) or '-'}"
+    if happened.kind == "notice":
+        who = f"{_addressee(happened)}  <- {happened.told}"
+    what = "  ".join(filter(None, (who, printable(said))))
+    return f"{event.at.astimezone():%H:%M:%S}  {event.status:13}  {what}   {happened.about}"

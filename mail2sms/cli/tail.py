@@ -21,15 +21,15 @@ _PASSING = (Exit.UNAVAILABLE, Exit.TRY_AGAIN)
 
 
 def tail(
-    to: Annotated[str | None, typer.Option(metavar="NUMBER", help="Only what is sent there.")] = None,
+    to: Annotated[str | None, typer.Option(metavar="NUMBER", help="Only what is about that phone.")] = None,
     user: Annotated[
-        str | None, typer.Option("--user", metavar="ADDRESS", help="Only what they wrote.")
+        str | None, typer.Option("--user", metavar="ADDRESS", help="Only what they wrote or are told.")
     ] = None,
     as_json: JsonOption = False,
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """What happens to messages, as it happens.
+    """What happens, as it happens: messages, replies, notices.
 
     Ctrl-C ends it. A daemon that is started anew is waited for, and nothing is missed.
     """

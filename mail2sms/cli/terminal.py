@@ -33,6 +33,8 @@ _RUNTIME_FOLDER = Path("/run/mail2sms")  # RuntimeDirectory=mail2sms of the syst
 _CUTTABLE, _CUT, _GAP = ("FROM", "WHY"), 8, 2  # columns, what is left of them at least, and what is between
 _STYLES = {
     "delivered": "green",
+    "sent": "green",
+    "failed": "red",
     "enroute": "cyan",
     "undeliverable": "red",
     "rejected": "red",

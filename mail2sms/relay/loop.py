@@ -115,7 +115,7 @@ class Relay:
             log.error("relay_failed", notice=notice.id, error=where(e))
             return _after_failure(notice, DeliveryFailed("it could not be composed"))
         log.info("notice_sent", notice=notice.id, kind=notice.kind)
-        return NoticeOutcome(notice=notice, status="sent" if is_told else "dropped")
+        return NoticeOutcome(notice=notice, status="sent" if is_told else "dropped", now=now_ms())
 
     async def _email(self, notice: Notice) -> bool:
         outgoing = await self._letters.email(notice)
@@ -148,6 +148,6 @@ def _after_failure(notice: Notice, failure: DeliveryFailed) -> NoticeOutcome:
         due_at = now + int(failure.retry_after_s * 1000)
     if failure.is_final or due_at >= notice.expires_at:
         log.error("notice_failed", notice=notice.id, kind=notice.kind)
-        return NoticeOutcome(notice=notice, status="failed", detail=failure.detail)
+        return NoticeOutcome(notice=notice, status="failed", now=now, detail=failure.detail)
     log.warning("notice_retry", notice=notice.id, due_in_s=(due_at - now) // 1000)
-    return NoticeOutcome(notice=notice, status="queued", detail=failure.detail, due_at=due_at)
+    return NoticeOutcome(notice=notice, status="queued", now=now, detail=failure.detail, due_at=due_at)

@@ -1,4 +1,4 @@
-"""The tail: what happened to messages since a place in the log of events, in its order and without loss.
+"""The tail: what happened to messages, MOs and notices since a place in the log, in its order and without loss.
 
 On PostgreSQL a smaller id may become visible after a greater one: another node's transaction took it and is not over.
 So a reader takes a `horizon`, waits until every transaction that was open then is over (`oldest_writer`), and only
@@ -7,14 +7,19 @@ then reads up to it. SQLite has one writer: ids come in order.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Connection, Row, Select, Text, cast, func, select
+from sqlalchemy import BigInteger, Connection, Row, Table, Text, cast, func, select
 
 from mail2sms.store import schema
 
 event, message, submission = schema.event, schema.message, schema.submission
+notice, mo = schema.notice, schema.mo
+
+
+Kind = Literal["message", "mo", "notice"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +32,7 @@ class Horizon:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Following:
-    """Which events: after one id and up to another, of a recipient, of a writer (in lower case)."""
+    """Which events: from after one id up to another; of a phone; what somebody (in lower case) wrote or is told."""
 
     after: int
     last: int
@@ -38,17 +43,31 @@ class Following:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Happened:
-    """One event with the message it is about."""
+    """One event and what it is about, by its id and `kind`: message, mo or notice.
+
+    `to` is who gets it, `writer` who wrote it; of a notice `told` is what it tells, `channel` how.
+    """
 
     id: int
     at: int
-    message: str
+    about: str
+    kind: Kind
     to: str
     writer: str
+    told: str
+    channel: str
     status: str
     reason: str
     carrier: str
     detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """What happened, and after which event to go on."""
+
+    items: tuple[Happened, ...]
+    next: int
 
 
 def horizon(connection: Connection) -> Horizon:
@@ -69,33 +88,90 @@ def _transaction(connection: Connection, edge: Any) -> int:
     return int(connection.execute(select(number)).scalar_one())
 
 
-def follow(connection: Connection, account: str, wanted: Following) -> list[Happened]:
-    """Return what happened in that stretch of the log, in its order."""
-    query = _query().where(event.c.id > wanted.after, event.c.id <= wanted.last, event.c.account == account)
-    if wanted.to is not None:
-        query = query.where(message.c.msisdn == wanted.to)
-    if wanted.writer is not None:
-        query = query.where(func.lower(submission.c.writer) == wanted.writer)
-    return [_read(row) for row in connection.execute(query.order_by(event.c.id).limit(wanted.limit))]
+def follow(connection: Connection, account: str, wanted: Following) -> Followed:
+    """Return what happened in that stretch of the log, or in its beginning, in its order.
 
-
-def _query() -> Select[Any]:
-    return (
-        select(event, message.c.msisdn, submission.c.writer)
-        .join(message, message.c.id == event.c.message)
-        .join(submission, submission.c.id == message.c.submission)
+    Each table is asked by ids alone: joined, PostgreSQL would read some of them whole while they are small.
+    """
+    stretch = (event.c.id > wanted.after, event.c.id <= wanted.last, event.c.account == account)
+    rows = connection.execute(select(event).where(*stretch).order_by(event.c.id).limit(wanted.limit)).all()
+    about = _about(connection, {row.about for row in rows})
+    found = [_happened(row, about[row.about]) for row in rows if row.about in about]
+    is_all = len(rows) < wanted.limit
+    return Followed(
+        items=tuple(one for one in found if _is_wanted(one, about[one.about], wanted)),
+        next=wanted.last if is_all else rows[-1].id,
     )
 
 
-def _read(row: Row[Any]) -> Happened:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Thing:
+    """What an event is about. Of a notice: `phone` and `writer` are those of what it tells of."""
+
+    kind: Kind
+    to: str
+    by: str
+    phone: str
+    writer: str = ""
+    told: str = ""
+    channel: str = ""
+    why: str = ""
+
+
+def _about(connection: Connection, ids: Iterable[str]) -> dict[str, _Thing]:
+    notices = _rows(connection, notice, ids)
+    told = {value for row in notices.values() for value in (row.mo, row.message) if value}
+    mos, messages = (_rows(connection, table, told.union(ids)) for table in (mo, message))
+    submissions = _rows(connection, submission, {row.submission for row in messages.values()})
+    found: dict[str, _Thing] = {}
+    for id_, row in mos.items():
+        found[id_] = _Thing(kind="mo", to=row.our_address, by=row.msisdn, phone=row.msisdn)
+    for id_, row in messages.items():
+        writer = submissions[row.submission].writer
+        found[id_] = _Thing(kind="message", to=row.msisdn, by=writer, phone=row.msisdn, writer=writer)
+    for id_, row in notices.items():
+        tells_of = found.get(row.message or row.mo or "")
+        found[id_] = _Thing(
+            kind="notice",
+            to=row.address,
+            by="",
+            phone=tells_of.phone if tells_of else "",
+            writer=tells_of.writer if tells_of else "",
+            told=row.kind,
+            channel=row.channel,
+            why=row.reason,
+        )
+    return found
+
+
+def _rows(connection: Connection, table: Table, ids: Iterable[str]) -> dict[str, Row[Any]]:
+    wanted = list(ids)
+    return (
+        {row.id: row for row in connection.execute(select(table).where(table.c.id.in_(wanted)))}
+        if wanted
+        else {}
+    )
+
+
+def _is_wanted(happened: Happened, thing: _Thing, wanted: Following) -> bool:
+    if wanted.to is not None and thing.phone != wanted.to:
+        return False
+    told = happened.to if thing.kind == "notice" else ""
+    return wanted.writer is None or wanted.writer in (thing.writer.lower(), told.lower())
+
+
+def _happened(row: Row[Any], thing: _Thing) -> Happened:
     return Happened(
         id=row.id,
         at=row.at,
-        message=row.message,
-        to=row.msisdn,
-        writer=row.writer,
+        about=row.about,
+        kind=thing.kind,
+        to=thing.to,
+        writer=thing.by,
+        told=thing.told,
+        channel=thing.channel,
         status=row.status,
-        reason=row.reason,
+        reason=row.reason or thing.why,
         carrier=row.carrier,
         detail=row.detail,
     )

@@ -14,7 +14,7 @@ from mail2sms.store import opt_outs, schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import EMAIL, VALID_MS, hook_channels
 from mail2sms.store.put import Bundle, insert, insert_notices
-from mail2sms.store.rows import NewNotice, content_row
+from mail2sms.store.rows import NewNotice, content_row, mo_event_row
 from mail2sms.store.writer import Verb
 
 mo = schema.mo
@@ -128,7 +128,10 @@ def _insert(connection: Connection, id_: str, new: NewMo) -> bool:
         "at": new.mo.at,
         "created_at": new.now,
     }
-    return bool(insert_rows(connection, mo, [row], anew_with_ids))
+    is_new = bool(insert_rows(connection, mo, [row], anew_with_ids))
+    if is_new:
+        insert_rows(connection, schema.event, [mo_event_row(row)])
+    return is_new
 
 
 def _last_writer(connection: Connection, conversation: str) -> Row[Any, Any] | None:

@@ -11,13 +11,15 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
 from mail2sms import lifecycle
 from mail2sms.model import Status, derive_id
 from mail2sms.store import schema
+from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import Lease, NewNotice, clock_ms, leasing, read_dsn
+from mail2sms.store.rows import Lease, NewNotice, clock_ms, leasing, notice_event_row, read_dsn
 from mail2sms.store.writer import Verb
 
 notice = schema.notice
 
 EMAIL = "email"
+_TOO_LATE = "not told in time"
 VALID_MS = 5 * 86_400_000  # as long as mail servers usually try
 _SETTLE_MS = 60_000  # a lost answer is often settled by a receipt within a minute: tell nobody before
 
@@ -135,6 +137,7 @@ class NoticeOutcome:
 
     notice: Notice
     status: str
+    now: int
     detail: str = ""
     due_at: int | None = None
 
@@ -147,9 +150,17 @@ def _settle(connection: Connection, outcomes: Sequence[NoticeOutcome]) -> list[b
         if outcome.due_at is not None:
             values["due_at"] = outcome.due_at
         is_ours = (notice.c.id == outcome.notice.id) & (notice.c.fence == outcome.notice.fence)
-        done = connection.execute(update(notice).where(is_ours).values(**values))
-        results.append(done.rowcount == 1)
+        done = connection.execute(update(notice).where(is_ours).values(**values)).rowcount == 1
+        if done:
+            insert_rows(connection, schema.event, [_event_row(outcome)])
+        results.append(done)
     return results
+
+
+def _event_row(outcome: NoticeOutcome) -> dict[str, Any]:
+    reason = "retry" if outcome.status == "queued" else ""
+    told = outcome.notice, outcome.status, outcome.now
+    return notice_event_row(*told, reason=reason, detail=outcome.detail)
 
 
 def free_leases(connection: Connection, *, is_first: bool) -> None:
@@ -163,7 +174,11 @@ def free_leases(connection: Connection, *, is_first: bool) -> None:
 def expire(connection: Connection, now: int) -> None:
     """Give up notices that nobody could be told in time, those without a channel too."""
     late = (notice.c.status == "queued") & notice.c.lease_owner.is_(None) & (notice.c.expires_at <= now)
-    connection.execute(update(notice).where(late).values(status="failed", detail="not told in time"))
+    given_up = update(notice).where(late).values(status="failed", detail=_TOO_LATE)
+    rows = connection.execute(given_up.returning(notice.c.id, notice.c.account)).all()
+    insert_rows(
+        connection, schema.event, [notice_event_row(row, "failed", now, detail=_TOO_LATE) for row in rows]
+    )
 
 
 def next_attempt_at(attempts: int, now: int, chance: float) -> int:

@@ -15,7 +15,16 @@ from mail2sms.model import FINAL, MoMessage, MtMessage, Status, Submission, deri
 from mail2sms.store import schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import EMAIL, TOLD, VALID_MS
-from mail2sms.store.rows import NewNotice, content_row, event_row, message_row, notice_row, submission_row
+from mail2sms.store.rows import (
+    NewNotice,
+    content_row,
+    event_row,
+    message_row,
+    mo_event_row,
+    notice_event_row,
+    notice_row,
+    submission_row,
+)
 from mail2sms.store.writer import Verb
 
 _OVER = FINAL | {Status.ENROUTE}
@@ -87,12 +96,17 @@ def _insert(connection: Connection, past: Past) -> None:
     new = {row.id for row in insert_rows(connection, schema.message, rows, anew_with_ids)}
     insert_rows(connection, schema.attempt, [_attempt_row(each) for each in past.messages])
     insert_rows(connection, schema.event, _event_rows(each for each in past.messages if each.mt.id in new))
-    insert_rows(connection, schema.mo, [_mo_row(id_, past.account, each) for id_, each in mos])
+    mo_rows = [_mo_row(id_, past.account, each) for id_, each in mos]
+    new |= {row.id for row in insert_rows(connection, schema.mo, mo_rows, anew_with_ids)}
     told = [_failure(each.mt, writers[each.mt.submission]) for each in past.messages if _failed(each.mt)]
     told += [_reply(id_, past.account, each) for id_, each in mos]
-    insert_rows(
-        connection, schema.notice, [{**notice_row(each), "status": "sent", "attempts": 1} for each in told]
-    )
+    notices = [{**notice_row(each), "status": "sent", "attempts": 1} for each in told]
+    new |= {row.id for row in insert_rows(connection, schema.notice, notices, anew_with_ids)}
+    events = [mo_event_row(row) for row in mo_rows]
+    events += [
+        notice_event_row(each, status, each.created_at) for each in told for status in ("queued", "sent")
+    ]
+    insert_rows(connection, schema.event, [event for event in events if event["about"] in new])
 
 
 def _event_rows(messages: Iterable[PastMessage]) -> list[dict[str, Any]]:

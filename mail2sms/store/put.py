@@ -18,6 +18,7 @@ from mail2sms.store.rows import (
     content_row,
     event_row,
     message_row,
+    notice_event_row,
     notice_row,
     submission_row,
 )
@@ -211,7 +212,7 @@ def insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]]
     insert_rows(connection, schema.conversation, [conversations[id_] for id_ in sorted(conversations)])
     insert_rows(connection, schema.content, contents)
     stored = {row.id for row in insert_rows(connection, schema.message, messages, anew_with_ids)}
-    insert_rows(connection, schema.event, [event for event in events if event["message"] in stored])
+    insert_rows(connection, schema.event, [event for event in events if event["about"] in stored])
     insert_notices(connection, notices)
 
 
@@ -239,7 +240,10 @@ def insert_notices(connection: Connection, notices: Sequence[NewNotice]) -> None
         if n.payload is not None
     ]
     insert_rows(connection, schema.content, contents)
-    insert_rows(connection, schema.notice, [notice_row(n) for n in notices])
+    rows = [notice_row(n) for n in notices]
+    new = {row.id for row in insert_rows(connection, schema.notice, rows, anew_with_ids)}
+    events = [notice_event_row(n, "queued", n.created_at) for n in notices if n.id in new]
+    insert_rows(connection, schema.event, events)
 
 
 def _woken(bundle: Bundle, stored: Stored) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -253,12 +253,40 @@ def event_row(mt: Any, status: Status, at: int, *, reason: str = "", detail: str
     """Return the event that goes with a status change of `mt` (a message value or row)."""
     return {
         "account": mt.account,
-        "message": mt.id,
+        "about": mt.id,
         "at": at,
         "status": status.value,
         "reason": reason,
         "carrier": mt.carrier,
         "detail": detail,
+    }
+
+
+def notice_event_row(
+    notice: Any, status: str, at: int, *, reason: str = "", detail: str = ""
+) -> dict[str, Any]:
+    """Return the event that goes with a status change of a notice (a value or a row)."""
+    return {
+        "account": notice.account,
+        "about": notice.id,
+        "at": at,
+        "status": status,
+        "reason": reason,
+        "carrier": "",
+        "detail": detail,
+    }
+
+
+def mo_event_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event of an MO that was received, as its row is."""
+    return {
+        "account": row["account"],
+        "about": row["id"],
+        "at": row["created_at"],
+        "status": "received",
+        "reason": "",
+        "carrier": row["carrier"],
+        "detail": "",
     }
 
 

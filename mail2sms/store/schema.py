@@ -184,13 +184,13 @@ event = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     _account(),
-    Column("message", Text, nullable=False),
+    Column("about", Text, nullable=False),  # the id of a message, an MO or a notice
     _time("at"),
     Column("status", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("carrier", Text, nullable=False),
     Column("detail", Text, nullable=False),
-    Index(None, "message"),
+    Index(None, "about"),
 )
 
 mo = _keyed(
@@ -242,6 +242,7 @@ notice = _keyed(
     _time("updated_at"),
     Index(None, "message"),
     Index(None, "mo"),
+    Index(None, "account", "kind", "created_at"),
 )
 Index(
     "ix_notice_waiting",

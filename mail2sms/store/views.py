@@ -137,14 +137,15 @@ def read_one(connection: Connection, account: str, id_: str) -> MessageView | No
     row = connection.execute(_query().where(message.c.id == id_, message.c.account == account)).first()
     if row is None:
         return None
+    return _view(row, events_of(connection, id_))
+
+
+def events_of(connection: Connection, id_: str) -> tuple[EventView, ...]:
+    """Return what happened to a message, an MO or a notice, oldest first."""
     event = schema.event
-    events = connection.execute(select(event).where(event.c.message == id_).order_by(event.c.id))
-    return _view(
-        row,
-        tuple(
-            EventView(at=e.at, status=e.status, reason=e.reason, carrier=e.carrier, detail=e.detail)
-            for e in events
-        ),
+    rows = connection.execute(select(event).where(event.c.about == id_).order_by(event.c.id))
+    return tuple(
+        EventView(at=e.at, status=e.status, reason=e.reason, carrier=e.carrier, detail=e.detail) for e in rows
     )
 
 

@@ -75,7 +75,7 @@ def _as_it_is(row: Row[Any], denial: Denial | None = None) -> Granted:
 
 def _reason_before(connection: Connection, id_: str) -> str:
     """Return why a held message waited before: its latest event that is no hold tells."""
-    query = select(event.c.reason).where(event.c.message == id_, event.c.reason != lifecycle.HELD)
+    query = select(event.c.reason).where(event.c.about == id_, event.c.reason != lifecycle.HELD)
     return connection.scalar(query.order_by(event.c.id.desc()).limit(1)) or ""
 
 

@@ -111,7 +111,10 @@ async def show(id: str, context: Here, _: Reader) -> bodies.MessageWithEvents:
     """Return a message and what happened to it."""
     view = await context.store.read(read_one, context.account, id)
     if view is None:
-        raise HttpProblem(404, "there is no such message")
+        is_notice = id.startswith("n-")
+        raise HttpProblem(
+            404, "this is a notice: /api/v1/notices has it" if is_notice else "there is no such message"
+        )
     return bodies.message_with_events(view)
 
 

@@ -8,7 +8,19 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from mail2sms import __version__
-from mail2sms.web import api, demo, help, metrics, operate, opt_outs, problems, service, sim, webhooks
+from mail2sms.web import (
+    api,
+    demo,
+    help,
+    metrics,
+    notices,
+    operate,
+    opt_outs,
+    problems,
+    service,
+    sim,
+    webhooks,
+)
 from mail2sms.web.auth import OPENAPI, KeyRing, admit
 from mail2sms.web.context import ApiKey, Context, Reloaded
 from mail2sms.web.feed import Feed
@@ -44,7 +56,7 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app.state.due = service.Due()
     app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
-    for part in (api, operate, opt_outs, service, webhooks, metrics, help):
+    for part in (api, notices, operate, opt_outs, service, webhooks, metrics, help):
         app.include_router(part.router)
     if context.mode == "simulate":
         app.include_router(sim.router)

@@ -58,12 +58,18 @@ class Answers(BaseModel):
 
 
 class Happened(bodies.Event):
-    """One event of the log, with the message it is about."""
+    """One event of the log: of a message, of a text from a phone (`mo`), or of a notice, which tells somebody of them.
+
+    `to` is who gets it, `writer` who wrote it; `told` is what a notice tells: refused, reply, held, undelivered.
+    """
 
     id: int
-    message: str
+    about: str
+    kind: Literal["message", "mo", "notice"]
     to: str
     writer: str
+    told: str
+    channel: str
 
 
 class Events(BaseModel):
@@ -126,7 +132,10 @@ async def follow(
     user: Annotated[str | None, Query(max_length=320)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> Events:
-    """Return what happened after a place in the log, oldest first. Without `after`: only where the log ends now."""
+    """Return what happened after a place in the log, oldest first. Without `after`: only where the log ends now.
+
+    `to` is a phone, `user` an address: what they wrote, and what they are told.
+    """
     end = await context.store.read(events.horizon)
     if after is None or after >= end.last:
         return Events(items=[], next=end.last)
@@ -143,17 +152,20 @@ async def follow(
         Happened(
             id=one.id,
             at=bodies.iso(one.at),
-            message=one.message,
+            about=one.about,
+            kind=one.kind,
             to=one.to,
             writer=one.writer,
+            told=one.told,
+            channel=one.channel,
             status=one.status,
             reason=one.reason,
             carrier=one.carrier,
             detail=one.detail,
         )
-        for one in found
+        for one in found.items
     ]
-    return Events(items=items, next=items[-1].id if len(items) == limit else end.last)
+    return Events(items=items, next=found.next)
 
 
 async def _settled(context: Context, transaction: int) -> None:

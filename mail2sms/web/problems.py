@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
@@ -20,7 +21,7 @@ from starlette.requests import ClientDisconnect
 
 from mail2sms.errors import KeyReused, Problem, Refusal, StoreUnavailable
 from mail2sms.log import log, where
-from mail2sms.reasons import smtp_reply
+from mail2sms.reasons import sentence
 from mail2sms.render import Render
 
 MEDIA_TYPE = "application/problem+json"
@@ -98,7 +99,7 @@ def _told(status: int, detail: str = "", field: str | None = None) -> Told:
 
 def tell(problem: Problem, render: Render, facts: Mapping[str, str], *, field: str | None = None) -> Told:
     """Return a refusal's problem in its short form (title) and in the words of the emails (detail)."""
-    title = smtp_reply(problem).split(" ", 2)[2].removeprefix(f"body line {problem.line}: ")
+    title = sentence(replace(problem, line=0))
     known = {**facts, **problem.facts, "value": problem.value, "hint": problem.hint}
     return Told(
         type=problem.reason,
@@ -130,7 +131,7 @@ async def _refused(request: Request, refusal: Exception) -> JSONResponse:
 
 async def _key_reused(_: Request, error: Exception) -> JSONResponse:
     first = cast(KeyReused, error)
-    at = datetime.fromtimestamp(first.at / 1000, UTC).isoformat(timespec="seconds")
+    at = f"{datetime.fromtimestamp(first.at / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
     told = Told(
         type="request.key_reused",
         title="the Idempotency-Key was used for another body",

@@ -92,7 +92,7 @@ _ATTEMPT = {
 }
 _EVENT = {
     "account": "{account}",
-    "message": "{m}",
+    "about": "{m}",
     "at": "{at} + step",
     "status": "CASE step WHEN 0 THEN 'queued' WHEN 9 THEN 'sending' WHEN 30 THEN 'enroute' ELSE {status} END",
     "reason": "CASE step WHEN 900 THEN {reason} ELSE '' END",

@@ -296,7 +296,7 @@ def _look_closer(load: Load, figures: Figures) -> None:
     expected = {True: "delivered", False: "unknown"}
     statuses = pair.rows("SELECT id, status FROM message")
     figures.untrue = [f"{id_} {status}" for id_, status in statuses if status != expected[id_ in shown]]
-    doubted = "SELECT DISTINCT m.id, m.status FROM message m JOIN event e ON e.message = m.id AND e.status = 'unknown'"
+    doubted = "SELECT DISTINCT m.id, m.status FROM message m JOIN event e ON e.about = m.id AND e.status = 'unknown'"
     ends = Counter(status for _, status in pair.rows(doubted))
     figures.doubted, figures.settled = ends.total(), ends["delivered"]
     figures.stale = sum(node.count("mt_stale") for node in pair.nodes)

@@ -49,10 +49,12 @@ from mail2sms.store import (
     Wished,
     earlier,
     events,
+    notice_views,
     opt_outs,
     past,
     views,
 )
+from mail2sms.store.notice_views import NoticeSearch
 from mail2sms.store.schema import metadata
 from tests import fakes
 
@@ -398,7 +400,9 @@ class Work:
         self._names("settle_notice")
         for number, notice in enumerate(found):
             status = "sent" if number else "queued"
-            await self.store.settle_notice(NoticeOutcome(notice=notice, status=status, due_at=self.now))
+            await self.store.settle_notice(
+                NoticeOutcome(notice=notice, status=status, now=self.now, due_at=self.now)
+            )
 
     async def sweep(self) -> None:
         """What dispatch and relay do every few seconds; something is under way meanwhile."""
@@ -435,6 +439,18 @@ class Work:
         for name, search in searches.items():
             self._names(f"find {name}")
             await read(views.find, account, search)
+        for name, wish in {
+            "all": NoticeSearch(),
+            "kind": NoticeSearch(kind="refused"),
+            "since": NoticeSearch(since=self.now - 10_000),
+            "about": NoticeSearch(about=self.old.id),
+        }.items():
+            self._names(f"find_notices {name}")
+            await read(notice_views.find_notices, account, wish)
+        self._names("events_of")
+        await read(views.events_of, "n-work")
+        self._names("read_notice")
+        await read(notice_views.read_notice, account, "n-work")
         self._names("waiting")
         await read(views.waiting, account, 100)
         self._names("counts")

@@ -246,10 +246,10 @@ class Scene:
     def look_into_events(self, must_expire: set[str]) -> None:
         """See that nothing was ever in doubt, and nothing but this given up. The daemon does not run."""
         with kill._database(self.daemon) as connection:
-            query = sql("SELECT DISTINCT message, status FROM event WHERE status IN ('unknown', 'expired')")
+            query = sql("SELECT DISTINCT about, status FROM event WHERE status IN ('unknown', 'expired')")
             found = connection.execute(query).all()
-        self.figures.doubted += [f"{row.message} was in doubt" for row in found if row.status == "unknown"]
-        expired = {row.message for row in found if row.status == "expired"}
+        self.figures.doubted += [f"{row.about} was in doubt" for row in found if row.status == "unknown"]
+        expired = {row.about for row in found if row.status == "expired"}
         self.figures.expired += [f"{id_} expired" for id_ in expired - must_expire]
         self.figures.lost += [f"{id_} did not expire" for id_ in must_expire - expired]
 

@@ -208,7 +208,7 @@ def _emailed(sink: MailSink) -> dict[str, list[str]]:
 _FAULTS = {
     "a status that is not its last event's": """
         SELECT count(*) FROM message m WHERE m.status <> (
-            SELECT e.status FROM event e WHERE e.message = m.id ORDER BY e.id DESC LIMIT 1)""",
+            SELECT e.status FROM event e WHERE e.about = m.id ORDER BY e.id DESC LIMIT 1)""",
     "a message without its text": """
         SELECT count(*) FROM message m WHERE NOT EXISTS (SELECT 1 FROM content c WHERE c.id = m.content)""",
     "sending or beyond without an intent": """

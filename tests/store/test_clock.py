@@ -116,7 +116,9 @@ async def test_a_notice_waits_no_longer_when_the_clock_is_set_back(store: Store)
         wanted = NoticeClaim(channel="email", owner="node", now=now, lease_ms=60_000, limit=limit)
         told = await store.claim_notices(wanted)
         for one in told:
-            await store.settle_notice(NoticeOutcome(notice=one, status="queued", due_at=now + 9 * SECOND))
+            await store.settle_notice(
+                NoticeOutcome(notice=one, status="queued", now=now, due_at=now + 9 * SECOND)
+            )
         return [one.id for one in told]
 
     assert await tell(NOW, limit=1) == ["n-1"]

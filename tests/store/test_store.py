@@ -594,12 +594,12 @@ async def test_a_notice_that_failed_comes_again_when_it_is_due(store: Store) -> 
     ask = NoticeClaim(channel="email", owner="node", now=NOW, lease_ms=1000, limit=10)
     first = (await store.claim_notices(ask))[0]
     assert first.payload == b"{}"
-    assert await store.settle_notice(NoticeOutcome(notice=first, status="queued", due_at=NOW + 9))
+    assert await store.settle_notice(NoticeOutcome(notice=first, status="queued", now=NOW, due_at=NOW + 9))
     assert await store.claim_notices(ask) == []
     second = (await store.claim_notices(replace(ask, now=NOW + 9)))[0]
     assert second.attempts == 2
-    assert not await store.settle_notice(NoticeOutcome(notice=first, status="sent"))
-    assert await store.settle_notice(NoticeOutcome(notice=second, status="sent"))
+    assert not await store.settle_notice(NoticeOutcome(notice=first, status="sent", now=NOW))
+    assert await store.settle_notice(NoticeOutcome(notice=second, status="sent", now=NOW))
 
 
 async def test_an_item_that_cannot_be_stored_fails_alone(store: Store) -> None:

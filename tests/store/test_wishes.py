@@ -10,9 +10,23 @@ import pytest
 from sqlalchemy import text
 
 from mail2sms.lifecycle import Change, Denial, Wish
-from mail2sms.model import MtMessage, Status
-from mail2sms.store import Granted, MessageView, NoticeClaim, Rerouting, Store, Wished, events, views
-from tests.fakes import ACCOUNT, NOW, PHONE, bundle, submission, writer
+from mail2sms.model import MoMessage, MtMessage, Status
+from mail2sms.store import (
+    Bundle,
+    Granted,
+    MessageView,
+    NewMo,
+    NewNotice,
+    NoticeClaim,
+    NoticeOutcome,
+    Rerouting,
+    Store,
+    Wished,
+    events,
+    views,
+)
+from mail2sms.store.notice_views import NoticeSearch, find_notices, read_notice
+from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle, submission, writer
 from tests.store.test_store import claim, enroute, intend, notices, report, settlement, status_of
 
 HOUR = 3_600_000
@@ -222,7 +236,7 @@ async def follow(store: Store, after: int = 0, **more: object) -> list[tuple[int
     end = await store.read(events.horizon)
     wanted = events.Following(after=after, last=end.last, **more)  # type: ignore[arg-type]
     found = await store.read(events.follow, ACCOUNT, wanted)
-    return [(one.id, one.message, one.status) for one in found]
+    return [(one.id, one.about, one.status) for one in found.items]
 
 
 async def test_the_log_is_followed_in_its_order(store: Store) -> None:
@@ -238,11 +252,79 @@ async def test_the_log_is_followed_in_its_order(store: Store) -> None:
     ]
     assert await follow(store, whole[1][0]) == whole[2:]
     assert await follow(store, limit=2) == whole[:2]
+    two = events.Following(after=0, last=whole[-1][0], to="+33639985678", limit=2)
+    page = await store.read(events.follow, ACCOUNT, two)
+    assert (page.items, page.next) == ((), whole[1][0])  # only so many are looked at
     assert await follow(store, to=PHONE) == whole[:3]
     assert await follow(store, writer="marie@acme.example") == whole
     assert await follow(store, writer="paul@acme.example") == []
     nothing = events.Following(after=0, last=99)
-    assert await store.read(events.follow, "other.example", nothing) == []
+    assert await store.read(events.follow, "other.example", nothing) == events.Followed(items=(), next=99)
+
+
+async def test_the_log_holds_what_phones_write_and_what_people_are_told(store: Store) -> None:
+    """Each change of a notice with the change itself, found by the person and by the phone that it is about."""
+    await enroute(store, "m-1")
+    mo = MoMessage(carrier="sim-a", event_id="e", msisdn=PHONE, to=OURS, at=NOW, text="Oui")
+    new = NewMo(mo=mo, account=ACCOUNT, conversation="c-1", reply_key="abcdefghij", now=NOW, window_ms=1)
+    recorded = await store.record_mo(new)
+    await store.record_mo(new)
+    asked = NoticeClaim(channel="email", owner="node", now=NOW, lease_ms=60_000, limit=1)
+    (told,) = await store.claim_notices(asked)
+    assert not await store.settle_notice(NoticeOutcome(notice=replace(told, fence=9), status="sent", now=NOW))
+    await store.settle_notice(NoticeOutcome(notice=told, status="queued", now=NOW, detail="down", due_at=NOW))
+    await store.expire(told.expires_at)
+    end = await store.read(events.horizon)
+    since = events.Following(after=3, last=end.last)
+    found = (await store.read(events.follow, ACCOUNT, since)).items
+    assert [(one.kind, one.about, one.to, one.writer, one.told, one.status, one.detail) for one in found] == [
+        ("mo", recorded.id, OURS, PHONE, "", "received", ""),
+        ("notice", told.id, "marie@acme.example", "", "reply", "queued", ""),
+        ("notice", told.id, "marie@acme.example", "", "reply", "queued", "down"),
+        ("notice", told.id, "marie@acme.example", "", "reply", "failed", "not told in time"),
+    ]
+    for more, expected in (
+        ({"to": PHONE}, found),
+        ({"to": "+33639985678"}, ()),
+        ({"writer": "marie@acme.example"}, found[1:]),
+    ):
+        wanted = replace(since, **more)  # type: ignore[arg-type]
+        assert (await store.read(events.follow, ACCOUNT, wanted)).items == expected
+
+
+async def test_notices_are_found_by_what_is_known_of_them(store: Store) -> None:
+    """Kind, address, status, time, what they are about; the newest first. Another account's are not seen."""
+    mo = MoMessage(carrier="sim-a", event_id="e", msisdn=PHONE, to=OURS, at=NOW, text="Oui")
+    new = NewMo(
+        mo=mo, account=ACCOUNT, conversation="c-1", reply_key="a", now=NOW, window_ms=1, owner="a@x.example"
+    )
+    recorded = await store.record_mo(new)
+    refused = NewNotice(
+        id="n-1",
+        account=ACCOUNT,
+        kind="refused",
+        channel="email",
+        address="Marie@acme.example",
+        reason="text.empty",
+        payload=b"{}",
+        created_at=NOW + 1,
+        due_at=NOW + 1,
+        expires_at=NOW + 99,
+    )
+    await store.put(Bundle(id="n-1", at=NOW, notices=(refused,)))
+
+    async def ids(account: str = ACCOUNT, **search: object) -> list[str]:
+        wanted = NoticeSearch(**search)  # type: ignore[arg-type]
+        return [view.kind for view in await store.read(find_notices, account, wanted)]
+
+    assert await ids() == ["refused", "reply"]
+    assert await ids(limit=1) == ["refused"]
+    assert await ids(kind="reply") == await ids(about=recorded.id) == await ids(until=NOW + 1) == ["reply"]
+    assert await ids(address="marie@acme.example") == await ids(since=NOW + 1) == ["refused"]
+    assert await ids(status="sent") == await ids(about="m-1") == await ids("other.example") == []
+    assert await store.read(read_notice, "other.example", "n-1") is None
+    view = await store.read(read_notice, ACCOUNT, "n-1")
+    assert (view.payload, view.reason, view.status) == (b"{}", "text.empty", "queued")  # type: ignore[union-attr]
 
 
 @pytest.mark.servers

@@ -81,7 +81,7 @@ def upgrade() -> None:
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
         ),
         sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -89,7 +89,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
     )
-    op.create_index(op.f("ix_event_message"), "event", ["message"], unique=False)
+    op.create_index(op.f("ix_event_about"), "event", ["about"], unique=False)
     op.create_table(
         "notice",
         sa.Column("id", sa.Text(), nullable=False),
@@ -113,6 +113,9 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_notice_account_kind_created_at"), "notice", ["account", "kind", "created_at"], unique=False
     )
     op.create_index(
         "ix_notice_counted",
