@@ -411,16 +411,20 @@ def test_a_cost_in_a_spreadsheet_and_in_a_table(cost: str, cells: list[str], cel
 @pytest.mark.parametrize(
     ("cost", "is_dry_run", "expected"),
     [
-        ("", True, "would be sent  +33 6 39 98 12 34  1 part GSM-7 as +33 6 39 98 01 01 by sim-a"),
+        (
+            "",
+            True,
+            "would be sent  +33 6 39 98 12 34  GSM-7, 1 part, sender ID +33 6 39 98 01 01, carrier sim-a",
+        ),
         (
             "0.045 EUR",
             True,
-            "would be sent  +33 6 39 98 12 34  1 part GSM-7 as +33 6 39 98 01 01 by sim-a, cost 0.045 EUR",
+            "would be sent  +33 6 39 98 12 34  GSM-7, 1 part, sender ID +33 6 39 98 01 01, carrier sim-a, cost 0.045 EUR",
         ),
         (
             "0.045 EUR",
             False,
-            "m-1  +33 6 39 98 12 34  queued  1 part GSM-7 as +33 6 39 98 01 01, cost 0.045 EUR",
+            "m-1  +33 6 39 98 12 34  queued  GSM-7, 1 part, sender ID +33 6 39 98 01 01, cost 0.045 EUR",
         ),
     ],
 )
@@ -435,11 +439,11 @@ def test_what_an_order_became(cost: str, is_dry_run: bool, expected: str) -> Non
         ({"status": "delivered"}, []),
         (
             {"reason": "held", "detail": ""},
-            ["why        held", f"way out    {typed('queue release m-1')} --config my.yaml lets it go"],
+            ["Why        held", f"Way out    {typed('queue release m-1')} --config my.yaml lets it go"],
         ),
         (
             {"reason": "retry", "detail": "503 down", "attempts": 1, "due_at": NOW + timedelta(seconds=26)},
-            ["next try   in 26 s", "why        retry, 503 down; tried once; by sim-a"],
+            ["Next try   in 26 s", "Why        retry, 503 down; tried once; by sim-a"],
         ),
     ],
 )
@@ -455,15 +459,20 @@ def test_timeline() -> None:
         Event(at=NOW + timedelta(seconds=1.118), status="delivered", reason="", carrier="sim-a", detail=""),
         Event(at=NOW + timedelta(days=1), status="expired", reason="carrier.expired", carrier="sim-a", detail="late"),
     )  # fmt: skip
-    head, *facts = show.timeline(message(status="expired", subject="Rendez-vous", events=events))
+    head, *facts = show.timeline(
+        message(status="expired", subject="Rendez-vous", text="Bonjour,\nà mardi", events=events)
+    )
     here, later = NOW.astimezone(), (NOW + timedelta(days=1)).astimezone()
-    assert head == "m-1  marie@acme.example -> +33 6 39 98 12 34   1 part GSM-7   expired"
+    assert head == "m-1  marie@acme.example -> +33 6 39 98 12 34   expired"
     priced = show.timeline(message(status="expired", cost="0.045 EUR"))
-    assert priced[0] == head.replace("GSM-7", "GSM-7   0.045 EUR")
+    assert priced[-1] == "Cost       0.045 EUR"
     assert facts == [
-        "sender ID  +33 6 39 98 01 01",
-        "subject    Rendez-vous",
-        f"day        {here:%Y-%m-%d, times in %Z}",
+        "Subject    Rendez-vous",
+        "Text       Bonjour,",
+        "           à mardi",
+        "Coding     GSM-7, 1 part",
+        "Sender ID  +33 6 39 98 01 01",
+        f"Day        {here:%Y-%m-%d, times in %Z}",
         f"{here:%H:%M}:00.000  queued         sim-a",
         f"{here:%H:%M}:01.118  delivered      sim-a   1.1 s after the first",
         f"{later:%Y-%m-%d %H:%M}:00.000  expired        sim-a  carrier.expired  late",
@@ -641,7 +650,7 @@ def test_dry_run_stores_nothing(
     """What would happen is told; the text comes from standard input."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Ô ?\n".encode())))
     assert run(["send", "06 39 98 99 99", "-", "--dry-run", *socket_option]) == 0
-    assert capsys.readouterr().out.startswith("would be sent  +33 6 39 98 99 99  1 part Unicode as")
+    assert capsys.readouterr().out.startswith("would be sent  +33 6 39 98 99 99  Unicode, 1 part, sender ID")
     assert run(["messages", "--to", "+33639989999", *socket_option]) == 0
     assert capsys.readouterr() == ("", "mail2sms: there are no such messages\n")
 
@@ -740,8 +749,8 @@ def test_a_refused_mail_is_found_by_its_id(
     assert run(["message", id_, *socket_option]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{id_}  refused -> marie@acme.example   ")
-    assert 'reason     template.unknown_field  body line 1: there is no field "Two"' in lines
-    assert "subject    Rendez-vous" in lines
+    assert 'Reason     template.unknown_field  body line 1: there is no field "Two"' in lines
+    assert "Subject    Rendez-vous" in lines
     assert any(re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}  queued", line) for line in lines)
     assert "Secret" not in "".join(lines)
     for arguments in (["message", id_], ["notices"]):
@@ -780,7 +789,7 @@ def notice(**changes: Any) -> Notice:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, ["n-1  reply -> marie@acme.example   queued", "reply      r-1", "next try   in 26 s"]),
+        ({}, ["n-1  reply -> marie@acme.example   queued", "Reply      r-1", "Next try   in 26 s"]),
         (
             {
                 "channel": "hook-1",
@@ -789,7 +798,7 @@ def notice(**changes: Any) -> Notice:
                 "reason": "carrier.expired",
                 "mo": "",
             },
-            ["n-1  undelivered -> chat   sent", "reason     carrier.expired"],
+            ["n-1  undelivered -> chat   sent", "Reason     carrier.expired"],
         ),
         (
             {
@@ -799,7 +808,7 @@ def notice(**changes: Any) -> Notice:
                 "mo": "",
                 "problems": (("a.b", "no \x1b"),),
             },
-            ["n-1  partly refused -> marie@acme.example   failed", "reason     a.b  no  "],
+            ["n-1  partly refused -> marie@acme.example   failed", "Reason     a.b  no"],
         ),
     ],
 )

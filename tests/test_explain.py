@@ -163,7 +163,7 @@ def test_the_page_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert max(map(len, lines)) <= 100
     rows = {line[:10].strip(): line for line in lines if not line.startswith(" ")}
     source = CONFIG.read_text(encoding="utf-8").splitlines()
-    for label, option in (("From", "network:"), ("Route", "via: [sim]"), ("Sender", "marie@acme.example")):
+    for label, option in (("From", "network:"), ("Route", "via: [sim]"), ("Sender ID", "marie@acme.example")):
         line = int(rows[label].rpartition("mail2sms.yaml:")[2])
         assert option in source[line - 1], label
     assert "ê U+00EA" in " ".join(lines)

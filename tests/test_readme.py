@@ -41,7 +41,7 @@ SAYS = {
     "./run check": "ok\n",
     "./run send": "queued",
     "./run messages": "+33 6 39 98 12 34",
-    "./run message ": "sender ID  +33 6 39 98 01 01",
+    "./run message ": "Sender ID  +33 6 39 98 01 01",
     "curl -H": '"status":"queued"',
     "curl http": '"text":"Hello"',
     "./run health": "dispatch",

@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mail2sms.cli import Exit
-from mail2sms.cli.show import coding, count, number, printable
+from mail2sms.cli.show import LABEL, coding, count, number, printable, text_rows
 from mail2sms.money import read, total
 
-_WIDE, _LABEL, _MOST = 100, 11, 12  # columns; columns; lines of a text, phones of a team
+_WIDE, _MOST = 100, 12  # columns; lines of a text, phones of a team
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _LEFT_OUT = {"quote": "quoted mail", "after_marker": "what follows the end marker"}
 _IN_STORE = (
@@ -194,11 +194,11 @@ def page(explained: Explained, *, with_emails: bool, is_coloured: bool) -> list[
 
 def _row(label: str, text: str, place: str = "") -> Iterator[str]:
     """One fact; what is too long goes on in the next line, `place` stands at the right of the first."""
-    room = _WIDE - _LABEL - (len(place) + 2 if place else 0)
+    room = _WIDE - LABEL - (len(place) + 2 if place else 0)
     pieces = textwrap.wrap(text, room, break_long_words=True) or [""]
-    first = f"{label:{_LABEL}}{pieces[0]}"
+    first = f"{label:{LABEL}}{pieces[0]}"
     yield f"{first:{_WIDE - len(place)}}{place}".rstrip()
-    yield from (f"{'':{_LABEL}}{piece}" for piece in pieces[1:])
+    yield from (f"{'':{LABEL}}{piece}" for piece in pieces[1:])
 
 
 def _place(config: str, line: int | None) -> str:
@@ -255,10 +255,7 @@ def _few(items: Sequence[str]) -> str:
 
 def _order(order: Ordered, config: str) -> Iterator[str]:
     yield from _row("Template", order.template)
-    lines = [piece for line in order.text.split("\n") for piece in textwrap.wrap(printable(line), 85) or [""]]
-    shown = [*lines[:_MOST], f"... and {len(lines) - _MOST} more lines"] if len(lines) > _MOST else lines
-    for at, line in enumerate(shown):
-        yield f"{'' if at else 'Text':{_LABEL}}{line}".rstrip()
+    yield from text_rows(order.text, _MOST)
     if order.left_out:
         yield from _row("", "left out: " + "; ".join(map(_left_out, order.left_out)))
     yield from _row("Coding", _coding(order))
@@ -299,7 +296,7 @@ def _messages(order: Ordered, config: str) -> Iterator[str]:
     for (sender_id, by, can_answer, line), to in by_sender.items():
         answer = "the phone can answer" if can_answer else "the phone cannot answer a name"
         shown = f"{number(sender_id)} ({by}); {answer}"
-        yield from _row("Sender", _for(to, by_sender) + shown, _place(config, line))
+        yield from _row("Sender ID", _for(to, by_sender) + shown, _place(config, line))
     for note in dict.fromkeys(note for text in order.messages for note in text.notes):
         yield from _row("", note)
     yield from _row("Policy", _policy(order))
@@ -356,14 +353,14 @@ def _trouble(trouble: Trouble) -> Iterator[str]:
 
 def _excerpt(trouble: Trouble) -> Iterator[str]:
     label = f"body line {trouble.line}:  "
-    room = _WIDE - _LABEL - len(label)
+    room = _WIDE - LABEL - len(label)
     start = max(0, trouble.column - 1 - room // 2) if trouble.column > room - 10 else 0
     shown = printable(trouble.source)[start : start + room]
     before = shown[: max(trouble.column - 1 - start, 0)]
     blanks = sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in before)
     under = "^" * max(1, min(trouble.width, len(shown) - len(before)))
-    yield f"{'':{_LABEL}}{label}{shown}".rstrip()
-    yield f"{'':{_LABEL + len(label)}}{' ' * blanks}{under}"
+    yield f"{'':{LABEL}}{label}{shown}".rstrip()
+    yield f"{'':{LABEL + len(label)}}{' ' * blanks}{under}"
 
 
 def _told(explained: Explained, *, with_emails: bool) -> Iterator[str]:

@@ -5,6 +5,7 @@ What strangers wrote is made printable: an escape sequence in a subject must not
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +15,13 @@ from mail2sms.cli import typed
 from mail2sms.cli.control import Answered, Event, Happened, Message, Notice
 from mail2sms.model import Msisdn
 
+LABEL, _TEXT_WIDTH = 11, 85  # columns
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
 
 WISHED = {"cancel": "cancelled", "hold": "held", "release": "released", "retry": "tried now"}
 """What a wish makes of a message, in words."""
 
-QUEUE_HEADS = ("ID", "AGE", "TO", "FROM", "STATE", "NEXT TRY", "WHY")
+QUEUE_HEADS = ("ID", "AGE", "TO", "FROM", "STATUS", "NEXT TRY", "WHY")
 NOTICE_HEADS = ("ID", "TIME", "KIND", "TO", "STATUS", "WHY")
 MESSAGE_HEADS = ("ID", "TIME", "TO", "FROM", "STATUS", "PARTS", "COST", "WHY")
 
@@ -126,25 +128,42 @@ def message_row(message: Message) -> tuple[str, ...]:
 
 def accepted_line(message: Message, *, is_dry_run: bool) -> str:
     """Return what an order became, for one recipient."""
-    what = f"{count(message.parts, 'part')} {coding(message.encoding)} as {number(message.sender_id)}"
-    cost = f", cost {message.cost}" if message.cost else ""
+    facts = [_size(message), f"sender ID {number(message.sender_id)}"]
+    facts += [f"carrier {message.carrier}"] if is_dry_run else []
+    facts += [f"cost {message.cost}"] if message.cost else []
+    what = ", ".join(facts)
     if is_dry_run:
-        return f"would be sent  {number(message.to)}  {what} by {message.carrier}{cost}"
-    return f"{message.id}  {number(message.to)}  {message.status}  {what}{cost}"
+        return f"would be sent  {number(message.to)}  {what}"
+    return f"{message.id}  {number(message.to)}  {message.status}  {what}"
+
+
+def _size(message: Message) -> str:
+    return f"{coding(message.encoding)}, {count(message.parts, 'part')}"
+
+
+def row(label: str, value: str) -> str:
+    """Return one fact about a mail, a message or a notice."""
+    return f"{label:{LABEL}}{value}".rstrip()
+
+
+def text_rows(text: str, most: int | None = None) -> list[str]:
+    """Return a text as it is on the phone, line by line; at most so many lines."""
+    lines = [
+        piece for line in text.split("\n") for piece in textwrap.wrap(printable(line), _TEXT_WIDTH) or [""]
+    ]
+    if most is not None and len(lines) > most:
+        lines = [*lines[:most], f"... and {len(lines) - most} more lines"]
+    return [row("" if at else "Text", line) for at, line in enumerate(lines)]
 
 
 def timeline(message: Message) -> list[str]:
     """Return a message and its life, one line a step."""
     writer = printable(message.writer) or "-"
-    size = f"{count(message.parts, 'part')} {coding(message.encoding)}"
-    what = "   ".join(filter(None, (size, message.cost, message.status)))
-    lines = [f"{message.id}  {writer} -> {number(message.to)}   {what}"]
-    facts = {
-        "sender ID": number(message.sender_id),
-        "subject": printable(message.subject),
-        "text": printable(message.text),
-    }
-    lines += [f"{name:10} {value}" for name, value in facts.items() if value]
+    lines = [f"{message.id}  {writer} -> {number(message.to)}   {message.status}"]
+    lines += [row("Subject", printable(message.subject))] if message.subject else []
+    lines += text_rows(message.text) if message.text else []
+    facts = {"Coding": _size(message), "Sender ID": number(message.sender_id), "Cost": message.cost}
+    lines += [row(name, value) for name, value in facts.items() if value]
     return lines + _steps(message.events)
 
 
@@ -152,7 +171,7 @@ def _steps(events: Sequence[Event]) -> list[str]:
     if not events:
         return []
     first = events[0].at
-    day = f"{'day':10} {first.astimezone():%Y-%m-%d, times in %Z}"
+    day = row("Day", f"{first.astimezone():%Y-%m-%d, times in %Z}")
     return [day, *(_step(event, first) for event in events)]
 
 
@@ -178,16 +197,16 @@ def notice_page(notice: Notice, now: datetime) -> list[str]:
     lines = [f"{notice.id}  {kind} -> {_addressee(notice)}   {notice.status}"]
     why = [f"{code}  {title}" for code, title in notice.problems] or [notice.reason]
     facts = [
-        *(("reason", printable(one)) for one in why),
-        ("subject", printable(notice.subject)),
+        *(("Reason", printable(one)) for one in why),
+        ("Subject", printable(notice.subject)),
         ("Message-ID", printable(notice.message_id)),
-        ("message", notice.message),
-        ("reply", notice.mo),
+        ("Message", notice.message),
+        ("Reply", notice.mo),
     ]
-    lines += [f"{name:10} {value}" for name, value in facts if value]
+    lines += [row(name, value) for name, value in facts if value]
     lines += _steps(notice.events)
     if notice.status == "queued":
-        lines.append(f"{'next try':10} {_goes(notice.due_at, now)}")
+        lines.append(row("Next try", _goes(notice.due_at, now)))
     return lines
 
 
@@ -207,11 +226,11 @@ def waits(message: Message, now: datetime, config: Path | None) -> list[str]:
     if message.status not in ("queued", "sending", "unknown"):
         return []
     facts = {
-        "next try": _next_try(message, now),
-        "why": ", ".join(filter(None, (printable(message.reason), _why(message)))),
-        "way out": _way_out(message, config),
+        "Next try": _next_try(message, now),
+        "Why": ", ".join(filter(None, (printable(message.reason), _why(message)))),
+        "Way out": _way_out(message, config),
     }
-    return [f"{name:10} {value}" for name, value in facts.items() if value not in ("", "-")]
+    return [row(name, value) for name, value in facts.items() if value not in ("", "-")]
 
 
 def _way_out(message: Message, config: Path | None) -> str:
