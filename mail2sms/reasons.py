@@ -2,15 +2,19 @@
 
 It drives SMTP replies, emails, API problems, CLI and documentation. The sentences for people, one per language, are in
 templates/email/<lang>/reasons.txt under the same codes; `smtp` below is their first English sentence, in ASCII.
-Enhanced codes: RFC 3463. Placeholders: `value`, `hint`, `line`, `column` and the facts of `errors.Problem`.
+Enhanced codes: RFC 3463. Placeholders: `value`, `hint`, `line`, `column` and the facts of `errors.Problem`; what
+stands in brackets is said where they are known.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mail2sms.errors import Problem
+
+_FIELD, _OPTIONAL = re.compile(r"\{(\w+)\}"), re.compile(r"\[([^\[\]]*)\]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,13 +52,23 @@ REASONS: dict[str, Reason] = {
     # where to
     "address.relay_denied": _no(550, "5.7.1", "only addresses at {domain} are taken here", "nobody"),
     "address.unknown": _no(
-        550, "5.1.1", "there is no such address here; write to number@{domain} or {mailbox}@{domain}"
+        550,
+        "5.1.1",
+        "there is no such address here; "
+        "write to the phone number, such as 33639981234@{domain}, or to {mailbox}@{domain}",
     ),
     "address.bad_reply_key": _no(
-        550, "5.1.1", "this reply address is not valid: part of it was changed or cut"
+        550,
+        "5.1.1",
+        "this reply address is not valid: part of it was changed or cut; answer the original mail again",
     ),
     "address.syntax": _no(553, "5.1.3", "this is not a mail address"),
-    "number.invalid": _no(550, "5.1.3", '"{value}" is not a phone number in {country}'),
+    "number.invalid": _no(
+        550,
+        "5.1.3",
+        '"{value}" is not a phone number in {country}'
+        "[; it has {digits} digits, and a mobile number there has {expected}]",
+    ),
     "number.ambiguous": _no(
         550, "5.1.3", '"{value}" may mean {home} or {abroad}; write it with + and the country code in front'
     ),
@@ -63,7 +77,9 @@ REASONS: dict[str, Reason] = {
     ),
     "number.fiction": _no(550, "5.1.3", '"{value}" is an example number that no phone has'),
     "number.not_geographic": _no(550, "5.1.3", '"{value}" belongs to no country'),
-    "country.not_allowed": _no(550, "5.7.1", "SMS to {country} are not allowed here"),
+    "country.not_allowed": _no(
+        550, "5.7.1", "SMS to {country} are not allowed here; ask your administrator to add this country"
+    ),
     # what is asked
     "template.unknown_field": _no(550, "5.6.0", 'body line {line}: there is no field "{value}"'),
     "template.duplicate_field": _no(550, "5.6.0", 'body line {line}: the field "{value}" is there twice'),
@@ -186,7 +202,7 @@ def reason_rows(sentences: Mapping[str, str]) -> tuple[ReasonRow, ...]:
     return tuple(
         ReasonRow(
             code=code,
-            smtp=f"{reason.code} {reason.enhanced} {reason.smtp}",
+            smtp=f"{reason.code} {reason.enhanced} {_OPTIONAL.sub(_inside, reason.smtp)}",
             told=reason.tell,
             charged=reason.charged,
             sentence=sentences[code],
@@ -198,7 +214,11 @@ def reason_rows(sentences: Mapping[str, str]) -> tuple[ReasonRow, ...]:
 def sentence(problem: Problem) -> str:
     """Return one problem in short, in English, with its line where it has one."""
     facts = _Facts(problem.facts, value=problem.value, hint=problem.hint, line=str(problem.line))
-    text = REASONS[problem.reason].smtp
+
+    def if_known(group: re.Match[str]) -> str:
+        return group[1] if all(facts.get(name) for name in _FIELD.findall(group[1])) else ""
+
+    text = _OPTIONAL.sub(if_known, REASONS[problem.reason].smtp)
     return (text if problem.line else text.removeprefix("body line {line}: ")).format_map(facts)
 
 
@@ -206,6 +226,10 @@ def smtp_reply(problem: Problem) -> str:
     """Return the whole SMTP reply for one problem: code, enhanced code, one short ASCII-safe sentence."""
     reason = REASONS[problem.reason]
     return f"{reason.code} {reason.enhanced} {_one_line(sentence(problem))}"
+
+
+def _inside(group: re.Match[str]) -> str:
+    return group[1]
 
 
 class _Facts(dict[str, str]):

@@ -419,7 +419,8 @@ def test_a_cost_in_a_spreadsheet_and_in_a_table(cost: str, cells: list[str], cel
         (
             "0.045 EUR",
             True,
-            "would be sent  +33 6 39 98 12 34  GSM-7, 1 part, sender ID +33 6 39 98 01 01, carrier sim-a, cost 0.045 EUR",
+            "would be sent  +33 6 39 98 12 34  "
+            "GSM-7, 1 part, sender ID +33 6 39 98 01 01, carrier sim-a, cost 0.045 EUR",
         ),
         (
             "0.045 EUR",

@@ -73,7 +73,7 @@ def test_smtp_and_email_begin_with_the_same_sentence(code: str) -> None:
     lines = (TEMPLATES / "en" / "reasons.txt").read_text(encoding="utf-8").splitlines()
     email = next(line.partition(": ")[2] for line in lines if line.startswith(f"{code}:"))
     with_all, with_least = re.sub(r"[\[\]]", "", email), re.sub(r"\[[^\]]*\]", "", email)
-    smtp = REASONS[code].smtp.removeprefix("body line {line}: ")
+    smtp = re.sub(r"\[[^\]]*\]", "", REASONS[code].smtp.removeprefix("body line {line}: "))
     assert first_sentence(smtp) in {first_sentence(with_all), first_sentence(with_least)}
 
 

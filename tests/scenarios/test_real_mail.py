@@ -11,7 +11,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from tests.servers import CLIENTS, Inbox, Postfix
+from tests.servers import CLIENTS, Inbox, MailSink, Postfix
 from tests.servers._server import free_port, wait_until
 from tests.servers.daemon import Daemon
 
@@ -76,6 +76,33 @@ def test_postfix_in_front_relays_a_hundred_mails_once_each() -> None:
         assert wait_until(lambda: sum(len(daemon.phone(p)) for p in phones) == 100, 30)
         shown = sorted(line["text"] for phone in phones for line in daemon.phone(phone))
         assert shown == sorted(f"mail {n}" for n in range(100))
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (
+            "06399812345",
+            '"06399812345" is not a phone number in FR; it has 11 digits, and a mobile number there has 10',
+        ),
+        ("0142685300", '"0142685300" is not a mobile number in FR, so it cannot get SMS'),
+        ("447700900123", "SMS to GB are not allowed here; ask your administrator to add this country"),
+    ],
+)
+def test_a_wrong_number_behind_a_mail_server_comes_back_with_its_reason(number: str, said: str) -> None:
+    """Postfix's own words around ours: what a person reads who typed a number wrong."""
+    with (
+        MailSink() as sink,
+        Daemon() as daemon,
+        Postfix({DOMAIN: daemon.smtp_port, "acme.example": sink.port}) as postfix,
+    ):
+        _send(postfix.port, mail(f"{number}@{DOMAIN}", "x", "Bonjour", "p"), f"{number}@{DOMAIN}")
+        assert wait_until(lambda: len(sink.messages) == 1, 30)
+        bounce = email.message_from_bytes(sink.messages[0], policy=email.policy.default)
+        assert bounce["To"] == "marie@acme.example"
+        told = " ".join(next(iter(bounce.iter_parts())).get_content().split())
+        code = "5.7.1" if said.startswith("SMS") else "5.1.3"
+        assert f"said: 550 {code} {said} (in reply to RCPT TO command)" in told
 
 
 def test_a_real_inbox_threads_the_reply_and_its_owner_answers_from_there() -> None:
