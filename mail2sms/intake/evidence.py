@@ -23,6 +23,7 @@ from mail2sms.intake.spf import Spf, SpfInvalid
 _SIGNATURES = 5  # of the author's organisation, the topmost first
 _OLD_S = 5 * 86_400  # mail servers try for so long (RFC 5321 section 4.5.4.1)
 _DATE_CHARACTERS = 64
+_ONCE = ("to", "cc", "subject", "date", "message-id", "content-type", "content-transfer-encoding")
 _BETWEEN = re.compile(r"[\s<>,;:()]+")
 
 
@@ -109,18 +110,24 @@ class Evidence:
         await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _check_purpose(self, made: Signature) -> None:
-        """Raise Unusable for a mail that was signed for others, or long ago.
+        """Raise Unusable for a mail that was signed for others, or long ago, or that reads otherwise now.
 
         Whoever has a signed mail could hand it to us again and again, for any phone. So what is signed is held
-        against the envelope: recipients must stand in a signed To or Cc, and a signed Date be of these days.
+        against the envelope: recipients must stand in a signed To or Cc, and a signed Date be of these days. A second
+        field of a kind, which nobody signed, would be read instead of the first.
         """
-        dates = self._head.all("date")
+        values = {name: self._head.all(name) for name in _ONCE}
+        for name, found in values.items():
+            if len(found) > 1:
+                raise Unusable(f"the mail has two {name} fields")
+        if values["subject"] and "subject" not in made.signed:
+            raise Unusable("it does not sign the Subject")
         if "to" in made.signed:
-            values = self._head.all("to") + (self._head.all("cc") if "cc" in made.signed else [])
-            named = set(_BETWEEN.split(" ".join(values).lower()))
+            lines = values["to"] + (values["cc"] if "cc" in made.signed else [])
+            named = set(_BETWEEN.split(" ".join(lines).lower()))
             if not all(rcpt.lower() in named for rcpt in self.envelope.rcpts):
                 raise Unusable("its signed To names others than the envelope")
-        if "date" in made.signed and dates and _is_old(dates[-1], self.now_s):
+        if "date" in made.signed and any(_is_old(date, self.now_s) for date in values["date"]):
             raise Unusable("its signed Date is long ago")
 
     def believed(self, hops: int) -> list[str]:

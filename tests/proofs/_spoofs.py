@@ -327,6 +327,19 @@ _DKIM = [
     Case(name="signed for another phone", build=_to_others("33639989999@sms.acme.example")),
     Case(name="signed for a longer address", build=_to_others(f"1{PHONE}")),
     Case(
+        name="signed for other people, our To on top",
+        build=lambda id_: f"To: {PHONE}\r\n".encode() + _to_others("bob@partner.example")(id_),
+    ),
+    Case(name="another Subject on top", build=lambda id_: b"Subject: 0639989999\r\n" + _signed()(id_)),
+    Case(
+        name="another Message-ID on top", build=lambda id_: b"Message-ID: <2@x.example>\r\n" + _signed()(id_)
+    ),
+    Case(
+        name="two kinds of text",
+        build=lambda id_: b"Content-Type: text/html\r\n" + _signed(head="Content-Type: text/plain\r\n")(id_),
+    ),
+    Case(name="Subject is not signed", build=_signed(h="from:to:date")),
+    Case(
         name="signed long ago",
         build=lambda id_: signing.sign(
             mail(id_, date="Mon, 2 Nov 2026 09:00:00 +0000"), "acme.example", by="acme"
@@ -519,7 +532,7 @@ GENUINE: Sequence[Case] = [
         "dkim below a list's signature": {
             "build": lambda id_: signing.sign(_signed()(id_), "lists.example", by="lists")
         },
-        "dkim, From signed twice": {"build": _signed(h="from:from:to:date")},
+        "dkim, From signed twice": {"build": _signed(h="from:from:to:subject:date")},
         "spf": {"build": _plain("sam@spf.example"), "mail_from": "bounce@spf.example", "ip": LISTED},
         "dmarc by dkim": {"build": _signed("dan@dmarc.example", "dmarc.example", "dmarc")},
         "dmarc by spf": {
