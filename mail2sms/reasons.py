@@ -131,7 +131,7 @@ REASONS: dict[str, Reason] = {
         'phones in {country} take no SMS from a name such as "{value}": the sender must be a number',
     ),
     "sender_id.given_name": _no(
-        550, "5.7.1", '"{value}" is a given name, which {country} takes as no sender'
+        550, "5.7.1", '"{value}" is a given name, which may not be a sender in {country}'
     ),
     "sender_id.refused": _no(550, "5.7.1", '"{value}" was refused as a sender in {country}'),
     "conversation.not_yours": _no(

@@ -153,13 +153,13 @@ TOGETHER: list[tuple[str, list[str]]] = [
      ['1:18 phones in US take no SMS from a name such as "ACME": the sender must be a number -> '
      "add sender_ids.US: number"]),
     ("sender_ids: {IT: Marco}",
-     ['1:18 "Marco" is a given name, which IT takes as no sender -> choose another']),
+     ['1:18 "Marco" is a given name, which may not be a sender in IT -> choose another']),
     ("registrations: [{sender_id: ACME, country: FR, state: refused}]\nsender_ids: {FR: ACME}",
      ['2:18 "ACME" was refused as a sender in FR -> choose another']),
     ("sender_ids: {default: P0STE}\nprotected_names: [Poste]",
      ['1:23 "P0STE" looks like "Poste", which is protected -> registrations: [..] if it is yours']),
     ("users: {p@a.example: {sender_ids: [Marco]}}\ncountries: [IT]",
-     ['1:36 "Marco" is a given name, which IT takes as no sender -> choose another']),
+     ['1:36 "Marco" is a given name, which may not be a sender in IT -> choose another']),
     ("routes: [{to: any, via: sin}]", ['1:25 there is no carrier "sin" -> did you mean "sim"?']),
     ("routes: [{to: any, via: [sim, ovh]}]", ['1:31 there is no carrier "ovh"']),
     ("routes: [{to: any}]", ['1:10 a route has either "via" or "refuse"']),
@@ -289,7 +289,7 @@ WARNINGS: list[tuple[str, list[str]]] = [
      ['1:23 phones in CA, US take no SMS from a name such as "ACME": the sender must be a number -> '
      "add sender_ids.CA: number"]),
     ("teams: {t: {sender_ids: Marco}}\ncountries: [FR, IT]",
-     ['1:25 "Marco" is a given name, which IT takes as no sender -> choose another']),
+     ['1:25 "Marco" is a given name, which may not be a sender in IT -> choose another']),
 ]
 # fmt: on
 

@@ -29,13 +29,15 @@ import pytest
 
 from mail2sms import config
 from mail2sms.assembly import Base, Parts, assemble
+from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.errors import Problem
 from mail2sms.intake.envelope import Client, Envelope
+from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.model import Msisdn, conversation_of, reply_key
 from mail2sms.reasons import REASONS
 from mail2sms.render import own_folder
-from mail2sms.store import Notice, NoticeClaim, Store
+from mail2sms.store import Blocking, Notice, NoticeClaim, Store
 from mail2sms.wording import LANGUAGES
 from tests.test_emails import Page, said
 
@@ -45,7 +47,10 @@ IS_REWRITING = os.environ.get("MAIL2SMS_REWRITE") == "1"
 NOW_MS = 1_778_571_660_000  # Tuesday 12 May 2026, 9:41 in Paris
 RELAY = Client(ip="127.0.0.1")
 DOMAIN, PHONE, OURS = "sms.acme.example", Msisdn("+33639981234"), "+33639980101"
+SILENT = Msisdn("+33639985555")  # wants no SMS
 TEMPLATES = own_folder() / "email"
+
+REFUSED = RegistrationOption(sender_id="ACME", country="FR", state="refused")
 
 # What the house does otherwise for some of the mails.
 OTHERWISE: dict[str, dict[str, Any]] = {
@@ -53,7 +58,10 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "in-trial": {"mode": "trial"},
     "no-recipients": {"template": "simple"},
     "own-template": {"template": str(HERE / "own-template.txt")},
+    "sender-a-given-name": {"sender_ids": {"IT": "Marco"}},
+    "sender-a-name": {"destinations": {"FR": DestinationOption(names="no")}},
     "sender-none": {"sender_ids": {}},
+    "sender-refused": {"registrations": (REFUSED,)},
     "sender-of-another-country": {"sender_ids": {"IT": "ACME", "FR": "number"}},
     "subject-template": {"template": "subject"},
     "subject-template-certain": {"template": "subject"},
@@ -103,15 +111,22 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refused]:
 
 
 async def _hand_in_all(language: str, folder: Path) -> Refused:
-    store, sandbox = await Store.open(f"sqlite:///{folder}/x.db"), Sandbox()
-    house = House(language, Base(store=store, sandbox=sandbox, simulated_number=None))
+    store, sandbox, mailauth = await Store.open(f"sqlite:///{folder}/x.db"), Sandbox(), Mailauth(None)
+    base = Base(store=store, sandbox=sandbox, mailauth=mailauth, simulated_number=None)
+    house = House(language, base)
     try:
         await house.take(
             house.usual, Mail(sender="marie@acme.example", to=(f"{PHONE[1:]}@{DOMAIN}",), text="Hello")
         )
+        await store.block(
+            Blocking(
+                account=DOMAIN, msisdn=SILENT, now=NOW_MS - 90 * 86_400_000, source="keyword", keyword="STOP"
+            )
+        )
         return {(name, language): await house.refuse(name) for name in MAILS}
     finally:
         await sandbox.close()
+        mailauth.close()
         await store.close()
 
 
@@ -151,11 +166,12 @@ class House:
         self.usual = assemble(self.settings, base)
 
     async def take(self, parts: Parts, mail: Mail) -> str:
-        """Return the reply to a mail."""
+        """Return the one reply to a mail."""
         key = reply_key(self.store.reply_secret, conversation_of(DOMAIN, OURS, PHONE))
         rcpts = tuple(re.sub(r"\+r\w{10}@", f"+r{key}@", to) for to in mail.to)
         envelope = Envelope(client=RELAY, mail_from=mail.sender, rcpts=rcpts, content=mail.raw)
-        return await parts.receiver.mail(envelope)
+        (reply,) = await parts.receiver.mail(envelope)
+        return reply
 
     async def refuse(self, name: str) -> Told:
         """Return the email about a mail, and what became of the corrected one."""
