@@ -42,11 +42,9 @@ def load(options: TlsOptions) -> Certificate:
     for context in (modern, legacy):
         # Without a password callback OpenSSL would ask on the terminal for an encrypted key's.
         context.load_cert_chain(options.certificate, options.key, password=lambda: "")
-        if options.client_ca is not None:
-            context.load_verify_locations(options.client_ca)
-            context.verify_mode = (
-                ssl.CERT_OPTIONAL
-            )  # who shows none may still log in, or be proven by the mail
+    if options.client_ca is not None:  # what old ciphers and digests show proves nothing: not asked for there
+        modern.load_verify_locations(options.client_ca)
+        modern.verify_mode = ssl.CERT_OPTIONAL  # who shows none may still log in, or be proven by the mail
     not_after_s = ssl.cert_time_to_seconds(decode(options.certificate)["notAfter"])
     return Certificate(modern=modern, legacy=legacy, not_after_s=not_after_s)
 

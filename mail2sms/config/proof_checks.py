@@ -9,6 +9,8 @@ from mail2sms.config.yamltext import Document, Fault, Steps
 from mail2sms.intake import dmarc
 from mail2sms.model import Proof
 
+_NO_TLS = frozenset({"off", "legacy", "legacy-implicit"})  # or such as proves nothing
+
 
 def proofs(settings: Settings, document: Document) -> Iterator[Fault]:
     """What belongs to a proof is there, and nothing that no proof uses."""
@@ -58,7 +60,7 @@ def certificates(settings: Settings, document: Document) -> Iterator[Fault]:
     if settings.tls is None or settings.tls.client_ca is None:
         message = "nobody is asked for a certificate"
         yield _error(document, steps, message, "add tls.client_ca: /etc/mail2sms/tls/ca.pem")
-    elif all(mail.tls == "off" or mail.login == "required" for mail in settings.listen.mail().values()):
+    elif all(mail.tls in _NO_TLS or mail.login == "required" for mail in settings.listen.mail().values()):
         message = "no listener takes certificates: it would have tls, and no required login"
         yield _error(document, steps, message, 'add "tls: offered" to listen.smtp')
 

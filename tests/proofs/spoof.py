@@ -22,12 +22,11 @@ from unittest import mock
 
 import argon2
 
-from mail2sms import assembly, config, log
+from mail2sms import certificates, config, log
 from mail2sms.accept import Accept
 from mail2sms.config import derived
 from mail2sms.dns import Dns
 from mail2sms.intake import dkim, dmarc, headers, mailauth
-from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.evidence import Evidence
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.limits import Budget, Limits
@@ -80,8 +79,8 @@ async def _bridge(folder: Path, server: NameServer) -> AsyncIterator[tuple[Endpo
     sandbox = Sandbox()
     looks = Mailauth(Dns(server.endpoint, timeout_s=_SILENCE_S), clock=lambda: NOW_S)
     receiver = Receiver(derived.desk(settings), identity, accept, store, sandbox, looks)
-    context = assembly._tls_context(settings)
-    options = ListenerOptions(hostname=settings.domain, tls="offered", login="optional", context=context)
+    assert settings.tls is not None
+    options = derived.listener(settings, "smtp", certificates.load(settings.tls))
     budget = Budget(Limits())
     listener = await listen(Endpoint("127.0.0.1", 0), options, budget, receiver, identity.is_known_network)
     try:
