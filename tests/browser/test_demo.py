@@ -89,10 +89,11 @@ async def opened(browser: Browser, address: str, width: int, **more: Any) -> Asy
     )
     page.set_default_timeout(PATIENCE_MS)
     wrong: list[str] = []
-    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
+    context = page.context  # what opens from the page, too
+    context.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+    context.on("weberror", lambda error: wrong.append(str(error.error)))
     ours = "/".join(address.split("/")[:3]) + "/"
-    page.on("request", lambda asked: None if asked.url.startswith(ours) else wrong.append(asked.url))
+    context.on("request", lambda asked: None if asked.url.startswith(ours) else wrong.append(asked.url))
     await page.goto(address)
     yield page
     await page.close()
@@ -296,6 +297,9 @@ async def test_works_by_the_keyboard_alone(browser: Browser, address: str) -> No
         assert outline == "solid"
         await page.keyboard.press("Enter")
         await expect(page.get_by_role("status").filter(has_text="250 2.0.0 m-")).to_be_visible()
+        await page.get_by_role("link", name="Mail that works").focus()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("heading", name="Mail that works")).to_be_visible()
 
 
 async def test_without_a_script_one_can_send_see_and_answer(browser: Browser, address: str) -> None:
