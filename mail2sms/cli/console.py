@@ -129,7 +129,6 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_RUN, "check", check.check),
     (_RUN, "reload", service.reload),
     (_RUN, "health", service.health),
-    (_RUN, "unit", unit.unit),
     (_RUN, "send", send.send),
     (_LOOK, "explain", explain.explain),
     (_RUN, "doctor", doctor.doctor),
@@ -154,6 +153,7 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_READ, "explain-config", explain_config.explain_config),
     (_READ, "schema", explain_config.schema),
     (_READ, "recipe", recipes.recipe),
+    (_READ, "unit", unit.unit),
     (_READ, "completion", completion.completion),
     (_READ, "man", manual.man),
 )
