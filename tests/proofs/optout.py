@@ -212,7 +212,7 @@ def _prove_sqlite() -> bool:
 
 def _prove_postgresql() -> bool:
     with PostgreSQL(settings=SETTINGS) as server:
-        return all(_tell("PostgreSQL", on_postgresql(server, 50, nodes)) for nodes in (1, 2, 4))
+        return all(_tell("PostgreSQL", on_postgresql(server, 20, nodes)) for nodes in (1, 2, 4))
 
 
 def _prove_controls() -> bool:
