@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from mail2sms import routing
 from mail2sms.clock import new_id, now_ms
-from mail2sms.errors import KeyReused, Refusal
+from mail2sms.errors import KeyReused, Problem, Refusal
 from mail2sms.log import log
 from mail2sms.model import Msisdn, MtMessage, Origin, Submission, Writer, derive_id, reply_key
 from mail2sms.money import shown, total
-from mail2sms.rules import quiet_hours
+from mail2sms.rules import approval, quiet_hours, quotas
 from mail2sms.rules._base import Policy
-from mail2sms.store import Bundle, NewMessage, NewNotice, Repeat, Reservation, Store, Stored, opt_outs
+from mail2sms.store import (
+    Bundle,
+    Exceeded,
+    NewMessage,
+    NewNotice,
+    Repeat,
+    Reservation,
+    Store,
+    Stored,
+    counters,
+    holds,
+    opt_outs,
+)
 from mail2sms.store.earlier import messages_of, repeat_of
 from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge, refuse_phones
 
@@ -90,10 +102,12 @@ class Accept:
         verdict = await self._verdict(submissions)
         bundle = self._bundle(verdict, submissions)
         stored = await self._store.put(bundle)
-        mts = tuple(_first(new.mt, stored.repeated) for new in bundle.messages)
-        is_repeat = len(stored.repeated) == len(mts)
+        after = self._after(bundle, verdict, stored)
+        await self._tell_over(submissions[0], after.refused[len(verdict.refused) :])
+        mts = tuple(_first(mt, stored.repeated) for mt in after.messages)
+        is_repeat = len(stored.repeated) == len(bundle.messages)
         _log(mts[0].id, bundle, stored, is_repeat=is_repeat)
-        return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat, verdict=verdict)
+        return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat, verdict=after)
 
     async def answer(self, submission: Submission, call: Call, tell: Callable[[Verdict], str]) -> str:
         """Accept what an API call asks for unless it did so before; return what it is told either way.
@@ -102,13 +116,19 @@ class Accept:
         """
         verdict = await self._verdict([submission])
         bundle = self._bundle(verdict, [submission])
-        bundle = replace(
-            bundle, repeat_key=call.repeat_key, fingerprint=call.fingerprint, answer=tell(verdict)
+
+        def told(refused: Mapping[str, Exceeded]) -> str:
+            return tell(self._after(bundle, verdict, Stored(repeated={}, refused=refused)))
+
+        whole = replace(
+            bundle, repeat_key=call.repeat_key, fingerprint=call.fingerprint, answer=told({}), tell=told
         )
-        stored = await self._store.put(bundle)
+        stored = await self._store.put(whole)
         before = stored.before
+        if before is None:
+            self._after(bundle, verdict, stored)
         _log(before.id if before else bundle.id, bundle, stored, is_repeat=before is not None)
-        return _answer(before, call) or bundle.answer or ""
+        return _answer(before, call) or stored.answer or whole.answer or ""
 
     async def answered(self, call: Call) -> str:
         """Return what a call was told when it came before; "" if it did not. Raises KeyReused.
@@ -118,18 +138,36 @@ class Accept:
         return _answer(await self._store.read(repeat_of, call.repeat_key, now_ms()), call)
 
     def _bundle(self, verdict: Verdict, submissions: Sequence[Submission]) -> Bundle:
-        first, messages = submissions[0], self._news(verdict, submissions)
+        first = submissions[0]
+        messages = self._ask(self._news(verdict, submissions), first.writer)
         return Bundle(
             id=messages[0].mt.id,
             at=first.created_at,
             submissions=tuple(_as_sent(submission, verdict) for submission in submissions),
             messages=messages,
             notices=(*notices(first, verdict), *_held(first, verdict)),
+            approvers=self.policy.quotas.approvers,
         )
 
     async def preview(self, submission: Submission) -> Verdict:
         """Return the verdict that `accept` would act on, storing nothing. Raises as `accept` does."""
-        return await self._verdict([submission])
+        verdict = await self._verdict([submission])
+        bundle = self._bundle(verdict, [submission])
+        keys = [wish.key for new in bundle.messages for wish in new.reservations]
+        taken = await self._store.read(counters.taken, keys) if keys else {}
+        refused = counters.Ledger(taken).admit(bundle.messages)
+        return self._after(bundle, verdict, Stored(repeated={}, refused=refused))
+
+    def _after(self, bundle: Bundle, verdict: Verdict, stored: Stored) -> Verdict:
+        """Return the verdict with what the store said. Raises Refusal when nothing of it was taken."""
+        if stored.is_stopped:
+            raise Refusal(Problem(reason="sending.stopped"))
+        refused = (*verdict.refused, *self._over(bundle, stored))
+        taken = (holds.as_it_waits(new) for new in bundle.messages if new.mt.id not in stored.refused)
+        after = replace(verdict, messages=tuple(taken), refused=refused)
+        if not after.messages:
+            raise NothingGoes(after)
+        return after
 
     async def _verdict(self, submissions: Sequence[Submission]) -> Verdict:
         """Judge it all, by what the store knows. Raises NothingGoes when nothing of it may go."""
@@ -179,14 +217,45 @@ class Accept:
         by_id = {submission.id: submission for submission in submissions}
         return tuple(self._new(mt, by_id[mt.submission]) for mt in verdict.messages)
 
+    def _ask(self, messages: tuple[NewMessage, ...], writer: Writer) -> tuple[NewMessage, ...]:
+        """Let all wait for approval, or none."""
+        hold = approval.judge([new.mt for new in messages], writer, self.policy.quotas)
+        return messages if hold is None else tuple(replace(new, hold=hold) for new in messages)
+
+    def _over(self, bundle: Bundle, stored: Stored) -> Iterator[RefusedPhone]:
+        """Yield who is not written to since a limit is reached."""
+        by_id = {submission.id: submission for submission in bundle.submissions}
+        for new in bundle.messages:
+            exceeded = stored.refused.get(new.mt.id)
+            if exceeded is not None:
+                submission, reservation = by_id[new.mt.submission], exceeded.reservation
+                of = quotas.uses(new.mt, submission.writer, self.policy.quotas)
+                use = next(each for each in of if each.reservation.key == reservation.key)
+                problem = use.problem(exceeded.used, reservation.amount, submission.writer.zone)
+                yield RefusedPhone(submission=submission, msisdn=new.mt.msisdn, problem=problem)
+
+    async def _tell_over(self, first: Submission, over: Sequence[RefusedPhone]) -> None:
+        """Tell by email whom a limit left out: known when the others were stored, and told before our answer."""
+        if not over or first.origin.source != "smtp":
+            return
+        id_, at = derive_id("n", first.id, "over"), first.created_at
+        refusal = refuse_phones(over, is_partly=True)
+        notice = refused_notice(id_, first.writer, first.origin, refusal, at, is_partly=True)
+        key = _repeat_key(first.writer, first.origin.message_id or first.id, "over", "")
+        await self._store.put(Bundle(id=id_, at=at, notices=(notice,), repeat_key=key))
+
     def _new(self, mt: MtMessage, submission: Submission) -> NewMessage:
         message_id = submission.origin.message_id
         key = None
         if message_id is not None:
             answered = submission.conversation.id if submission.conversation else ""
             key = _repeat_key(submission.writer, message_id, mt.msisdn, submission.text, answered)
+        uses = quotas.uses(mt, submission.writer, self.policy.quotas)
         return NewMessage(
-            mt=mt, reply_key=reply_key(self._store.reply_secret, mt.conversation), repeat_key=key
+            mt=mt,
+            reply_key=reply_key(self._store.reply_secret, mt.conversation),
+            repeat_key=key,
+            reservations=tuple(use.reservation for use in uses),
         )
 
 

@@ -23,6 +23,11 @@ OPTED_OUT = "optout"
 HELD = "held"
 """The reason of a queued message that the operator keeps back."""
 
+APPROVAL = "approval"
+"""The reason of a queued message that somebody must approve."""
+
+HOLDS = frozenset({HELD, APPROVAL})
+
 _HELD_MS = 1 << 44  # five centuries: no claim ever finds it due, and taken away again it is the time it had
 _FIRST_WAIT_MS = 5_000
 _LONGEST_WAIT_MS = 900_000
@@ -187,6 +192,19 @@ def due_when_free(due_at: int) -> int:
     return due_at - _HELD_MS if due_at >= _HELD_MS else due_at
 
 
+def due_when_held(due_at: int) -> int:
+    """Return when a message is due while it is held: never."""
+    return due_when_free(due_at) + _HELD_MS
+
+
+def after_approval(mt: MtMessage, now: int, *, is_released: bool) -> Change:
+    """Return what becomes of a message that waited for approval."""
+    if not is_released:
+        return Change(status=Status.CANCELLED, reason="approval.refused")
+    due_at = due_when_free(mt.due_at)
+    return _queued(mt, "schedule" if due_at > now else "", due_at)
+
+
 def after_wish(
     mt: MtMessage, wish: Wish, now: int, *, is_again: bool = False, before: str = ""
 ) -> Change | Denial:
@@ -202,15 +220,15 @@ def after_wish(
         denial = Denial.TOO_LATE
     if denial is None and wish is Wish.RETRY:
         denial = (
-            Denial.HELD if mt.reason == HELD else Denial.IN_DOUBT if may_be_out and not is_again else None
+            Denial.HELD if mt.reason in HOLDS else Denial.IN_DOUBT if may_be_out and not is_again else None
         )
     if denial is not None:
         return denial
     due_at = due_when_free(mt.due_at)
     if wish is Wish.HOLD:
-        return _queued(mt, HELD, due_at + _HELD_MS)
+        return _queued(mt, mt.reason if mt.reason in HOLDS else HELD, due_when_held(mt.due_at))
     if wish is Wish.RELEASE:
-        return _queued(mt, before if mt.reason == HELD else mt.reason, due_at)
+        return _queued(mt, before if mt.reason in HOLDS else mt.reason, due_at)
     return _queued(mt, RESEND if may_be_out else "retry" if mt.attempts else "", now)
 
 

@@ -360,6 +360,11 @@ def reply_key(secret: bytes, conversation: str) -> str:
     return base32(hmac.digest(secret, conversation.encode(), "sha256"), 10)
 
 
+def approval_key(secret: bytes, id_: str, address: str) -> str:
+    """Return what an approver's link proves itself by: 130 bits of an HMAC, in base32."""
+    return base32(hmac.digest(secret, f"approval {id_} {address.lower()}".encode(), "sha256"), 26)
+
+
 def base32(digest: bytes, length: int) -> str:
     """Return the first `length` lower-case base32 characters of `digest`, for addresses people may type."""
     needed = -(-length // 8) * 5  # bytes: eight characters are five

@@ -36,6 +36,10 @@ def _held(smtp: str) -> Reason:
     return Reason(code=250, enhanced="2.0.0", smtp=smtp, charged="later")
 
 
+def _quota(limit: str) -> Reason:
+    return _no(550, "5.7.1", f"{limit}; {{left}} left, {{count}} needed; again from {{until}}")
+
+
 REASONS: dict[str, Reason] = {
     # who writes
     "sender.unknown": _no(550, "5.7.1", "this sender may not send SMS here", "nobody"),
@@ -147,6 +151,14 @@ REASONS: dict[str, Reason] = {
         "5.7.1",
         "the service is in trial: it writes only to the phones of its own users and teams",
     ),
+    "quota.user": _quota("you may send {rate}"),
+    "quota.team": _quota("your team {value} may send {rate}"),
+    "quota.number": _quota("one phone gets at most {rate} from here"),
+    "quota.prefix": _quota("phones whose numbers begin with {value} get at most {rate} together"),
+    "quota.country": _quota("at most {rate} go to this country ({value})"),
+    "quota.total": _quota("all users together may send {rate}"),
+    "quota.cost": _quota("all SMS together may cost {rate}"),
+    "sending.stopped": _no(550, "5.7.1", "your administrator has stopped all sending for now"),
     # the mail itself
     "mail.too_large": _no(552, "5.3.4", "the mail is larger than {limit} bytes"),
     "mail.bare_newline": _no(
@@ -159,6 +171,8 @@ REASONS: dict[str, Reason] = {
     "held.operator": _held("your SMS is waiting: an operator has put it on hold"),
     "held.quiet_hours": _held("your SMS is waiting: no SMS are sent at this hour"),
     "held.approval": _held("your SMS is waiting: somebody must approve it first"),
+    "approval.refused": _no(550, "5.7.1", "the SMS was not sent: its approval was refused"),
+    "approval.expired": _no(550, "5.4.7", "the SMS was not sent: nobody approved it in time"),
     # what became of it
     "carrier.unknown_number": _no(
         550, "5.1.1", "the number does not exist or is no longer in service", "sender", "maybe"

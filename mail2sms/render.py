@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import jinja2
 
+from mail2sms.money import read
 from mail2sms.reasons import ReasonRow, reason_rows
-from mail2sms.wording import FALLBACK, amount, nearest
+from mail2sms.wording import FALLBACK, amount, moment, money, nearest, rate
 
-_AMOUNTS: Final = frozenset({"parts", "limit", "count", "digits", "length", "characters", "room", "messages"})
+_AMOUNTS: Final = frozenset(
+    {"parts", "limit", "count", "digits", "length", "characters", "room", "messages", "left"}
+)
 """Facts that are whole numbers."""
 
 _FIELD = re.compile(r"\{([a-z_]+)\}")
@@ -58,7 +62,9 @@ class Render:
             if sentence is None:
                 continue
             guess = sentences.get("hint", "") if facts.get("hint") and "{hint}" not in sentence else ""
-            return _fill(f"{sentence} {guess}".strip(), {**facts, **_amounts(facts, tag)})
+            return _fill(
+                f"{sentence} {guess}".strip(), {**facts, **_amounts(facts, tag), **_quota(facts, tag)}
+            )
         return code
 
     def reason_rows(self, language: str = FALLBACK) -> tuple[ReasonRow, ...]:
@@ -82,6 +88,20 @@ def _amounts(facts: Mapping[str, str], language: str) -> dict[str, str]:
         name: amount(int(fact), language)
         for name, fact in facts.items()
         if name in _AMOUNTS and fact.isdecimal()
+    }
+
+
+def _quota(facts: Mapping[str, str], language: str) -> dict[str, str]:
+    """Return what a limit is, what is left of it and when it opens, in words; nothing for facts of something else."""
+    if not ("window" in facts and "until" in facts):
+        return {}
+    limit, is_money = facts["limit"], not facts["limit"].isdecimal()
+    amount_ = read(limit).millionths if is_money else int(limit)
+    amounts = {name: money(read(facts[name]), language) for name in ("left", "count") if is_money}
+    return {
+        **amounts,
+        "rate": rate(amount_, facts["unit"], facts["window"], language),
+        "until": moment(datetime.fromisoformat(facts["until"]), language),
     }
 
 

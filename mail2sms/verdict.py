@@ -179,7 +179,7 @@ def refuse_phones(refused: Sequence[RefusedPhone], *, is_partly: bool = False) -
 
     What is about the text has none; `is_partly`: others are written to, so the sender ID is not the same for all.
     """
-    kinds = _OF_PHONES | {"sender_id"} if is_partly else _OF_PHONES
+    kinds = _OF_PHONES | {"sender_id", "quota"} if is_partly else _OF_PHONES
     problems: list[Problem] = []
     for problem in _distinct(phone.problem for phone in refused):
         phones = [numbers.display(phone.msisdn) for phone in refused if phone.problem == problem]

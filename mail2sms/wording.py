@@ -1,4 +1,4 @@
-"""How languages write moments and amounts, and which language stands in for which. Pure; knows no texts.
+"""How languages write moments, amounts and rates, and which language stands in for which. Pure; knows no texts.
 
 A language is one entry of `_FORMS` and one folder of templates/email/.
 """
@@ -26,6 +26,8 @@ class _Form:
     months: tuple[str, ...]
     moment: str
     clock: str
+    units: dict[str, tuple[str, str]]  # one of them, several
+    windows: dict[str, str]
     first: str = "1"
     group: str = "."  # between thousands
     point: str = ","  # before decimals
@@ -40,6 +42,8 @@ _FORMS: Final = {
         ),
         moment="{weekday} {day} {month} at {clock}",
         clock="{twelve}:{minute:02} {half}",
+        units={"messages": ("message", "messages"), "parts": ("SMS", "SMS")},
+        windows={"minute": "a minute", "hour": "an hour", "day": "a day", "month": "a month"},
         group=",",
         point=".",
     ),
@@ -51,6 +55,8 @@ _FORMS: Final = {
         ),
         moment="{weekday} {day} {month} à {clock}",
         clock="{hour} h {minute:02}",
+        units={"messages": ("message", "messages"), "parts": ("SMS", "SMS")},
+        windows={"minute": "par minute", "hour": "par heure", "day": "par jour", "month": "par mois"},
         first="1er",
         group="\u202f",
     ),
@@ -62,6 +68,8 @@ _FORMS: Final = {
         ),
         moment="{weekday} {day} {month} alle {clock}",
         clock="{hour}.{minute:02}",
+        units={"messages": ("messaggio", "messaggi"), "parts": ("SMS", "SMS")},
+        windows={"minute": "al minuto", "hour": "all’ora", "day": "al giorno", "month": "al mese"},
         first="1º",
     ),
     "de": _Form(
@@ -72,6 +80,8 @@ _FORMS: Final = {
         ),
         moment="{weekday}, {day}. {month}, {clock}",
         clock="{hour}:{minute:02} Uhr",
+        units={"messages": ("Nachricht", "Nachrichten"), "parts": ("SMS", "SMS")},
+        windows={"minute": "pro Minute", "hour": "pro Stunde", "day": "pro Tag", "month": "pro Monat"},
     ),
 }
 
@@ -88,10 +98,16 @@ def when(at: int, zone: str, language: str, since: int | None = None) -> str:
 
     With its year when that is not the year of `since`. No place's clock is one of a fixed zone: it is named, `(UTC)`.
     """
-    local, form = _local(at, zone), _form(language)
+    local, fixed = _local(at, zone), _zone(zone).tzname(None)
     has_year = since is not None and _local(since, zone).year != local.year
-    fixed = _zone(zone).tzname(None)
-    moment = form.moment.format(
+    written = moment(local, language, has_year=has_year)
+    return f"{written} ({fixed})" if fixed else written
+
+
+def moment(local: datetime, language: str, *, has_year: bool = False) -> str:
+    """Return a moment as its own clock shows it."""
+    form = _form(language)
+    return form.moment.format(
         weekday=form.weekdays[local.weekday()],
         day=form.first if local.day == 1 else local.day,
         month=form.months[local.month - 1] + (f" {local.year}" if has_year else ""),
@@ -102,7 +118,6 @@ def when(at: int, zone: str, language: str, since: int | None = None) -> str:
             half="am" if local.hour < 12 else "pm",
         ),
     )
-    return f"{moment} ({fixed})" if fixed else moment
 
 
 def amount(count: int, language: str) -> str:
@@ -115,6 +130,16 @@ def money(value: Money, language: str) -> str:
     whole, _, decimals = value.amount.partition(".")
     point = _form(language).point if decimals else ""
     return f"{amount(int(whole), language)}{point}{decimals}\u00a0{value.currency}"
+
+
+def rate(count: int, unit: str, window: str, language: str) -> str:
+    """Return so many messages or parts, or millionths of a currency's unit, in a window: `500 messages a day`."""
+    form = _form(language)
+    if unit in form.units:
+        what = f"{amount(count, language)} {form.units[unit][count != 1]}"
+    else:
+        what = money(Money(count, unit), language)
+    return f"{what} {form.windows[window]}"
 
 
 def _form(language: str) -> _Form:

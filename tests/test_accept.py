@@ -18,6 +18,7 @@ from mail2sms.money import read
 from mail2sms.quiet import Quiet, read_period
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
+from mail2sms.rules._limits import Limit, Quotas
 from mail2sms.store import Blocking, NoticeClaim, Store, views
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, submission, writer
 
@@ -288,3 +289,90 @@ async def test_a_mail_that_waits_for_the_morning_is_told_once(store: Store) -> N
     told = json.loads(found[0].payload or b"")
     assert told["others"] == 1
     assert NOW < told["until"] < NOW + 86_400_000
+
+
+THIRD, FAR = Msisdn("+33639985679"), Msisdn("+33612345678")
+ONE, TWO = (Limit(1, "messages", "day"),), (Limit(2, "messages", "day"),)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "recipients", "taken", "left_out"),
+    [
+        (Quotas(user=TWO), (PHONE, OTHER), [PHONE, OTHER], {}),
+        (Quotas(number=ONE), (PHONE, OTHER), [PHONE, OTHER], {}),
+        # one phone over its limit leaves the others alone
+        (Quotas(prefix=ONE), (OTHER, THIRD, FAR), [OTHER, FAR], {THIRD: "quota.prefix"}),
+        (Quotas(countries={"default": ONE}), (PHONE, OTHER), [PHONE], {OTHER: "quota.country"}),
+        # of the writer's and of all: everything or nothing
+        (Quotas(user=TWO), (PHONE, OTHER, THIRD), [], dict.fromkeys((PHONE, OTHER, THIRD), "quota.user")),
+        (Quotas(total=ONE), (PHONE, OTHER), [], {PHONE: "quota.total", OTHER: "quota.total"}),
+        # what its own limit leaves out needs no room of the others
+        (Quotas(prefix=ONE, total=TWO), (OTHER, THIRD, FAR), [OTHER, FAR], {THIRD: "quota.prefix"}),
+    ],
+)
+async def test_what_fits_into_the_limits(
+    store: Store,
+    quotas: Quotas,
+    recipients: tuple[Msisdn, ...],
+    taken: list[Msisdn],
+    left_out: dict[Msisdn, str],
+) -> None:
+    """A preview says the same beforehand, and takes nothing."""
+    door = accept_with(store, quotas=quotas)
+    for _ in range(2):
+        if taken:
+            seen = await door.preview(submission(recipients=recipients))
+        else:
+            with pytest.raises(Refusal):
+                await door.preview(submission(recipients=recipients))
+    if not taken:
+        with pytest.raises(Refusal) as caught:
+            await door.accept([submission(recipients=recipients)])
+        assert {problem.reason for problem in caught.value.problems} == set(left_out.values())
+        assert await store.read(views.find, ACCOUNT, views.Search()) == []
+        return
+    receipt = await door.accept([submission(recipients=recipients)])
+    for found in (seen, receipt.verdict):
+        assert [each.msisdn for each in found.messages] == taken
+        refused = found.refused
+        assert {phone.msisdn: phone.problem.reason for phone in refused} == left_out
+
+
+async def test_a_mail_that_comes_again_is_not_counted_again(store: Store) -> None:
+    """Nor refused by a limit that it filled itself; what is new in it is."""
+    door = accept_with(store, quotas=Quotas(user=ONE))
+    origin = submission("m-1").origin
+    await door.accept([submission("m-1")])
+    for n in range(2, 5):
+        again = await door.accept([submission(f"m-{n}", origin=origin)])
+        assert (again.id, again.is_repeat) == ("m-1", True)
+    with_more = await door.accept([submission("m-5", origin=origin, recipients=(PHONE, OTHER))])
+    assert [mt.id for mt in with_more.messages] == ["m-1"]
+    assert [phone.problem.reason for phone in with_more.verdict.refused] == ["quota.user"]
+    with pytest.raises(Refusal):
+        await door.accept([submission("m-6")])
+
+
+async def test_a_refused_mail_takes_nothing_and_is_new_when_it_comes_again(store: Store) -> None:
+    """The next window takes it, by the same Message-ID."""
+    limit = (Limit(1, "messages", "minute"),)
+    door = accept_with(store, quotas=Quotas(user=limit, number=TWO))
+    await door.accept([submission("m-1")])
+    for n in (2, 3):
+        with pytest.raises(Refusal):
+            await door.accept([submission(f"m-{n}", origin=submission("again").origin)])
+    later = NOW + 60_000
+    taken = await door.accept([submission("m-4", origin=submission("again").origin, created_at=later)])
+    assert (taken.id, taken.is_repeat) == ("m-4", False)
+
+
+async def test_the_writer_is_told_once_whom_a_limit_left_out(store: Store) -> None:
+    """By an email, since SMTP has one answer for all; also when the mail comes again."""
+    door = accept_with(store, quotas=Quotas(countries={"FR": ONE}))
+    origin = submission("m-1").origin
+    for id_ in ("m-1", "m-2"):
+        await door.accept([submission(id_, origin=origin, recipients=(PHONE, OTHER))])
+    claim = NoticeClaim(channel="email", owner="n", now=NOW, lease_ms=60_000, limit=10)
+    (told,) = await store.claim_notices(claim)
+    (problem,) = json.loads(told.payload or b"")["problems"]
+    assert (problem["reason"], problem["facts"]["to"]) == ("quota.country", "+33 6 39 98 56 78")

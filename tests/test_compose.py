@@ -19,6 +19,7 @@ from mail2sms.errors import DeliveryFailed, Problem
 from mail2sms.model import Msisdn, Origin, Photo, Status
 from mail2sms.money import Money
 from mail2sms.relay import wire
+from mail2sms.relay.approval import ApprovalFacts, approval_email
 from mail2sms.relay.compose import (
     Addressee,
     HeldFacts,
@@ -112,6 +113,33 @@ def undelivered(language: str = "en", **changes: object) -> Outgoing:
         "origin": ORIGIN,
     }
     return undelivered_email(UndeliveredFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
+
+
+def asked(language: str = "en", **changes: object) -> Outgoing:
+    """Return what asks an approver."""
+    held = HeldFacts(
+        id="m-1",
+        notice="n-1",
+        addressee=addressee(language),
+        msisdn=Msisdn("+33639981234"),
+        text="Bonjour,\nvotre rendez-vous",
+        reason="held.approval",
+        accepted_at=AT,
+        at=AT,
+        expires_at=AT + 86_400_000,
+        conversation="c-1",
+        template_address="sms@sms.acme.example",
+        others=119,
+        origin=ORIGIN,
+    )
+    values = {
+        "held": held,
+        "approval": "v-1",
+        "writer": "paul@acme.example",
+        "link": "https://sms.acme.example/approve/v-1.abc",
+        "cost": Money(5_400_000, "EUR"),
+    }
+    return approval_email(ApprovalFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
 
 
 def held(language: str = "en", **changes: object) -> Outgoing:

@@ -78,6 +78,21 @@ FIELDS: list[tuple[str, list[str]]] = [
     ('teams: {"112": {}}', ['1:9 "112" would be read as a phone number -> a team\'s name has a letter']),
     ("teams: {x: {phones: [01 23 45 67 89]}}",
      ['1:22 "01 23 45 67 89" is not a mobile number in FR, so it cannot get SMS']),
+    ("quotas: {user: 500}", ['1:16 expected a limit, got "500" -> add a window, such as /day']),
+    ("quotas: {total: [5/day, 5 sms/day]}",
+     ['1:17 expected a limit, got "5 sms/day" -> such as 500/day, 800 parts/day or 60 EUR/day']),
+    ("quotas: {number: [5/day, 9/day]}",
+     ['1:18 two limits for the same: 5/day and 9/day -> leave one out']),
+    ("quotas: {country: 5/day}", ['1:19 expected a section, got "5/day"']),
+    ("quotas: {country: {UK: 5/day}}", ['1:20 "UK" is not a two-letter country code -> write GB']),
+    ("quotas: {cost: 60/day}", ["1:16 60/day is no amount of money -> such as 60 EUR/day"]),
+    ("quotas: {cost: 60 EURO/day}",
+     ['1:16 expected an amount such as 0.045 EUR, got "60 EURO"']),
+    ("quotas: {users: 5/day}", ['1:10 unknown option "quotas.users" -> did you mean "user"?']),
+    ("users: {a@acme.example: {quota: 9/week}}",
+     ['1:33 expected a limit, got "9/week" -> such as 500/day, 800 parts/day or 60 EUR/day']),
+    ("teams: {x: {quota: 9/s}}",
+     ['1:20 expected a limit, got "9/s" -> such as 500/day, 800 parts/day or 60 EUR/day']),
     ("sender_ids: {default: ACME Holding}",
      ['1:23 "ACME Holding" has 12 characters; a sender name has at most 11 -> did you mean "ACME '
      'Holdin"?']),
@@ -134,12 +149,10 @@ CONSENT: list[tuple[str, list[str]]] = [
      ['1:75 expected transactional, marketing or alarm, got "news"']),
 ]
 NOT_YET: list[tuple[str, list[str]]] = [
-    ("quotas: {user: 500/day}", ['1:1 "quotas" is not yet supported']),
     ("devices: {}", ['1:1 "devices" is not yet supported']),
     ("reply_pages: {expires: 14d}", ['1:1 "reply_pages" is not yet supported']),
     ("retention: {text: 90d}", ['1:1 "retention" is not yet supported']),
     ("portal: {}", ['1:1 "portal" is not yet supported']),
-    ("users: {a@acme.example: {quota: 9/day}}", ['1:26 "users.a@acme.example.quota" is not yet supported']),
     ("routes: [{to: any, via: cheapest}]", ['1:25 "routes.via: cheapest" is not yet supported']),
     ('senders: [{from: "*@a.example", network: 127.0.0.1, proof: [key]}]',
      ['1:61 "senders.proof: key" is not yet supported']),
@@ -245,6 +258,11 @@ TOGETHER: list[tuple[str, list[str]]] = [
       "write all prices in EUR",
       "3:37 USD here and EUR in carriers.sim.price.FR on line 2: such costs do not add up -> "
       "write all prices in EUR"]),
+    ("quotas: {cost: 60 EUR/day}",
+     ["1:16 60 EUR/day would count nothing: no carrier has prices in EUR -> add carriers.NAME.price"]),
+    ("users: {a@acme.example: {quota: [9/day, 60 USD/day]}}\n"
+     "carriers: {sim: {type: simulated, price: {any: 1 EUR}}}",
+     ["1:33 60 USD/day would count nothing: no carrier has prices in USD -> write it in EUR"]),
     ("limits: {size: 20MB, bytes_in_flight: 10MB}",
      ["1:1 one mail of limits.size would not fit into limits.bytes_in_flight"]),
     ("api:\n  keys:\n  - {name: a, key: 0123456789-0123456789-0123456789, may: read}\n  - {name: "
@@ -285,6 +303,8 @@ WARNINGS: list[tuple[str, list[str]]] = [
       "3:84 no price for FR, AT: what is sent there has no known cost -> any: prices all other countries"]),
     ("database: postgresql://mail2sms:pw@db/mail2sms",
      ["1:11 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
+    ("quotas: {country: {CH: 5/day, FR: 5/day}}",
+     ["1:20 CH is not among countries: nothing is sent there"]),
     ("sender_ids: {default: ACME}\ncountries: [FR, US, CA]",
      ['1:23 phones in CA, US take no SMS from a name such as "ACME": the sender must be a number -> '
      "add sender_ids.CA: number"]),
@@ -343,6 +363,7 @@ def test_everybody_who_may_write_has_a_sender_id(snippet: str) -> None:
 def test_example_numbers_are_warned_of_where_sms_are_real() -> None:
     """A number of fiction in live mode was copied from the documentation."""
     text = whole("mode: live\nteams: {t: {number: +33639980100, phones: [+33639980200]}}")
+    text += "\nquotas: {total: 5/day}"
     said = "this is an example number: no phone has it -> refused in mode: live"
     assert found(text, "warning") == [f"2:21 {said}", f"2:44 {said}", f"8:58 {said}"]
     assert found(text.replace("live", "trial"), "warning") == []
@@ -361,11 +382,19 @@ def test_registrations_are_asked_for_where_sms_are_real() -> None:
     assert not [line for line in quiet if "regist" in line]
 
 
+def test_a_limit_for_all_is_missed_where_sms_are_real() -> None:
+    """That of each user is not enough: a mailbox is stolen more easily than it is noticed."""
+    said = "2:1 nothing limits what is sent in all: one stolen mailbox could spend without end"
+    text = whole("mode: live\nquotas: {user: 5/day}")
+    assert said in [line.partition(" -> ")[0] for line in found(text, "warning")]
+    assert not [line for line in found(text.replace("user", "total"), "warning") if line.startswith("2:")]
+
+
 def test_faults_of_one_section_do_not_hide_those_of_another() -> None:
     """One look at the report is enough to put the file right."""
     text = whole(
         "validity: 2\n"
-        "quotas: {user: 5/day}\n"
+        "quotas: {user: 5}\n"
         "routes: [{to: any, via: ovh}]\n"
         "limits: {size: 1MB, szie: 2MB, bytes_in_flight: 1kB}\n"
         "teams: {x: {members: nobody@acme.example}}\n"

@@ -403,6 +403,11 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         "/api/v1/optouts/remove",
         "/api/v1/health",
         "/api/v1/reload",
+        "/api/v1/approvals",
+        "/api/v1/approvals/{id}/{word}",
+        "/api/v1/sending",
+        "/api/v1/sending/stop",
+        "/api/v1/sending/resume",
     }
     cost = described["components"]["schemas"]["Message"]["properties"]["cost"]
     assert (cost["anyOf"], cost["examples"]) == ([{"type": "string"}, {"type": "null"}], ["0.045 EUR"])

@@ -30,6 +30,7 @@ from mail2sms.cli import (
     queue,
     recipes,
     send,
+    sending,
     service,
     tail,
     templates,
@@ -38,7 +39,8 @@ from mail2sms.cli import (
 )
 from mail2sms.cli.terminal import print_lines
 
-_TRY, _RUN, _LOOK, _FIX, _READ = _GROUPS = ("Try", "Run", "Look", "Fix", "Read")
+_TRY, _RUN, _LOOK, _FIX, _STOP, _READ = _GROUPS = ("Try", "Run", "Look", "Fix", "Stop", "Read")
+_BRIEF = (_STOP, _READ)  # one line for all: what tells itself, and what is looked up now and then
 
 
 class _Verbs(TyperGroup):
@@ -51,7 +53,7 @@ class _Verbs(TyperGroup):
         verbs = list(_flat(self.commands))
         for group in _GROUPS:
             members = [(name, text) for name, text, panel in verbs if panel == group]
-            if group == _READ:  # what is looked up now and then: one line for all
+            if group in _BRIEF:
                 lines.append(f"  {group:5} {', '.join(name for name, _ in members)}")
                 continue
             for i, (name, text) in enumerate(members):
@@ -150,8 +152,11 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_FIX, "optout import", opt_outs.optout_import),
     (_FIX, "optout export", opt_outs.optout_export),
     (_FIX, "optout forget", opt_outs.optout_forget),
+    (_STOP, "stop-sending", sending.stop_sending),
+    (_STOP, "resume-sending", sending.resume_sending),
     (_READ, "explain-config", explain_config.explain_config),
     (_READ, "schema", explain_config.schema),
+    (_READ, "unit", unit.unit),
     (_READ, "recipe", recipes.recipe),
     (_READ, "unit", unit.unit),
     (_READ, "completion", completion.completion),

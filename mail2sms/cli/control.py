@@ -149,6 +149,15 @@ class Happened:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """A piece of the log, and the place where the next begins. `is_stopped`: nothing leaves now."""
+
+    items: tuple[Happened, ...]
+    next: int
+    is_stopped: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Reload:
     """What is new in the configuration, and what waits for a restart."""
 
@@ -203,11 +212,29 @@ class Control:
         answer = self._ask("POST", f"/api/v1/queue/{word}", {"ids": list(ids), **more})
         return tuple(_answered(one) for one in answer["items"])
 
-    def follow(self, after: int | None, **search: str | None) -> tuple[tuple[Happened, ...], int]:
-        """Return what happened after a place in the log, and the next place; without one only where it ends."""
+    def follow(self, after: int | None, **search: str | None) -> Followed:
+        """Return what happened after a place in the log; without one only where it ends."""
         wanted = {name: value for name, value in {"after": after, **search}.items() if value is not None}
         answer = self._ask("GET", f"/api/v1/events?{urlencode(wanted)}")
-        return tuple(_happened(one) for one in answer["items"]), answer["next"]
+        items = tuple(_happened(one) for one in answer["items"])
+        return Followed(items=items, next=answer["next"], is_stopped=answer["is_stopped"])
+
+    def decide(self, id_: str, word: str) -> dict[str, Any]:
+        """Release or refuse what waits for approval."""
+        return self._ask("POST", f"/api/v1/approvals/{quote(id_, safe='')}/{word}", {})
+
+    def approvals(self) -> list[dict[str, Any]]:
+        """Return what waits for approval, the oldest first."""
+        found: list[dict[str, Any]] = self._ask("GET", "/api/v1/approvals")["items"]
+        return found
+
+    def switch(self, word: str, **more: bool) -> dict[str, Any]:
+        """Stop or resume all sending."""
+        return self._ask("POST", f"/api/v1/sending/{word}", more)
+
+    def sending(self) -> dict[str, Any]:
+        """Return whether messages leave."""
+        return self._ask("GET", "/api/v1/sending")
 
     def queue(self, limit: int) -> tuple[Message, ...]:
         """Return the messages whose work is not over, the oldest first."""

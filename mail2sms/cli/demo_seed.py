@@ -10,8 +10,9 @@ from mail2sms.cli.demo_history import House, history
 from mail2sms.daemon import Daemon
 from mail2sms.model import Msisdn, SenderId, Status
 from mail2sms.store import Notice, Search
-from mail2sms.store.notices import EMAIL, TOLD
+from mail2sms.store.notices import TOLD
 from mail2sms.store.past import Past, PastMessage, mo_id
+from mail2sms.store.rows import EMAIL
 from mail2sms.store.views import find
 from mail2sms.web import demo_mail
 from mail2sms.web.sent import SentMail

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from mail2sms.cli import Exit, Failed, show, tell, typed
+from mail2sms.cli import Exit, Failed, approvals, show, tell, typed
 from mail2sms.cli.control import Answered, Control
 from mail2sms.cli.moments import now
+from mail2sms.cli.sending import stopped_line
 from mail2sms.cli.terminal import (
     ConfigOption,
     IdArgument,
@@ -40,13 +41,15 @@ def queue_list(
     socket_path: SocketOption = None,
 ) -> None:
     """Messages whose work is not over, the oldest first."""
-    found = reach(config_file, socket_path).queue(limit)
-    at = now()
+    control = reach(config_file, socket_path)
+    found, at = control.queue(limit), now()
+    if line := stopped_line(control):
+        tell(line)
     if as_json:
         print_lines(*(to_json(message.answer) for message in found))
     elif found:
         print_table(show.QUEUE_HEADS, [show.queue_row(message, at) for message in found])
-        print_lines(show.queue_end(found, at))
+        print_lines(show.queue_end(found, at), *approvals.lines(control))
     else:
         tell("the queue is empty")
 
@@ -114,12 +117,13 @@ def queue_cancel(
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """Stop messages that no carrier has yet, for good."""
+    """Stop messages that no carrier has yet, for good; or (v-...) refuse all that one submission has waiting."""
     if not ids:
         raise Failed(Exit.USAGE, f"name messages: {typed('queue list', config_file)} shows their ids")
     control = reach(config_file, socket_path)
     ask_first(f"Cancel {show.count(len(ids), 'message')} for good?", yes)
-    _change(control, "cancel", ids, as_json=as_json)
+    if left := approvals.decide(control, "cancel", ids, as_json=as_json):
+        _change(control, "cancel", left, as_json=as_json)
 
 
 def queue_hold(
@@ -151,13 +155,14 @@ def queue_release(
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """Let held messages go."""
+    """Let held messages go, or (v-...) approve all that one submission has waiting."""
     _one_way(ids, carrier is not None, "name messages, or choose them with --carrier NAME")
     control = reach(config_file, socket_path)
     if carrier is not None:
         ids = _ids(control, carrier, status="queued", reason="held")
         _ask(ids, f"are held for {show.printable(carrier)}. Release them?", yes)
-    _change(control, "release", ids or (), as_json=as_json)
+    if left := approvals.decide(control, "release", ids or (), as_json=as_json):
+        _change(control, "release", left, as_json=as_json)
 
 
 def _one_way(ids: Sequence[str] | None, is_wide: bool, hint: str) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from mail2sms.cli import Exit, Failed
+from mail2sms.cli import Exit, Failed, typed
 from mail2sms.cli.control import Declined
 from mail2sms.cli.terminal import ConfigOption, JsonOption, SocketOption, print_lines, reach, to_json
 
@@ -62,4 +62,6 @@ def _rows(found: dict[str, object]) -> list[tuple[str, object]]:
     if isinstance(certificate, dict):
         fault = f"; its renewed files cannot be used: {certificate['fault']}" if certificate["fault"] else ""
         rows.append(("TLS", f"certificate good for {certificate['days']} days{fault}"))
+    if found["stopped_at"]:
+        rows.append(("sending", f"stopped since {found['stopped_at']}; {typed('resume-sending')} goes on"))
     return [*rows, ("mode", found["mode"])]

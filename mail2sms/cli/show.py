@@ -18,6 +18,8 @@ from mail2sms.model import Msisdn
 LABEL, _TEXT_WIDTH = 11, 85  # columns
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
 
+_HELD = frozenset({"held", "approval"})
+
 WISHED = {"cancel": "cancelled", "hold": "held", "release": "released", "retry": "tried now"}
 """What a wish makes of a message, in words."""
 
@@ -83,7 +85,7 @@ def queue_row(message: Message, now: datetime) -> tuple[str, ...]:
 
 
 def _next_try(message: Message, now: datetime) -> str:
-    if message.status != "queued" or message.reason == "held":
+    if message.status != "queued" or message.reason in _HELD:
         return "-"
     return _goes(message.due_at, now)
 
@@ -234,7 +236,7 @@ def waits(message: Message, now: datetime, config: Path | None) -> list[str]:
 
 
 def _way_out(message: Message, config: Path | None) -> str:
-    if message.reason == "held":
+    if message.reason in _HELD:
         return f"{typed(f'queue release {message.id}', config)} lets it go"
     if message.reason == "quiet_hours":
         return f"{typed(f'queue retry {message.id}', config)} sends it now"

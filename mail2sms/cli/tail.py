@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from mail2sms.cli import Exit, Failed, show, tell
+from mail2sms.cli import Exit, Failed, show, tell, typed
 from mail2sms.cli.control import Control, Happened
 from mail2sms.cli.terminal import ConfigOption, JsonOption, SocketOption, print_now, reach, to_json
 
@@ -42,21 +43,30 @@ def tail(
 
 def follow(control: Control, **search: str | None) -> Iterator[Happened]:
     """Yield what happens from now on, for ever. Raises Failed when the daemon is not there at the beginning."""
-    _, place = control.follow(None, **search)
-    wait_s, is_lost = _FIRST_S, False
+    seen, is_lost, wait_s = control.follow(None, **search), False, _FIRST_S
+    _tell_switch(was_stopped=False, is_stopped=seen.is_stopped)
     while True:
+        was_stopped = seen.is_stopped
         try:
-            found, place = control.follow(place, **search)
+            seen = control.follow(seen.next, **search)
         except Failed as e:
             if e.code not in _PASSING:
                 raise
             if not is_lost:
                 tell(f"{e}; waiting for it")
-            found, is_lost = (), True
+            seen, is_lost = replace(seen, items=()), True
         else:
             if is_lost:
                 tell("it is there again; nothing was missed")
             is_lost = False
-        yield from found
-        wait_s = _FIRST_S if found else min(_LAST_S, wait_s * 1.5)
+        yield from seen.items
+        _tell_switch(was_stopped=was_stopped, is_stopped=seen.is_stopped)
+        wait_s = _FIRST_S if seen.items else min(_LAST_S, wait_s * 1.5)
         time.sleep(wait_s)
+
+
+def _tell_switch(*, was_stopped: bool, is_stopped: bool) -> None:
+    if is_stopped and not was_stopped:
+        tell(f"sending is stopped: messages wait; {typed('resume-sending')} goes on")
+    elif was_stopped and not is_stopped:
+        tell("messages leave again")

@@ -165,6 +165,7 @@ _WORDS: dict[str, _Words] = {
     "quiet_hours": _fields,
     "quiet_for": _shown,
     "carriers": _prices,
+    "quotas": _fields,
     "routes": _listed,
     "relay": _fields,
     "on_unknown": _shown,

@@ -10,6 +10,7 @@ from mail2sms import keywords, quiet
 from mail2sms.certificates import Certificate
 from mail2sms.config import sending
 from mail2sms.config.consent import USUAL
+from mail2sms.config.quotas import quotas
 from mail2sms.config.schema import Settings
 from mail2sms.consent import Consent
 from mail2sms.intake import template as templates
@@ -45,6 +46,7 @@ def policy(settings: Settings, simulated_number: SenderId | None = None) -> Poli
         destinations=sending.known(settings.destinations),
         registrations=tuple(option.registration for option in settings.registrations),
         prices=settings.price_table(),
+        quotas=quotas(settings),
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from mail2sms import numbers, prices, routing
-from mail2sms.config import derived, proof_checks, sender_checks
+from mail2sms.config import derived, proof_checks, quota_checks, sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.config.yamltext import Document, Fault, Steps
@@ -377,6 +377,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("limits", _limits),
     ("api", _api_keys),
     ("registrations carriers", sender_checks.registrations),
+    ("quotas carriers countries users teams mode limits", quota_checks.quotas),
     (
         "sender_ids users teams countries mode destinations registrations protected_names",
         sender_checks.sender_ids,

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mail2sms.config.consent import OptOutOptions, QuietOption
 from mail2sms.config.listeners import Listen
+from mail2sms.config.quotas import LimitsOption, QuotaOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.config.values import (
     AbsolutePath,
@@ -61,8 +62,8 @@ _DAY_MS = 86_400_000
 # What the draft of this file promises and the program does not do yet: refused by name, never silently ignored.
 UNSUPPORTED_KEYS = frozenset(
     {
-        "devices", "quotas", "reply_pages", "retention",
-        "portal", "users.*.quota", "teams.*.quota",
+        "devices", "reply_pages", "retention",
+        "portal",
     }
 )  # fmt: skip
 UNSUPPORTED_VALUES = {
@@ -139,6 +140,8 @@ class UserOption(Options):
     """For the times that they read and write; else `timezone`. Example: Europe/Paris"""
     class_: Literal["transactional", "marketing"] = Field("transactional", alias="class")
     """What they send; marketing keeps quiet hours. Example: marketing"""
+    quota: LimitsOption = ()
+    """How much they may send, instead of `quotas.user`. Example: 200/day"""
 
 
 class TeamOption(Options):
@@ -156,6 +159,8 @@ class TeamOption(Options):
     """Phones that are written to beside its members'. Example: +33639981234"""
     class_: Literal["transactional", "marketing"] = Field("transactional", alias="class")
     """What its members send; marketing keeps quiet hours. Example: marketing"""
+    quota: LimitsOption = ()
+    """How much its members together may send. Example: 1000/day"""
 
 
 class RouteOption(Options):
@@ -266,6 +271,8 @@ class Settings(Options):
     """What waits for the morning: marketing alone, or all but alarms. Example: all"""
     opt_out: OptOutOptions = OptOutOptions()
     """Phones that want no SMS: what they send, and what they are answered."""
+    quotas: QuotaOptions = QuotaOptions()
+    """How much may be sent: by whom, to whom, and in all."""
     carriers: dict[Name, CarrierOption]
     """Accounts at providers, by a name of yours."""
     routes: tuple[RouteOption, ...]

@@ -102,7 +102,7 @@ class UndeliveredFacts:
     """A message that did not arrive, or of which nobody knows (`status` unknown). `id` names the MT.
 
     `carrier`, `code` and `detail` are the carrier's own words; `charged` is no, maybe or yes, and `cost` how much.
-    `others` of the same writer share its fate.
+    `others` of the same writer to that phone share its fate, `more` of the same mail to other phones.
     """
 
     id: str
@@ -124,6 +124,7 @@ class UndeliveredFacts:
     detail: str = ""
     will_retry: bool = False
     others: int = 0
+    more: int = 0
     origin: Origin | None = None
 
 
@@ -243,6 +244,7 @@ def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
     values = {
         "number": number,
         "who": _shown(facts.msisdn, facts.name),
+        "more": facts.more,
         "cause": render.reason_text(facts.reason, who.language, {"value": number, "domain": domain}),
         "is_unknown": facts.status == Status.UNKNOWN,
         "will_retry": facts.will_retry,
@@ -271,8 +273,8 @@ def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
     return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
 
 
-def held_email(facts: HeldFacts, render: Render) -> Outgoing:
-    """Return the notice that says why a message waits, until when, and how it is stopped."""
+def held_email(facts: HeldFacts, render: Render, template: str = "held", **more_values: object) -> Outgoing:
+    """Return the notice that says why a message waits, until when, and how it is stopped; or another about it."""
     who, domain = facts.addressee, facts.addressee.domain
     known = {"country": numbers.region(facts.msisdn), "domain": domain}
     until, expires = facts.until, facts.expires_at if facts.until is None else None
@@ -287,15 +289,18 @@ def held_email(facts: HeldFacts, render: Render) -> Outgoing:
         "text": wire.clean_text(facts.text),
         "id": facts.id,
         "reason": facts.reason,
+        **more_values,
     }
-    message_id = f"<held.{facts.notice}@{domain}>"
+    message_id = f"<{template}.{facts.notice}@{domain}>"
     headers = [
-        *_notice(who, facts.template_address, render.in_language("held.subject", who.language, **values)),
+        *_notice(
+            who, facts.template_address, render.in_language(f"{template}.subject", who.language, **values)
+        ),
         ("Date", _date(facts.at, who.zone)),
         ("Message-ID", message_id),
         *_about_message(facts.id, facts.conversation, facts.reason, domain, facts.origin),
     ]
-    content = _write(headers, {"Subject": "SMS"}, "held", render, who.language, values)
+    content = _write(headers, {"Subject": "SMS"}, template, render, who.language, values)
     return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
 
 

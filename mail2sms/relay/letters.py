@@ -12,8 +12,9 @@ from typing import Any
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, Problem
 from mail2sms.hooks._base import HookEvent
-from mail2sms.model import FINAL, Msisdn, Origin, Status, User, reply_key
+from mail2sms.model import FINAL, Msisdn, Origin, Status, User, approval_key, reply_key
 from mail2sms.reasons import REASONS
+from mail2sms.relay.approval import ApprovalFacts, approval_email
 from mail2sms.relay.compose import (
     Addressee,
     HeldFacts,
@@ -38,6 +39,7 @@ _STALE = {
 """Statuses that may be mended later: then there is nothing to tell any more."""
 _MISSING = {"template.missing_field", "template.empty_field"}
 _FIELD_ALONE = re.compile(r"[^:\n]+:([^\n]+)\n\n")  # fields are followed by a blank line, then the text
+_WAITING = frozenset({"held", "approval"})
 _WAITS_NO_MORE = FINAL | {Status.SENDING, Status.ENROUTE, Status.UNKNOWN}
 
 
@@ -63,6 +65,11 @@ class House:
     def help_url(self, language: str) -> str:
         """Return where mails that work are shown; "" when nothing is served."""
         return f"{self.web_url.rstrip('/')}/help?lang={language}" if self.web_url else ""
+
+    def approval_url(self, id_: str, address: str, secret: bytes) -> str:
+        """Return where this approver decides; "" when nothing is served."""
+        key = approval_key(secret, id_, address)
+        return f"{self.web_url.rstrip('/')}/approve/{id_}.{key}" if self.web_url else ""
 
     @property
     def template_address(self) -> str:
@@ -137,6 +144,8 @@ class Letters(Refusals):
             return None
         if notice.kind == "held":
             return held_email(self._held(message, notice), self._render)
+        if notice.kind == "approval":
+            return approval_email(self._approval(message, notice), self._render)
         return undelivered_email(self._undelivered(message, notice), self._render)
 
     async def hook_event(self, notice: Notice) -> HookEvent | None:
@@ -145,7 +154,7 @@ class Letters(Refusals):
             mo = await self._store.read(read_mo, notice.mo or "", notice.address)
             return None if mo is None else self._reply_event(notice, mo)
         message = await self._store.read(read_one, notice.account, notice.message or "")
-        if message is None or _is_stale(notice, message) or notice.kind == "held":  # no event for chats
+        if message is None or _is_stale(notice, message) or notice.kind in _WAITING:  # no event for chats
             return None
         return HookEvent(
             id=notice.id,
@@ -192,7 +201,7 @@ class Letters(Refusals):
         )
 
     def _held(self, message: MessageView, notice: Notice) -> HeldFacts:
-        payload: dict[str, int | None] = json.loads(notice.payload or b"{}")
+        payload: dict[str, Any] = json.loads(notice.payload or b"{}")
         return HeldFacts(
             id=message.id,
             notice=notice.id,
@@ -208,6 +217,17 @@ class Letters(Refusals):
             until=payload.get("until"),
             others=payload.get("others") or 0,
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
+        )
+
+    def _approval(self, message: MessageView, notice: Notice) -> ApprovalFacts:
+        held = self._held(message, notice)
+        id_: str = json.loads(notice.payload or b"{}")["approval"]
+        return ApprovalFacts(
+            held=held,
+            approval=id_,
+            writer=message.writer,
+            link=self._house.approval_url(id_, notice.address, self._store.reply_secret),
+            cost=message.cost * (held.others + 1) if message.cost else None,
         )
 
     def _undelivered(self, message: MessageView, notice: Notice) -> UndeliveredFacts:
@@ -227,6 +247,7 @@ class Letters(Refusals):
             conversation=message.conversation,
             template_address=self._house.template_address,
             reply_address="" if notice.reason == _NOBODY_THERE else reply_address,
+            more=json.loads(notice.payload or b"{}").get("more", 0),
             carrier=message.carrier,
             code=message.detail,
             others=json.loads(notice.payload or b"{}").get("others", 0),
@@ -252,7 +273,7 @@ def _cost_nothing(message: MessageView) -> bool:
 
 
 def _is_stale(notice: Notice, message: MessageView) -> bool:
-    if notice.kind == "held":
+    if notice.kind in _WAITING:
         return message.status in _WAITS_NO_MORE
     told = notice.reason.removeprefix("carrier.")
     return told in _STALE and message.status not in _STALE[told]

@@ -22,7 +22,8 @@ from mail2sms.log import log, where
 from mail2sms.mailer import Mailer
 from mail2sms.relay.letters import Letters
 from mail2sms.store import Notice, NoticeClaim, NoticeOutcome, Renewal, Store
-from mail2sms.store.notices import EMAIL, next_attempt_at
+from mail2sms.store.notices import next_attempt_at
+from mail2sms.store.rows import EMAIL
 
 _LEASE_MS = 15_000
 _WINDOW = 8

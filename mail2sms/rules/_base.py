@@ -10,6 +10,7 @@ from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, SenderId, Writer
 from mail2sms.prices import Prices
 from mail2sms.quiet import Quiet
+from mail2sms.rules._limits import Quotas
 
 NUMBER = "number"
 """In `sender_ids`: the writer's (or their team's) own number."""
@@ -52,6 +53,7 @@ class Policy:
     prices: Prices = field(default_factory=dict)
     quiet_hours: Mapping[str, Quiet] = field(default_factory=dict)
     is_quiet_for_all: bool = False
+    quotas: Quotas = field(default_factory=Quotas)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +76,28 @@ class Facts:
     """What the store knows of what is judged, read before."""
 
     opt_outs: tuple[OptOut, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """`amount` more of `key`, if that leaves it at or under `limit`; forgotten after `until`.
+
+    With `is_shared`, all messages of an email or API call have theirs or none has.
+    """
+
+    key: str
+    amount: int
+    limit: int
+    until: int
+    is_shared: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """A message waits until somebody approves it. `reason` is a code for people, `detail` for who decides."""
+
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

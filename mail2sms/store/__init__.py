@@ -18,7 +18,9 @@ from sqlalchemy import Connection, exc
 from mail2sms.errors import StoreUnavailable
 from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Msisdn, Status
+from mail2sms.rules._base import Reservation
 from mail2sms.store import (
+    approvals,
     bell,
     engine,
     migrate,
@@ -30,9 +32,11 @@ from mail2sms.store import (
     queue,
     reports,
     rescue,
+    sending,
     settings,
     wishes,
 )
+from mail2sms.store.counters import Exceeded
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.opt_outs import Blocked, Blocking, Lifting
@@ -40,7 +44,8 @@ from mail2sms.store.put import Bundle, Repeat, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
 from mail2sms.store.reports import Moved
 from mail2sms.store.rescue import Recovery, Renewal, Rerouting
-from mail2sms.store.rows import NewMessage, NewNotice, Reservation
+from mail2sms.store.rows import NewMessage, NewNotice
+from mail2sms.store.sending import Stop
 from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
 from mail2sms.store.wishes import Granted, Wished
 from mail2sms.store.writer import Writer
@@ -53,6 +58,7 @@ __all__ = [
     "Claim",
     "Claimed",
     "EventView",
+    "Exceeded",
     "Granted",
     "Intent",
     "LastMail",
@@ -75,6 +81,7 @@ __all__ = [
     "Reservation",
     "Search",
     "Settlement",
+    "Stop",
     "Store",
     "Stored",
     "Wished",
@@ -222,6 +229,14 @@ class Store:
     async def cancel(self, account: str, id_: str, now: int) -> Status | None:
         """Cancel a queued message; returns its status now, None when there is no such message."""
         return await self._write.run(rescue.CANCEL, (account, id_, now))
+
+    async def decide(self, decision: approvals.Decision) -> approvals.ApprovalView | None:
+        """Release or refuse what waits for approval, unless that was decided; returns how it stands."""
+        return await self._write.run(approvals.DECIDE, decision)
+
+    async def switch(self, stop: Stop | None) -> None:
+        """Stop all sending, on all nodes, or (None) go on."""
+        await self._write.run(sending.SWITCH, stop)
 
     async def wish(self, wished: Wished) -> Granted | None:
         """Hold, release or retry a message; None when there is no such message."""

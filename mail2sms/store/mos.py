@@ -12,9 +12,9 @@ from mail2sms.consent import Said, Word
 from mail2sms.model import MoMessage, derive_id
 from mail2sms.store import opt_outs, schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
-from mail2sms.store.notices import EMAIL, VALID_MS, hook_channels
+from mail2sms.store.notices import hook_channels
 from mail2sms.store.put import Bundle, insert, insert_notices
-from mail2sms.store.rows import NewNotice, content_row, mo_event_row
+from mail2sms.store.rows import EMAIL, VALID_MS, NewNotice, content_row, mo_event_row
 from mail2sms.store.writer import Verb
 
 mo = schema.mo

@@ -13,14 +13,21 @@ from mail2sms.model import Status, derive_id
 from mail2sms.store import schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import Lease, NewNotice, clock_ms, leasing, notice_event_row, read_dsn
+from mail2sms.store.rows import (
+    EMAIL,
+    VALID_MS,
+    Lease,
+    NewNotice,
+    clock_ms,
+    leasing,
+    notice_event_row,
+    read_dsn,
+)
 from mail2sms.store.writer import Verb
 
 notice = schema.notice
 
-EMAIL = "email"
 _TOO_LATE = "not told in time"
-VALID_MS = 5 * 86_400_000  # as long as mail servers usually try
 _SETTLE_MS = 60_000  # a lost answer is often settled by a receipt within a minute: tell nobody before
 
 TOLD = {
@@ -45,12 +52,14 @@ def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
     writer = connection.execute(query).scalar_one()
     addresses = [(EMAIL, writer)] if "@" in writer and read_dsn(row.dsn).wants_failure else []
     addresses += [(name, "") for name in hook_channels(connection, "failed")]
+    # What nobody approved is told once for all that one mail or API call asked for.
+    about = row.submission if row.reason == "approval.expired" else row.id
     due_at = now + _SETTLE_MS if row.status == Status.UNKNOWN else now
     insert_notices(
         connection,
         [
             NewNotice(
-                id=derive_id("n", row.id, row.status, channel),
+                id=derive_id("n", about, row.status, channel),
                 account=row.account,
                 kind="undelivered",
                 channel=channel,

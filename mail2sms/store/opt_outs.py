@@ -33,7 +33,7 @@ from mail2sms.rules._base import Facts, OptOut
 from mail2sms.store import notices, reports, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import NewNotice, event_row
+from mail2sms.store.rows import EMAIL, VALID_MS, NewNotice, event_row
 from mail2sms.store.writer import Verb
 
 opt_out, message, attempt = schema.opt_out, schema.message, schema.attempt
@@ -227,7 +227,7 @@ def _told(connection: Connection, rows: Sequence[Row[Any]], now: int) -> list[Ne
     told = [_notice(row, name, "", 0, now) for row in rows for name in channels]
     for writer, theirs in first.items():
         if "@" in writer:
-            told.append(_notice(theirs[0], notices.EMAIL, writer, len(theirs) - 1, now))
+            told.append(_notice(theirs[0], EMAIL, writer, len(theirs) - 1, now))
     return told
 
 
@@ -243,7 +243,7 @@ def _notice(row: Row[Any], channel: str, address: str, others: int, now: int) ->
         payload=json.dumps({"others": others}).encode(),
         created_at=now,
         due_at=now,
-        expires_at=now + notices.VALID_MS,
+        expires_at=now + VALID_MS,
     )
 
 

@@ -14,8 +14,10 @@ from sqlalchemy import Connection
 from mail2sms.model import FINAL, MoMessage, MtMessage, Status, Submission, derive_id
 from mail2sms.store import schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
-from mail2sms.store.notices import EMAIL, TOLD, VALID_MS
+from mail2sms.store.notices import TOLD
 from mail2sms.store.rows import (
+    EMAIL,
+    VALID_MS,
     NewNotice,
     content_row,
     event_row,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, literal_column, select, update
 
-from mail2sms.model import MtMessage, Submission
-from mail2sms.store import schema
+from mail2sms.model import Submission
+from mail2sms.rules._base import Reservation
+from mail2sms.store import holds, schema, sending
+from mail2sms.store.counters import Exceeded, Ledger
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
     NewMessage,
     NewNotice,
-    Reservation,
     content_row,
     event_row,
     message_row,
@@ -35,7 +36,8 @@ class Bundle:
     """Everything one email or API call becomes. Stored whole or, when it was stored before, not at all.
 
     `repeat_key` stands for the whole (a refusal's notice, an API call, whose body has this `fingerprint`); `id`, or
-    `answer`, is what the client is told.
+    `answer`, is what the client is told; `tell` makes another one when a limit leaves messages out. `approvers` are
+    asked about messages that must wait.
     """
 
     id: str
@@ -47,6 +49,8 @@ class Bundle:
     repeat_key: str | None = None
     fingerprint: str | None = None
     answer: str | None = field(default=None, repr=False)
+    tell: Callable[[Mapping[str, Exceeded]], str] | None = None
+    approvers: tuple[str, ...] = ()
 
     @property
     def repeat_keys(self) -> dict[str, str]:
@@ -69,41 +73,88 @@ class Repeat:
 class Stored:
     """What became of a bundle: `repeated` maps ids that were asked for to those stored earlier.
 
-    With `exceeded`, nothing was stored; with `before` neither: the bundle's own key stood for that already.
+    With `exceeded` (a reservation of the bundle's own), nothing was stored; with `before` neither: the bundle's own
+    key stood for that already. `refused` are the messages that were not, by their ids, and why; when they are all,
+    nothing was. With `is_stopped`, nothing new is taken now. `answer` is the bundle's where `tell` made another.
     """
 
     repeated: dict[str, str]
     exceeded: Reservation | None = None
     before: Repeat | None = None
+    refused: Mapping[str, Exceeded] = field(default_factory=dict)
+    is_stopped: bool = False
+    answer: str | None = field(default=None, repr=False)
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether nothing was stored of what is new."""
+        return self.is_stopped or self.exceeded is not None
 
 
 def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
     earlier = _claim_keys(connection, bundles)
-    _lock_counters(connection, bundles)
+    ledger = Ledger.lock(connection, _wishes(bundles))
     there = _there_already(connection, bundles)
+    stop = sending.stopped(connection)
     results: list[Stored] = []
-    fresh: list[tuple[Bundle, dict[str, str]]] = []
+    fresh: list[tuple[Bundle, Set[str]]] = []
     for bundle in bundles:
         if any(key not in earlier for key in bundle.repeat_keys):  # given back by one that was refused
             earlier |= _claim_keys(connection, [bundle])
-        repeated = {id_: earlier[key].id for key, id_ in bundle.repeat_keys.items() if earlier[key].id != id_}
-        before = earlier[bundle.repeat_key] if bundle.repeat_key and bundle.id in repeated else None
-        is_whole_repeat = before is not None or 0 < len(bundle.messages) == len(repeated)
-        is_counted = is_whole_repeat or not there.isdisjoint(_ids(bundle))
-        exceeded = None if is_counted else _reserve(connection, bundle.reservations)
-        results.append(Stored(repeated=repeated, exceeded=exceeded, before=before))
-        if exceeded is not None:
-            for key in _free_keys(connection, bundle, repeated):
-                del earlier[key]
-        elif not is_whole_repeat:
-            fresh.append((bundle, repeated))
+        is_refusing = stop is not None and stop.refuses
+        stored = _judge(ledger, bundle, earlier, there, is_refusing=is_refusing)
+        for key in _free_keys(connection, bundle, stored):
+            del earlier[key]
+        left_out = stored.repeated.keys() | stored.refused.keys()
+        is_all = 0 < len(bundle.messages) <= len(left_out)
+        if not (stored.before or stored.is_nothing or is_all):
+            fresh.append((bundle, left_out))
+            stored = _told_anew(connection, bundle, stored)
+        results.append(stored)
+    ledger.write(connection)
     insert(connection, fresh)
     return results
 
 
+def _wishes(bundles: Sequence[Bundle]) -> Iterator[Reservation]:
+    for bundle in bundles:
+        yield from bundle.reservations
+        for new in bundle.messages:
+            yield from new.reservations
+
+
+def _judge(
+    ledger: Ledger, bundle: Bundle, earlier: Mapping[str, Repeat], there: Set[str], *, is_refusing: bool
+) -> Stored:
+    """Reserve for what is new: what was accepted before is counted, and needs no room."""
+    repeated = {id_: earlier[key].id for key, id_ in bundle.repeat_keys.items() if earlier[key].id != id_}
+    before = earlier[bundle.repeat_key] if bundle.repeat_key and bundle.id in repeated else None
+    if before is not None:
+        return Stored(repeated=repeated, before=before)
+    new = [each for each in bundle.messages if each.mt.id not in repeated and each.mt.id not in there]
+    is_whole_repeat = bool(bundle.messages) and not new
+    if not is_whole_repeat and there.isdisjoint(_ids(bundle)):
+        exceeded = ledger.reserve(bundle.reservations)
+        if exceeded is not None:
+            return Stored(repeated=repeated, exceeded=exceeded.reservation)
+    if new and is_refusing:
+        return Stored(repeated=repeated, is_stopped=True)
+    return Stored(repeated=repeated, refused=ledger.admit(new))
+
+
+def _told_anew(connection: Connection, bundle: Bundle, stored: Stored) -> Stored:
+    """An API call is told, now and when it comes again, what was taken of it."""
+    if not (bundle.tell and stored.refused):
+        return stored
+    answer = bundle.tell(stored.refused)
+    mine = schema.repeat.c.key == bundle.repeat_key
+    connection.execute(update(schema.repeat).where(mine).values(answer=answer))
+    return replace(stored, answer=answer)
+
+
 def _there_already(connection: Connection, bundles: Sequence[Bundle]) -> set[str]:
     """Ids that a first run of this batch, whose COMMIT was in doubt, did store: nothing is reserved twice."""
-    ids = [id_ for bundle in bundles if bundle.reservations for id_ in _ids(bundle)]
+    ids = [id_ for bundle in bundles if any(_wishes([bundle])) for id_ in _ids(bundle)]
     if connection.dialect.name == "sqlite" or not ids:
         return set()
     tables = (schema.message, schema.notice)
@@ -144,57 +195,29 @@ def _claimed(statement: Any) -> Any:
     return statement.returning(held.key, *(held[name] for name in changed))
 
 
-def _free_keys(connection: Connection, bundle: Bundle, repeated: dict[str, str]) -> list[str]:
-    ours = [key for key, id_ in bundle.repeat_keys.items() if id_ not in repeated]
+def _free_keys(connection: Connection, bundle: Bundle, stored: Stored) -> list[str]:
+    """Give back the keys of what was refused, and return them: when it comes again it is new."""
+    is_all = stored.is_nothing or 0 < len(bundle.messages) == len(stored.refused)
+    is_refused = set(bundle.repeat_keys.values()) if is_all else stored.refused.keys()
+    freed = is_refused - stored.repeated.keys()
+    ours = [key for key, id_ in bundle.repeat_keys.items() if id_ in freed]
     for start in range(0, len(ours), _CHUNK):
         chunk = schema.repeat.c.key.in_(ours[start : start + _CHUNK])
         connection.execute(delete(schema.repeat).where(chunk))
     return ours
 
 
-def _lock_counters(connection: Connection, bundles: Sequence[Bundle]) -> None:
-    """Make the counters that are missing, and lock all in one order on all nodes."""
-    counter = schema.counter
-    untils = {wish.key: wish.until for bundle in bundles for wish in bundle.reservations}
-    keys = sorted(untils)
-    insert_rows(connection, counter, [{"key": key, "amount": 0, "until": untils[key]} for key in keys])
-    if keys and connection.dialect.name != "sqlite":
-        locked = select(counter.c.key).where(counter.c.key.in_(keys)).order_by(counter.c.key)
-        connection.execute(locked.with_for_update())
-
-
-def _reserve(connection: Connection, reservations: Iterable[Reservation]) -> Reservation | None:
-    """Apply all reservations, or none and return the one over its limit."""
-    applied: list[Reservation] = []
-    counter = schema.counter
-    for wish in sorted(reservations, key=lambda r: r.key):
-        done = connection.execute(
-            update(counter)
-            .where(counter.c.key == wish.key, counter.c.amount + wish.amount <= wish.limit)
-            .values(amount=counter.c.amount + wish.amount)
-        )
-        if done.rowcount == 0:
-            for undo in applied:
-                connection.execute(
-                    update(counter)
-                    .where(counter.c.key == undo.key)
-                    .values(amount=counter.c.amount - undo.amount)
-                )
-            return wish
-        applied.append(wish)
-    return None
-
-
-def insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]]]) -> None:
-    """Write bundles, each without what was stored before; what is there already stays as it is."""
+def insert(connection: Connection, fresh: Sequence[tuple[Bundle, Collection[str]]]) -> None:
+    """Write bundles, each without the messages that are named; what is there already stays as it is."""
     submissions: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
     messages: list[dict[str, Any]] = []
     events: list[dict[str, Any]] = []
+    approvals: list[dict[str, Any]] = []
     conversations: dict[str, dict[str, Any]] = {}
     notices: list[NewNotice] = []
-    for bundle, repeated in fresh:
-        news = [new for new in bundle.messages if new.mt.id not in repeated]
+    for bundle, left_out in fresh:
+        news = [new for new in bundle.messages if new.mt.id not in left_out]
         wanted = {new.mt.submission for new in news}
         for submission in bundle.submissions:
             if submission.id in wanted:
@@ -203,9 +226,11 @@ def insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]]
                 contents.append(
                     content_row(submission.id, account, submission.id, submission.text.encode(), at)
                 )
+                waiting = [new for new in news if new.mt.submission == submission.id and new.hold]
+                _ask(submission, waiting, bundle.approvers, approvals, notices)
         for new in news:
-            messages.append(message_row(new.mt, new.mt.submission))
-            events.append(_first_event(new.mt))
+            messages.append(message_row(holds.as_it_waits(new), new.mt.submission))
+            events += _first_events(new)
             conversations[new.mt.conversation] = _conversation_row(new)
         notices.extend(bundle.notices)
     insert_rows(connection, schema.submission, submissions)
@@ -213,11 +238,29 @@ def insert(connection: Connection, fresh: Sequence[tuple[Bundle, dict[str, str]]
     insert_rows(connection, schema.content, contents)
     stored = {row.id for row in insert_rows(connection, schema.message, messages, anew_with_ids)}
     insert_rows(connection, schema.event, [event for event in events if event["about"] in stored])
+    insert_rows(connection, schema.approval, approvals)
     insert_notices(connection, notices)
 
 
-def _first_event(mt: MtMessage) -> dict[str, Any]:
-    return event_row(mt, mt.status, mt.created_at, reason=mt.reason, detail=mt.detail)
+def _first_events(new: NewMessage) -> Iterator[dict[str, Any]]:
+    """Of what waits for approval also what it waits for without."""
+    for mt in dict.fromkeys((new.mt, holds.as_it_waits(new))):
+        yield event_row(mt, mt.status, mt.created_at, reason=mt.reason, detail=mt.detail)
+
+
+def _ask(
+    submission: Submission,
+    waiting: Sequence[NewMessage],
+    approvers: Sequence[str],
+    approvals: list[dict[str, Any]],
+    notices: list[NewNotice],
+) -> None:
+    """Add the approval of a submission, and who is told of it."""
+    hold = next((new.hold for new in waiting if new.hold), None)
+    if hold is not None:
+        row = holds.approval_row(submission, hold)
+        approvals.append(row)
+        notices += holds.notices(submission, [new.mt for new in waiting], row, approvers)
 
 
 def _conversation_row(new: NewMessage) -> dict[str, Any]:
@@ -247,7 +290,7 @@ def insert_notices(connection: Connection, notices: Sequence[NewNotice]) -> None
 
 
 def _woken(bundle: Bundle, stored: Stored) -> tuple[str, ...]:
-    if stored.exceeded is not None:
+    if stored.is_nothing:
         return ()
     return ("mt",) * bool(bundle.messages) + ("notice",) * bool(bundle.notices)
 

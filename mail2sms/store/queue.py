@@ -26,7 +26,7 @@ from sqlalchemy import (
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Part, Status
-from mail2sms.store import notices, opt_outs, reports, schema
+from mail2sms.store import notices, opt_outs, reports, schema, sending
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import Lease, carried, event_row, held, held_by, leasing, read_message
 from mail2sms.store.writer import Verb
@@ -53,7 +53,7 @@ def _claim(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed
     return [_claim_one(connection, claim) for claim in claims]
 
 
-_LEASING = leasing(message, "carrier")
+_LEASING = leasing(message, "carrier", sending.ALLOWED)
 
 
 def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
@@ -104,6 +104,7 @@ _FIT = (
         message.c.status == "queued",
         message.c.lease_owner.is_not(None),
         message.c.expires_at > bindparam("now"),
+        sending.ALLOWED,
     )
     .values(status="sending", attempts=message.c.attempts + 1, updated_at=bindparam("now"))
     .returning(message.c.id, message.c.fence)
@@ -112,6 +113,8 @@ _FIT = (
 
 def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     """Commit that the parts are about to leave. False: the message is no longer ours to send."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(sending.STEADY)
     unwanted = opt_outs.opted_out(connection, [i.mt for i in intents])
     if unwanted:
         opt_outs.cancel(connection, message.c.id.in_(unwanted), max(i.now for i in intents))

@@ -111,6 +111,9 @@ def _expire(connection: Connection, times: Sequence[int]) -> list[int]:
         if row.reason == lifecycle.RESEND:
             detail = "it may have been sent; there was no time to send it again"
             change = Change(status=Status.UNKNOWN, reason="carrier.unknown", detail=detail)
+        elif row.reason == lifecycle.APPROVAL:
+            detail = "nobody approved it in time"
+            change = Change(status=Status.EXPIRED, reason="approval.expired", detail=detail)
         else:
             change = Change(
                 status=Status.EXPIRED, reason="carrier.expired", detail="never taken by a carrier"

@@ -27,16 +27,12 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from mail2sms.model import NO_DSN, Dsn, MessageClass, Msisdn, MtMessage, SenderId, Status, Submission
 from mail2sms.money import Money
+from mail2sms.rules._base import Hold, Reservation
 
+EMAIL = "email"
+"""The channel of emails; others are the names of hooks."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reservation:
-    """`amount` more of `key`, if that leaves it at or under `limit`; forgotten after `until`."""
-
-    key: str
-    amount: int
-    limit: int
-    until: int
+VALID_MS = 5 * 86_400_000  # how long a notice is tried: as long as mail servers usually do
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,11 +55,16 @@ class NewNotice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewMessage:
-    """A message to queue. `repeat_key` recognises the same request coming again; None: never."""
+    """A message to queue, with what it takes of limits and why it must wait.
+
+    `repeat_key` recognises the same request coming again; None: never.
+    """
 
     mt: MtMessage
     reply_key: str
     repeat_key: str | None = None
+    reservations: tuple[Reservation, ...] = ()
+    hold: Hold | None = None
 
 
 def clock_ms(connection: Connection) -> ColumnElement[int]:
@@ -111,7 +112,7 @@ class Lease:
     limit: int
 
 
-def leasing(table: Table, column: str, **more: Any) -> Leasing:
+def leasing(table: Table, column: str, *when: ColumnElement[bool], **more: Any) -> Leasing:
     """Return how queued rows of a table are leased, of one value of `column`; `more` is set with the lease."""
 
     def build(clock: ColumnElement[int]) -> ReturningUpdate[tuple[str]]:
@@ -119,7 +120,7 @@ def leasing(table: Table, column: str, **more: Any) -> Leasing:
             select(table.c.id)
             .where(table.c.status == "queued", table.c.lease_owner.is_(None))
             .where(table.c[column] == bindparam("which"))
-            .where(table.c.due_at <= bindparam("now"), table.c.expires_at > bindparam("now"))
+            .where(table.c.due_at <= bindparam("now"), table.c.expires_at > bindparam("now"), *when)
             .order_by(table.c.due_at)
             .limit(bindparam("most"))
             .with_for_update(skip_locked=True)

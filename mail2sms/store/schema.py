@@ -273,6 +273,27 @@ counter = _keyed(
     Index(None, "until"),
 )
 
+approval = _keyed(
+    "approval",
+    _id(),
+    _account(),
+    Column("submission", Text, ForeignKey("submission.id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("status", Text, nullable=False),  # open, released, refused
+    _time("created_at"),
+    _time("decided_at", optional=True),
+    Column("decided_by", Text, nullable=False),
+)
+_IS_OPEN = text("status = 'open'")
+Index(
+    "ix_approval_open",
+    approval.c.account,
+    approval.c.created_at,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
+
 setting = _keyed(
     "setting",
     Column("key", Text, primary_key=True),

@@ -13,6 +13,7 @@ from mail2sms.model import Conversation, LeftOut, Msisdn, Photo
 from mail2sms.money import Money
 from mail2sms.store import schema
 from mail2sms.store.rows import read_cost
+from mail2sms.store.sending import Stop, stopped
 
 message, submission, content = schema.message, schema.submission, schema.content
 
@@ -221,17 +222,21 @@ def counts(connection: Connection) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backlog:
-    """How many messages are due and wait, and since when the first of them has been due (epoch ms)."""
+    """How many messages are due and wait, and since when the first of them has been due (epoch ms).
+
+    `stop` says that none of them leaves.
+    """
 
     count: int
     oldest: int | None
+    stop: Stop | None = None
 
 
 def backlog(connection: Connection, now: int) -> Backlog:
     """Return what is due and not yet under way, of all accounts."""
     is_due = and_(schema.WAITING, message.c.due_at <= now)
     row = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
-    return Backlog(count=row[0], oldest=row[1])
+    return Backlog(count=row[0], oldest=row[1], stop=stopped(connection))
 
 
 def conversation_by_key(

@@ -15,10 +15,10 @@ from sqlalchemy import Connection, Row, select, update
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change, Denial, Wish
 from mail2sms.model import Status, derive_id
-from mail2sms.store import notices, queue, schema
+from mail2sms.store import queue, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
-from mail2sms.store.rows import NewNotice, event_row, read_message
+from mail2sms.store.rows import EMAIL, VALID_MS, NewNotice, event_row, read_message
 from mail2sms.store.writer import Verb
 
 message, event = schema.message, schema.event
@@ -59,7 +59,7 @@ def _wish_one(connection: Connection, wished: Wished) -> Granted | None:
     if row is None:
         return None
     mt = read_message(row)
-    before = _reason_before(connection, row.id) if row.reason == lifecycle.HELD else ""
+    before = _reason_before(connection, row.id) if row.reason in lifecycle.HOLDS else ""
     change = lifecycle.after_wish(mt, wished.wish, wished.now, is_again=wished.is_again, before=before)
     if isinstance(change, Denial):
         return _as_it_is(row, change)
@@ -75,7 +75,7 @@ def _as_it_is(row: Row[Any], denial: Denial | None = None) -> Granted:
 
 def _reason_before(connection: Connection, id_: str) -> str:
     """Return why a held message waited before: its latest event that is no hold tells."""
-    query = select(event.c.reason).where(event.c.about == id_, event.c.reason != lifecycle.HELD)
+    query = select(event.c.reason).where(event.c.about == id_, event.c.reason.not_in(lifecycle.HOLDS))
     return connection.scalar(query.order_by(event.c.id.desc()).limit(1)) or ""
 
 
@@ -100,13 +100,13 @@ def _tell_writer(connection: Connection, row: Row[Any], now: int) -> None:
         id=derive_id("n", row.id, lifecycle.HELD, str(now)),
         account=row.account,
         kind="held",
-        channel=notices.EMAIL,
+        channel=EMAIL,
         address=writer,
         message=row.id,
         reason=HELD_BY_OPERATOR,
         created_at=now,
         due_at=now,
-        expires_at=now + notices.VALID_MS,
+        expires_at=now + VALID_MS,
     )
     insert_notices(connection, [notice])
 

@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from mail2sms import __version__
 from mail2sms.web import (
     api,
+    approve,
     demo,
     help,
     metrics,
@@ -17,6 +18,7 @@ from mail2sms.web import (
     operate,
     opt_outs,
     problems,
+    sending,
     service,
     sim,
     webhooks,
@@ -56,7 +58,8 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app.state.due = service.Due()
     app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
-    for part in (api, notices, operate, opt_outs, service, webhooks, metrics, help):
+    app.include_router(approve.pages)
+    for part in (api, approve, notices, operate, opt_outs, sending, service, webhooks, metrics, help):
         app.include_router(part.router)
     if context.mode == "simulate":
         app.include_router(sim.router)

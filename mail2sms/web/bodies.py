@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, BadOption, Problem, Refusal
+from mail2sms.lifecycle import due_when_free
 from mail2sms.model import Msisdn, MtMessage
 from mail2sms.money import shown
 from mail2sms.options import read_duration_ms, read_list
@@ -56,7 +57,7 @@ Cost = Annotated[str | None, Field(description=_COST, examples=["0.045 EUR"])]
 class Queued(BaseModel):
     """A message that was accepted (or would be: then without an id). `parts` is the number of segments billed.
 
-    `reason` and `detail` say why it waits until `due_at`, such as quiet_hours.
+    `reason` and `detail` say why it waits until `due_at`, such as quiet_hours or (until then at least) approval.
     """
 
     id: str | None
@@ -180,7 +181,7 @@ def queued(mt: MtMessage, *, id_: str | None) -> Queued:
         carrier=mt.carrier,
         reason=mt.reason,
         detail=mt.detail,
-        due_at=iso(mt.due_at),
+        due_at=iso(due_when_free(mt.due_at)),
         expires_at=iso(mt.expires_at),
     )
 

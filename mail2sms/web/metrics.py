@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
+from mail2sms.store.sending import stopped
 from mail2sms.store.views import counts
 from mail2sms.web.context import Here
 
@@ -51,6 +52,9 @@ class Metrics:
             "mail2sms_queue", "Messages whose work is not over.", ("status",), registry=self._registry
         )
         self._notices = Gauge("mail2sms_notices", "Emails and chat posts that wait.", registry=self._registry)
+        self._stopped = Gauge(
+            "mail2sms_sending_stopped", "Whether the operator lets nothing leave.", registry=self._registry
+        )
         self._store_up = Gauge("mail2sms_store_up", "Whether the database answers.", registry=self._registry)
         self._cost = _Cost()
         self._registry.register(self._cost)
@@ -67,11 +71,13 @@ class Metrics:
     async def _count(self, store: Store) -> None:
         try:
             found = await store.read(counts) if store.is_answering else None
+            is_stopped = found is not None and await store.read(stopped) is not None
         except StoreUnavailable:
             found = None
         self._store_up.set(found is not None)
         if found is None:
             return
+        self._stopped.set(is_stopped)
         self._notices.set(found["notices"])
         for status in _STATES:
             self._queue.labels(status).set(found.get(status, 0))

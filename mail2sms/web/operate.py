@@ -12,6 +12,7 @@ from mail2sms.clock import now_ms
 from mail2sms.lifecycle import Denial, Wish, denied
 from mail2sms.model import Status
 from mail2sms.store import Granted, Wished, events
+from mail2sms.store.sending import stopped
 from mail2sms.web import bodies
 from mail2sms.web.auth import Operator, Reader
 from mail2sms.web.context import Context, Here
@@ -73,10 +74,11 @@ class Happened(bodies.Event):
 
 
 class Events(BaseModel):
-    """What happened, oldest first; `next` is what `after` must be to go on."""
+    """What happened, oldest first; `next` is what `after` must be to go on. `is_stopped`: nothing leaves now."""
 
     items: list[Happened]
     next: int
+    is_stopped: bool
 
 
 @router.post("/queue/{wish}")
@@ -137,8 +139,9 @@ async def follow(
     `to` is a phone, `user` an address: what they wrote, and what they are told.
     """
     end = await context.store.read(events.horizon)
+    is_stopped = await context.store.read(stopped) is not None
     if after is None or after >= end.last:
-        return Events(items=[], next=end.last)
+        return Events(items=[], next=end.last, is_stopped=is_stopped)
     await _settled(context, end.transaction)
     wanted = events.Following(
         after=after,
@@ -165,7 +168,7 @@ async def follow(
         )
         for one in found.items
     ]
-    return Events(items=items, next=found.next)
+    return Events(items=items, next=found.next, is_stopped=is_stopped)
 
 
 async def _settled(context: Context, transaction: int) -> None:

@@ -13,6 +13,7 @@ from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
 from mail2sms.store.views import Backlog, backlog
+from mail2sms.web import bodies
 from mail2sms.web.auth import Operator, Reader
 from mail2sms.web.context import Context, Here
 from mail2sms.web.problems import DOCUMENTED, HttpProblem
@@ -32,7 +33,10 @@ class Certificate(BaseModel):
 
 
 class Health(BaseModel):
-    """Each part is `ok`, or says what ails it. `queue` counts what is due; its oldest has waited for so long."""
+    """Each part is `ok`, or says what ails it. `queue` counts what is due; its oldest has waited for so long.
+
+    `stopped_at`: since then the operator lets nothing leave, which is no failure.
+    """
 
     status: str
     mode: str
@@ -40,6 +44,7 @@ class Health(BaseModel):
     queue: int | None
     oldest_s: float | None
     certificate: Certificate | None
+    stopped_at: str | None
 
 
 class Reload(BaseModel):
@@ -89,6 +94,7 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
     waiting = await request.app.state.due.look(context.store)
     parts = dict.fromkeys(_PARTS, _OK) | found
     oldest = waiting.oldest if waiting else None
+    stop = waiting.stop if waiting else None
     return Health(
         status="failing" if found else _OK,
         mode=context.mode,
@@ -96,6 +102,7 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
         queue=waiting.count if waiting else None,
         oldest_s=None if oldest is None else max(0, now - oldest) / 1000,
         certificate=None if state is None else Certificate(days=state.days, fault=state.fault),
+        stopped_at=bodies.iso(stop.at) if stop else None,
     )
 
 

@@ -12,15 +12,15 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert
 
 from mail2sms.errors import StoreUnavailable
-from mail2sms.store import Bundle, Reservation, Store, put, schema
+from mail2sms.store import Bundle, Reservation, Store, counters, put, schema
 from tests.fakes import NOW, bundle
 
 counter = schema.counter
@@ -86,24 +86,23 @@ async def submit(store: Store, work: Work, number: int) -> str:
     return "given up"
 
 
-def make_counters(connection: Connection, bundles: Sequence[Bundle]) -> None:
-    """The control: make the counters that are missing, and lock none."""
-    for wish in (wish for each in bundles for wish in each.reservations):
-        new = insert(counter).values(key=wish.key, amount=0, until=wish.until)
-        connection.execute(new.on_conflict_do_nothing())
+class Careless(counters.Ledger):
+    """The control: look first, lock nothing, write then, as if nobody else could be in between."""
 
+    @classmethod
+    def lock(cls, connection: Connection, wishes: Iterable[Reservation]) -> Careless:
+        """Make the counters that are missing, and read all."""
+        untils = {wish.key: wish.until for wish in wishes}
+        for key, until in untils.items():
+            new = insert(counter).values(key=key, amount=0, until=until)
+            connection.execute(new.on_conflict_do_nothing())
+        return cls(counters.taken(connection, list(untils)))
 
-def reserve_carelessly(connection: Connection, reservations: Sequence[Reservation]) -> Reservation | None:
-    """The control: look first, write then, as if nobody else could be in between."""
-    amounts = {row.key: row.amount for row in connection.execute(select(counter.c.key, counter.c.amount))}
-    for wish in reservations:
-        if amounts[wish.key] + wish.amount > wish.limit:
-            return wish
-    time.sleep(_LOOKING_S)
-    for wish in reservations:
-        more = amounts[wish.key] + wish.amount
-        connection.execute(update(counter).where(counter.c.key == wish.key).values(amount=more))
-    return None
+    def write(self, connection: Connection) -> None:
+        """Write what it should be now."""
+        time.sleep(_LOOKING_S)
+        for key, amount in self._amounts.items():
+            connection.execute(update(counter).where(counter.c.key == key).values(amount=amount))
 
 
 async def put_all(work: Work) -> Counter[str]:
@@ -124,5 +123,5 @@ async def put_all(work: Work) -> Counter[str]:
 if __name__ == "__main__":
     given: dict[str, Any] = json.loads(sys.argv[1])
     if given["is_broken"]:
-        put._lock_counters, put._reserve = make_counters, reserve_carelessly
+        put.Ledger = Careless
     print(json.dumps(asyncio.run(put_all(Work(**given)))))  # the last line: the log has those before

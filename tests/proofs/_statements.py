@@ -28,6 +28,7 @@ from mail2sms.model import (
     conversation_of,
     derive_id,
 )
+from mail2sms.rules._base import Hold
 from mail2sms.store import (
     Blocking,
     Bundle,
@@ -47,11 +48,14 @@ from mail2sms.store import (
     Settlement,
     Store,
     Wished,
+    approvals,
+    counters,
     earlier,
     events,
     notice_views,
     opt_outs,
     past,
+    sending,
     views,
 )
 from mail2sms.store.notice_views import NoticeSearch
@@ -325,6 +329,18 @@ class Work:
                 await self.store.wish(Wished(account=fakes.ACCOUNT, id=id_, wish=wish, now=self.now))
         self._names("cancel")
         await self.store.cancel(fakes.ACCOUNT, "m-work-held", self.now)
+        self._names("put")
+        held = fakes.bundle("m-work-approval", route=(self.carrier,), created_at=self.now)
+        waiting = [replace(new, hold=Hold(reason="held.approval", detail="")) for new in held.messages]
+        await self.store.put(replace(held, messages=tuple(waiting), approvers=("it@acme.example",)))
+        self._names("approvals")
+        (view,) = await self.store.read(approvals.read_open, fakes.ACCOUNT, 10)
+        await self.store.read(approvals.read_approval, fakes.ACCOUNT, view.id)
+        self._names("decide")
+        decision = approvals.Decision(
+            account=fakes.ACCOUNT, id=view.id, status=approvals.REFUSED, by="it@acme.example", now=self.now
+        )
+        await self.store.decide(decision)
 
     async def _hear(self) -> None:
         self._names("record_mo")
@@ -422,6 +438,8 @@ class Work:
         await self.store.reroute(Rerouting(carriers=(self.carrier,), now=self.now))
         self._names("forget")
         await self.store.forget(self.now)
+        self._names("switch")
+        await self.store.switch(None)
 
     async def _look(self) -> None:
         account, read = fakes.ACCOUNT, self.store.read
@@ -465,6 +483,10 @@ class Work:
         await read(earlier.messages_of, ["key a", "key b"], self.now)
         self._names("repeat_of")
         await read(earlier.repeat_of, "key a", self.now)
+        self._names("stopped")
+        await read(sending.stopped)
+        self._names("taken")
+        await read(counters.taken, ["today", "never"])
         self._names("horizon")
         end = await read(events.horizon)
         await read(events.oldest_writer)

@@ -295,6 +295,29 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
     op.create_table(
+        "approval",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("submission", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("decided_by", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["submission"], ["submission.id"], name=op.f("fk_approval_submission")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approval")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_approval_open",
+        "approval",
+        ["account", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'open'"),
+        postgresql_where=sa.text("status = 'open'"),
+    )
+    op.create_table(
         "mo",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("account", sa.Text(), nullable=False),

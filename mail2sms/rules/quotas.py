@@ -1,0 +1,106 @@
+"""How much each writer, team, phone, block of numbers and country may get, and all together. Pure.
+
+Says what a message takes of which limits; whether it fits is known only where they are counted: in the store, in the
+transaction that queues. What is over a limit of its destination is refused alone. Of a limit of the writer's or of
+all, an email or API call gets what it needs or nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from mail2sms import numbers
+from mail2sms.errors import Problem
+from mail2sms.model import Msisdn, MtMessage, Proof, Writer
+from mail2sms.rules._base import Reservation
+from mail2sms.rules._limits import DEFAULT, Limit, Limits, Quotas, Span, span
+from mail2sms.wording import rate
+
+ALL = "all"
+PREFIXED = 4  # digits: a prefix stands for 10,000 numbers
+_SHARED = frozenset({"user", "team", "total", "cost"})
+_REASONS = {
+    "user": "quota.user",
+    "team": "quota.team",
+    "number": "quota.number",
+    "prefix": "quota.prefix",
+    "country": "quota.country",
+    "total": "quota.total",
+    "cost": "quota.cost",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """What a message takes of one limit. `kind`: user, team, number, prefix, country, total or cost; `of`: which."""
+
+    account: str
+    kind: str
+    of: str
+    limit: Limit
+    span: Span
+    amount: int = 0
+
+    @property
+    def reservation(self) -> Reservation:
+        """The same for the store."""
+        window = f"{self.limit.window} {self.span.start}"
+        return Reservation(
+            key=f"quota {self.account} {self.kind} {self.of} {self.limit.unit} {window}",
+            amount=self.amount,
+            limit=self.limit.amount,
+            until=self.span.end,
+            is_shared=self.kind in _SHARED,
+        )
+
+    def problem(self, used: int, needed: int, zone: str) -> Problem:
+        """Return the refusal of what needs so much when so much is used; `zone` is its reader's."""
+        until = datetime.fromtimestamp(self.span.end / 1000, ZoneInfo(zone))
+        limit = self.limit
+        facts = {
+            "limit": limit.written(limit.amount),
+            "unit": limit.unit,
+            "window": limit.window,
+            "rate": rate(limit.amount, limit.unit, limit.window, "en").replace("\u00a0", " "),
+            "left": limit.written(max(0, limit.amount - used)),
+            "count": limit.written(needed),
+            "until": until.isoformat(timespec="minutes"),
+        }
+        return Problem(reason=_REASONS[self.kind], value=self._shown(), facts=facts)
+
+    def _shown(self) -> str:
+        return numbers.display(Msisdn(self.of)) if self.kind == "number" else self.of
+
+
+def uses(mt: MtMessage, writer: Writer, quotas: Quotas) -> tuple[Use, ...]:
+    """Return what a message takes of each limit that it comes under."""
+    found = (replace(use, amount=use.limit.taken_by(mt)) for use in limits_of(mt, writer, quotas))
+    return tuple(use for use in found if use.amount)
+
+
+def limits_of(mt: MtMessage, writer: Writer, quotas: Quotas) -> Iterator[Use]:
+    """Yield the limits that a message comes under, in their windows of its time, with nothing taken of them."""
+    at, account = mt.created_at, mt.account
+    for kind, of, limits in _kinds(mt, who(writer), quotas):
+        for limit in limits:
+            window = span(limit.window, at, quotas.zone)
+            yield Use(account=account, kind=kind, of=of, limit=limit, span=window)
+
+
+def who(writer: Writer) -> str:
+    """Return whom a writer's messages are counted for: a key may name any address for the replies."""
+    return f"key {writer.name}" if writer.proof is Proof.KEY else writer.address.lower() or "operator"
+
+
+def _kinds(mt: MtMessage, writer: str, quotas: Quotas) -> Iterable[tuple[str, str, Limits]]:
+    yield "user", writer, quotas.users.get(writer, quotas.user)
+    for team in quotas.members.get(writer, ()):
+        yield "team", team, quotas.teams[team]
+    yield "number", mt.msisdn, quotas.number
+    yield "prefix", mt.msisdn[:-PREFIXED], quotas.prefix
+    yield "country", mt.region, quotas.countries.get(mt.region, quotas.countries.get(DEFAULT, ()))
+    yield "total", ALL, quotas.total
+    yield "cost", ALL, quotas.cost
