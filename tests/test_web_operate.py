@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from mail2sms.accept import Accept
+from mail2sms.config.quotas import read_limit
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Origin, Proof, Writer
+from mail2sms.routing import Route
+from mail2sms.rules._limits import Quotas
 from tests.web_fakes import MARIE, READER, SENDER, World, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -230,3 +236,23 @@ async def test_bad_filters_of_notices_name_the_field(here: World, name: str, val
     """400."""
     async with here.control.get("/api/v1/notices", params={name: value}) as answer:
         assert (answer.status, (await answer.json(content_type=None))["field"]) == (400, name)
+
+
+async def test_what_is_used_of_the_limits(tmp_path: Path) -> None:
+    """Of all, of a writer, of a phone: what a message took of each, and what is left."""
+    limits = {"user": "5/day", "number": "3/month", "total": "9 parts/day"}
+    quotas = Quotas(**{name: (read_limit(limit),) for name, limit in limits.items()})
+    async with world(tmp_path) as served:
+        policy = replace(served.context.accept.policy, quotas=quotas)
+        door = Accept(served.context.store, policy, [Route(to=("any",), via=("sim",))], 3_600_000)
+        object.__setattr__(served.context, "accept", door)
+        await ordered(served, text="é" * 161, at=None)
+        every = (await get(served, "/api/v1/quotas"))["items"]
+        assert [(one["kind"], one["of"], one["limit"], one["used"], one["left"]) for one in every[:2]] == [
+            ("total", "all", "9 parts/day", "2", "7"),
+            ("user", MARIE.address, "5/day", "1", "4"),
+        ]
+        of_phone = (await get(served, "/api/v1/quotas", to=PHONE))["items"]
+        assert [(one["kind"], one["left"]) for one in of_phone] == [("number", "2"), ("total", "7")]
+        of_nobody = (await get(served, "/api/v1/quotas", user="key x"))["items"]
+        assert (of_nobody[0]["kind"], of_nobody[0]["of"], of_nobody[0]["used"]) == ("user", "key x", "0")

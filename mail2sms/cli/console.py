@@ -28,6 +28,7 @@ from mail2sms.cli import (
     messages,
     opt_outs,
     queue,
+    quota,
     recipes,
     send,
     sending,
@@ -39,8 +40,8 @@ from mail2sms.cli import (
 )
 from mail2sms.cli.terminal import print_lines
 
-_TRY, _RUN, _LOOK, _FIX, _STOP, _READ = _GROUPS = ("Try", "Run", "Look", "Fix", "Stop", "Read")
-_BRIEF = (_STOP, _READ)  # one line for all: what tells itself, and what is looked up now and then
+_TRY, _RUN, _LOOK, _FIX, _LIMIT, _READ = _GROUPS = ("Try", "Run", "Look", "Fix", "Limit", "Read")
+_BRIEF = (_LIMIT, _READ)  # one line for all: what tells itself, and what is looked up now and then
 
 
 class _Verbs(TyperGroup):
@@ -152,8 +153,9 @@ _TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
     (_FIX, "optout import", opt_outs.optout_import),
     (_FIX, "optout export", opt_outs.optout_export),
     (_FIX, "optout forget", opt_outs.optout_forget),
-    (_STOP, "stop-sending", sending.stop_sending),
-    (_STOP, "resume-sending", sending.resume_sending),
+    (_LIMIT, "quota", quota.quota),
+    (_LIMIT, "stop-sending", sending.stop_sending),
+    (_LIMIT, "resume-sending", sending.resume_sending),
     (_READ, "explain-config", explain_config.explain_config),
     (_READ, "schema", explain_config.schema),
     (_READ, "unit", unit.unit),

@@ -223,6 +223,12 @@ class Control:
         """Release or refuse what waits for approval."""
         return self._ask("POST", f"/api/v1/approvals/{quote(id_, safe='')}/{word}", {})
 
+    def quotas(self, **search: str | None) -> list[dict[str, Any]]:
+        """Return what is used of the limits."""
+        wanted = {name: value for name, value in search.items() if value is not None}
+        found: list[dict[str, Any]] = self._ask("GET", f"/api/v1/quotas?{urlencode(wanted)}")["items"]
+        return found
+
     def approvals(self) -> list[dict[str, Any]]:
         """Return what waits for approval, the oldest first."""
         found: list[dict[str, Any]] = self._ask("GET", "/api/v1/approvals")["items"]

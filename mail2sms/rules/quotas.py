@@ -7,7 +7,7 @@ all, an email or API call gets what it needs or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -77,15 +77,19 @@ class Use:
 
 def uses(mt: MtMessage, writer: Writer, quotas: Quotas) -> tuple[Use, ...]:
     """Return what a message takes of each limit that it comes under."""
-    found = (replace(use, amount=use.limit.taken_by(mt)) for use in limits_of(mt, writer, quotas))
+    limits = limits_of(
+        mt.account, mt.created_at, quotas, writer=who(writer), msisdn=mt.msisdn, region=mt.region
+    )
+    found = (replace(use, amount=use.limit.taken_by(mt)) for use in limits)
     return tuple(use for use in found if use.amount)
 
 
-def limits_of(mt: MtMessage, writer: Writer, quotas: Quotas) -> Iterator[Use]:
-    """Yield the limits that a message comes under, in their windows of its time, with nothing taken of them."""
-    at, account = mt.created_at, mt.account
-    for kind, of, limits in _kinds(mt, who(writer), quotas):
-        for limit in limits:
+def limits_of(
+    account: str, at: int, quotas: Quotas, *, writer: str = "", msisdn: str = "", region: str = ""
+) -> Iterator[Use]:
+    """Yield the limits that hold for all, a writer, a phone and a country, in their windows, with nothing taken."""
+    for kind, of, limits in _kinds(quotas, writer, msisdn, region):
+        for limit in limits if of else ():
             window = span(limit.window, at, quotas.zone)
             yield Use(account=account, kind=kind, of=of, limit=limit, span=window)
 
@@ -95,12 +99,12 @@ def who(writer: Writer) -> str:
     return f"key {writer.name}" if writer.proof is Proof.KEY else writer.address.lower() or "operator"
 
 
-def _kinds(mt: MtMessage, writer: str, quotas: Quotas) -> Iterable[tuple[str, str, Limits]]:
+def _kinds(quotas: Quotas, writer: str, msisdn: str, region: str) -> Iterator[tuple[str, str, Limits]]:
     yield "user", writer, quotas.users.get(writer, quotas.user)
     for team in quotas.members.get(writer, ()):
         yield "team", team, quotas.teams[team]
-    yield "number", mt.msisdn, quotas.number
-    yield "prefix", mt.msisdn[:-PREFIXED], quotas.prefix
-    yield "country", mt.region, quotas.countries.get(mt.region, quotas.countries.get(DEFAULT, ()))
+    yield "number", msisdn, quotas.number
+    yield "prefix", msisdn[:-PREFIXED], quotas.prefix
+    yield "country", region, quotas.countries.get(region, quotas.countries.get(DEFAULT, ()))
     yield "total", ALL, quotas.total
     yield "cost", ALL, quotas.cost

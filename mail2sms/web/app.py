@@ -18,6 +18,7 @@ from mail2sms.web import (
     operate,
     opt_outs,
     problems,
+    quotas,
     sending,
     service,
     sim,
@@ -59,7 +60,7 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
     app.include_router(approve.pages)
-    for part in (api, approve, notices, operate, opt_outs, sending, service, webhooks, metrics, help):
+    for part in (api, approve, notices, operate, opt_outs, quotas, sending, service, webhooks, metrics, help):
         app.include_router(part.router)
     if context.mode == "simulate":
         app.include_router(sim.router)
