@@ -10,8 +10,9 @@ from mail2sms.config import sending
 from mail2sms.config.fields import did_you_mean
 from mail2sms.config.schema import Settings
 from mail2sms.config.yamltext import Document, Fault, Steps
+from mail2sms.errors import Problem
 from mail2sms.model import SenderId
-from mail2sms.reasons import REASONS
+from mail2sms.reasons import sentence
 from mail2sms.rules._base import NUMBER, Policy
 from mail2sms.rules.sender_ids import about, is_name, notes, why_not
 
@@ -64,7 +65,7 @@ def _judge(
     problems = [(p.reason, region) for region in regions if (p := why_not(sender_id, region, policy))]
     for reason, group in groupby(sorted(problems), key=lambda found: found[0]):
         where = ", ".join(region for _, region in group)
-        message = REASONS[reason].smtp.format(value=sender_id, country=where)
+        message = sentence(Problem(reason=reason, value=sender_id, facts={"country": where}))
         # One that is used in other countries too is refused there only: that may be meant.
         is_warning = len(problems) < len(regions)
         hint = f"add sender_ids.{where[:2]}: number" if reason == _LOST else "choose another"

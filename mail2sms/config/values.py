@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, ConfigDict, ValidationInfo
 
 from mail2sms import carriers, hooks, numbers, reasons
 from mail2sms.carriers._base import CarrierOptions
-from mail2sms.errors import BadNumber, BadOption
+from mail2sms.errors import BadNumber, BadOption, Problem
 from mail2sms.hooks._base import HookOptions
 from mail2sms.model import Msisdn, SenderId
 from mail2sms.options import Options, Secret, Written, read_count, read_list, read_secret
@@ -103,7 +103,8 @@ def _in_words(text: str, e: BadNumber) -> BadOption:
     if e.reason == "template.bad_sender_id":
         message = f'"{text}" {_BAD_SENDER_ID[e.facts["why"]].format_map(facts)}'
     else:
-        message = reasons.REASONS[e.reason].smtp.format_map(facts)
+        bare = {name: fact for name, fact in e.facts.items() if name == "country"}  # the rest is the hint's
+        message = reasons.sentence(Problem(reason=e.reason, value=text, facts=bare))
     hint = f'did you mean "{e.hint}"?' if e.hint else ""
     if not hint and "expected" in e.facts:
         hint = "it has {digits} digits; a mobile number there has {expected}".format_map(facts)

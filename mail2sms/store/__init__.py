@@ -100,6 +100,7 @@ class Store:
         self._write_engine = engine.writer_engine(url).execution_options(hooks=dict(hooks))
         self._read_engine = engine.reader_engine(url)
         self._readers = ThreadPoolExecutor(engine.READERS, thread_name_prefix="store-reader")
+        self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._bells: dict[str, list[asyncio.Event]] = {}
         self._writer: Writer | None = None
@@ -156,6 +157,7 @@ class Store:
             await asyncio.to_thread(self._bell.stop)
         if self._writer is not None:
             await self._writer.close()
+        self._is_closed = True
         self._readers.shutdown(wait=True)
         if self._anchor is not None:
             self._anchor.close()
@@ -273,7 +275,9 @@ class Store:
     async def read(
         self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run one of `views` on a reading connection, in a thread."""
+        """Run one of `views` on a reading connection, in a thread. Raises StoreUnavailable."""
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
 
         def run() -> R:
             with self._read_engine.connect() as connection, connection.begin():
