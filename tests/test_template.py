@@ -324,6 +324,33 @@ def test_who_the_address_names_is_a_recipient_too() -> None:
     assert STRICT.read(caught.value.corrected, CONTEXT).to == everybody
 
 
+@pytest.mark.parametrize(
+    ("mail", "language", "corrected"),
+    [
+        ("Bonjour", "fr", "À: 06 39 98 12 34\n\nBonjour\n##"),
+        ("Hallo", "de-CH", "An: 06 39 98 12 34\n\nHallo\n##"),
+        (
+            "Tel: 06 39 98 12 35\n\n",
+            "it",
+            "A: 06 39 98 12 35\n\nIl Suo appuntamento è martedì alle 14:30.\n##",
+        ),
+        ("Tel: 06 39 98 12 35\nFrom: ACME\n\nCiao", "it", "To: 06 39 98 12 35\nFrom: ACME\n\nCiao\n##"),
+        ("Hola", "es", "To: 06 39 98 12 34\n\nHola\n##"),
+    ],
+)
+def test_labels_are_proposed_in_the_language_of_the_mail_else_of_its_writer(
+    mail: str, language: str, corrected: str
+) -> None:
+    """Who has used none of them gets those of their own language."""
+    with pytest.raises(Refusal) as caught:
+        STRICT.read(mail, replace(CONTEXT, language=language))
+    assert caught.value.corrected == corrected
+    own = compile_template("Handy|Mobil: {to}\n\n{text}\n", "own")
+    with pytest.raises(Refusal) as caught:
+        own.read("Bonjour", replace(CONTEXT, language=language))
+    assert caught.value.corrected == "Handy: 06 39 98 12 34\n\nBonjour"
+
+
 def test_too_many_recipients_are_not_read() -> None:
     """Reading them would cost too much; 150 are. How many there are is told."""
     several = [f"+336399{at:05}" for at in range(80_000, 80_151)]

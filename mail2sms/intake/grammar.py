@@ -71,18 +71,27 @@ class Grammar:
 
     def example(self, country: str, language: str = "en") -> str:
         """Return a mail by this template, which anybody may send. In kind `subject` its first line is the header."""
-        index = _LANGUAGES.index(language[:2]) if language[:2] in _LANGUAGES else 0
+        index, spoken = _index(language), self.spoken(language)
         lines = [
-            f"{each.label(index if len(each.labels) == len(_LANGUAGES) else 0)}: {example_value(each.name, country)}"
+            f"{each.label(spoken)}: {example_value(each.name, country)}"
             for each in self.fields
             if not (each.is_optional and each.name == "sender_id")  # whose would it be?
         ]
         return self.compose(lines, example_text(index))
 
+    def spoken(self, language: str) -> int:
+        """Return the place of a language in the lists of labels, where there is one for each; else 0."""
+        has_all = all(each.is_header or len(each.labels) == len(_LANGUAGES) for each in self.fields)
+        return _index(language) if has_all else 0
+
     def compose(self, field_lines: Sequence[str], text: str) -> str:
         """Put a mail together."""
         head = [*field_lines, ""] if field_lines else []
         return "\n".join([*head, text, *([self.marker] if self.marker else [])])
+
+
+def _index(language: str) -> int:
+    return _LANGUAGES.index(language[:2]) if language[:2] in _LANGUAGES else 0
 
 
 _FIELD_LINE = re.compile(r"([^:{}]+):\s*\{(\w+)\}\s*(\??)")

@@ -76,10 +76,14 @@ class _Row:
         return _piece(self.raw, self.value.line, 0)
 
 
-def read_head(grammar: Grammar, lines: Sequence[str], zone: str, now_ms: int) -> Head:
-    """Read the field lines. Unknown and doubled labels, and lines that are no fields, are noted as faults."""
+def read_head(grammar: Grammar, lines: Sequence[str], language: str, zone: str, now_ms: int) -> Head:
+    """Read the field lines. Unknown and doubled labels, and lines that are no fields, are noted as faults.
+
+    `language` is the writer's, for labels that are proposed to who has used none.
+    """
     start = next_filled(lines, 0)
     reading = _Reading(grammar, zone, now_ms)
+    reading.head.language = grammar.spoken(language)
     if reading.begins_with_fields(lines, start):
         reading.read(lines, start)
     else:
@@ -110,7 +114,8 @@ class _Reading:
         while end < most and not is_blank(lines[end]) and not self._is_marker(lines[end]):
             end += 1
         rows = [self._row(lines, at) for at in range(start, min(end, start + _MAX_ROWS))]
-        self.head.language = _language([row for row in rows if row.field][:_MAX_GUESSES])
+        if known := [row for row in rows if row.field]:
+            self.head.language = _language(known[:_MAX_GUESSES])
         unread, after = self._assign(rows)
         text_at = self._text_at(rows, unread, after, self._has_text(lines, end))
         for at in unread:

@@ -223,6 +223,7 @@ class Reader:
         desk = self._desk
         context = Context(
             country=desk.country,
+            language=writer.language,
             zone=writer.zone,
             now_ms=now_ms(),
             teams=desk.teams,

@@ -24,7 +24,7 @@ __all__ = ["Context", "Late", "Order", "Template", "TemplateInvalid", "compile_t
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What a mail is read by. `zone` is the writer's; `teams` have lower-case names.
+    """What a mail is read by. `language` and `zone` are the writer's; `teams` have lower-case names.
 
     `strip` returns a text without quotes and signature, and what it left out. `sender_ids` are what the writer may
     send as, `recipients` is how many phones a mail may have; `also_to` are further phones and teams, as To names them.
@@ -35,6 +35,7 @@ class Context:
     now_ms: int
     teams: Mapping[str, tuple[Msisdn, ...]]
     strip: Callable[[str], tuple[str, tuple[LeftOut, ...]]]
+    language: str = "en"
     sender_ids: tuple[str, ...] = ()
     recipients: int = fields.MAX_RECIPIENTS
     also_to: tuple[str, ...] = ()
@@ -138,7 +139,7 @@ class _Reading:
 
     def __init__(self, template: Template, lines: list[str], context: Context) -> None:
         self.template, self.lines, self.context = template, lines, context
-        self.head = read_head(template, lines, context.zone, context.now_ms)
+        self.head = read_head(template, lines, context.language, context.zone, context.now_ms)
         self.faults = self.head.faults
         self.corrected: dict[str, str] = {}  # values by field; "" if there is nothing to propose
         self.is_example = False  # something in it is not the writer's
