@@ -28,6 +28,8 @@ THEIR_OWN = {
     "web.inbox": "stands for a mail server, in the demo",
     "relay.loop": "the time in a signature, which the other side compares with its own",
     "config.environment": "days that a certificate is still valid for",
+    "certificates": "days that the one in force is still valid for",
+    "intake.mailauth": "signatures expire by everybody's clock",
     "cli.moments": "what a person types is relative to that person's clock",
 }
 

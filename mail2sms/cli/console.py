@@ -60,8 +60,7 @@ class _Verbs(TyperGroup):
             for i, (name, text) in enumerate(members):
                 lines.append(f"  {group if i == 0 else '':5} {name:14} {text}")
         codes = [f"{code:d} {text}" for code, text in EXPLAINED.items()]
-        lines += ["", f"Exit codes: {', '.join(codes[:3])},"]
-        lines += [f"  {', '.join(codes[3:5])},", f"  {', '.join(codes[5:])}."]
+        lines += ["", f"Exit codes: {', '.join(codes[:4])},", f"  {', '.join(codes[4:])}."]
         lines += ["Looking verbs take --json. NO_COLOR is respected. --version tells the version."]
         formatter.write("\n".join(lines) + "\n")
 

@@ -117,7 +117,7 @@ def queue_cancel(
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """Stop messages that no carrier has yet, for good; or (v-...) refuse all that one submission has waiting."""
+    """Stop messages that no carrier has yet, for good; v-... refuses what awaits approval."""
     if not ids:
         raise Failed(Exit.USAGE, f"name messages: {typed('queue list', config_file)} shows their ids")
     control = reach(config_file, socket_path)

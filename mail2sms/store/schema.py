@@ -284,6 +284,7 @@ approval = _keyed(
     _time("created_at"),
     _time("decided_at", optional=True),
     Column("decided_by", Text, nullable=False),
+    Index(None, "submission"),
 )
 _IS_OPEN = text("status = 'open'")
 Index(

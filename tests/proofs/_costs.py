@@ -34,8 +34,8 @@ from mail2sms.options import read_networks
 from mail2sms.relay.letters import House, Letters
 from mail2sms.render import Render
 from mail2sms.routing import Route
-from mail2sms.rules._base import Policy
-from mail2sms.store import Bundle, NewNotice, Notice
+from mail2sms.rules._base import Facts, Policy
+from mail2sms.store import Bundle, NewNotice, Notice, opt_outs
 from mail2sms.store.put import Stored
 from tests import fuzz_templates, fuzz_texts
 from tests.fakes import ACCOUNT, OURS, PHONE
@@ -132,7 +132,9 @@ class _Store:
         return Stored(repeated={})
 
     async def read(self, query: Any, *words: Any) -> Any:
-        """Know one reply key."""
+        """Know one reply key, and nothing of phones."""
+        if query is opt_outs.facts:
+            return Facts()
         if words[-1] != _KEY:
             return None
         id_ = conversation_of(ACCOUNT, OURS, PHONE)
@@ -313,7 +315,7 @@ def author(value: str, chance: random.Random) -> Cost:
         assert address.isascii() and address.isprintable() and address.count("@") == 1, address
         assert not set(address) & set(' <>()[]\\,;:"'), address
     try:
-        writer = clock.here(bridge().identity.writer, _RELAY, addresses, "marie@acme.example")
+        writer = clock.here(bridge().identity.author, _RELAY, addresses, "marie@acme.example")
     except Refusal as e:
         return Cost(clock.loop_s, outcome=e.problems[0].reason)
     assert writer.address.lower() == addresses[0].lower()

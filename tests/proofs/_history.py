@@ -138,6 +138,33 @@ _CONVERSATION = {
 }
 _REPEAT = {"key": "{k}", "id": "{m}", "at": "{at}"}
 _COUNTER = {"key": "{k}", "amount": "7", "until": "{at}"}
+_OPT_OUT = {
+    "phone": "{k}",
+    "our_address": "''",
+    "account": "{account}",
+    "source": "'keyword'",
+    "keyword": "'STOP'",
+    "who": "''",
+    "at": "{at}",
+}
+_AUDIT = {
+    "account": "{account}",
+    "at": "{at}",
+    "who": "''",
+    "did": "'opt_out.add'",
+    "about": "{k}",
+    "detail": "''",
+}
+_APPROVAL = {
+    "id": "{k}",
+    "account": "{account}",
+    "submission": "{m}",
+    "reason": "'held.approval'",
+    "detail": "''",
+    "status": "'released'",
+    "created_at": "{at}",
+    "decided_by": "'it@acme.example'",
+}
 _STRAY = {
     "carrier": "'sim'",
     "carrier_message_id": "{k}",
@@ -217,6 +244,8 @@ class History:
             self._insert(connection, how, over, "repeat", _REPEAT, (days, self.count))
             self._insert(connection, how, over, "counter", _COUNTER, (days, self.count), "i % 10 = 0")
             self._insert(connection, how, over, "stray_report", _STRAY, (days, self.count), "i % 10 = 0")
+            for table, row in (("opt_out", _OPT_OUT), ("audit", _AUDIT), ("approval", _APPROVAL)):
+                self._insert(connection, how, over, table, row, all_, "i % 10 = 5")
             waits = self._words(how, f"({self.until - _QUEUE_MS} + (i * {_SPREAD}) % {_QUEUE_MS})")
             waits |= {"status": "'queued'", "reason": "''", "tries": "0"}
             queue = (self.count + 1, self.count + self.queued)

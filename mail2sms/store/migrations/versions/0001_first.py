@@ -317,6 +317,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'open'"),
         postgresql_where=sa.text("status = 'open'"),
     )
+    op.create_index(op.f("ix_approval_submission"), "approval", ["submission"], unique=False)
     op.create_table(
         "mo",
         sa.Column("id", sa.Text(), nullable=False),
