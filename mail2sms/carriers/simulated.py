@@ -122,6 +122,7 @@ class Simulated(Carrier):
         self.phones = phones
         self._record: Record | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped: set[tuple[str, str]] = set()  # phones that have said STOP, and to which number
 
     async def start(self, record: Record) -> None:
         """Begin, and send again the reports that were owed."""
@@ -197,8 +198,10 @@ class Simulated(Carrier):
         await self._until_stored(report)
         photo = Photo(name="photo.png", media_type="image/png", content=sunset())
         answers = {"7867": ("STOP", ()), "0606": ("Here is the photo", (photo,))}
-        if ending in answers:
+        if ending in answers and (entry["to"], entry["from"]) not in self._stopped:
             text, photos = answers[ending]
+            if text == "STOP":  # once: nobody answers the confirmation
+                self._stopped.add((entry["to"], entry["from"]))
             await self._until_stored(
                 MoMessage(
                     carrier=self.name,

@@ -276,7 +276,8 @@ def _answered(views: Sequence[MessageView], all_: Happened) -> Iterator[Step]:
     """Yield what the phone said between this text and the next one of the conversation."""
     ours = {view.id for view in views}
     for n, mo in all_.said:
-        before = [v for v in all_.messages if v.conversation == mo.conversation and v.created_at <= mo.at]
+        written = (v for v in all_.messages if v.writer)  # not what we answer to STOP ourselves
+        before = [v for v in written if v.conversation == mo.conversation and v.created_at <= mo.at]
         if not before or before[0].id not in ours:
             continue
         photo = " and a photo" if mo.photos else ""

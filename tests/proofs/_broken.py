@@ -36,6 +36,8 @@ writer.Writer._fail = fail
 """A mail that could not be written is answered like one that was."""
 
 ALONE = """
+from mail2sms.accept import Accept
+from mail2sms.rules._base import Facts
 from mail2sms.store import Store
 
 def prepare(self, _prepare=Store._prepare):
@@ -44,9 +46,14 @@ def prepare(self, _prepare=Store._prepare):
     self._anchor = None
     self._read_engine.dispose()
 
-Store._prepare = prepare
+async def judge(self, submissions):
+    verdict = self._judge.judge(submissions, Facts())
+    assert verdict.messages
+    return verdict
+
+Store._prepare, Accept._verdict = prepare, judge
 """
-"""The writer's connection is SQLite's only one, so that closing it ends the log, or leaves it to be recovered."""
+"""Nobody reads: the writer's connection is SQLite's only one, and closing it ends the log, or leaves it to recovery."""
 
 RELAYS = """
 from mail2sms.intake import reading
