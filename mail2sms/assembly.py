@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mail2sms import certificates
 from mail2sms.accept import Accept
+from mail2sms.addresses import canonical
 from mail2sms.certificates import Certificate
 from mail2sms.config import derived
 from mail2sms.config.schema import Settings
@@ -116,7 +117,7 @@ def _owners(settings: Settings) -> dict[str, str]:
 def _passwords(settings: Settings) -> dict[str, str]:
     """Return the argon2id hashes by address. Raises BadOption when one can't be read."""
     return {
-        address.lower(): user.password.reveal()
+        canonical(address): user.password.reveal()
         for address, user in settings.users.items()
         if user.password is not None
     }

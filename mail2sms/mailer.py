@@ -25,6 +25,7 @@ _CONNECTIONS: Final = 2
 # RFC 4954 section 6 and RFC 3207 section 4: our login or TLS is wrong, not this mail; the operator mends it.
 _OURS_TO_MEND: Final = frozenset({530, 534, 535, 538})
 _ADDRESS = re.compile(r"[^\s<>:,;]+@[^\s<>:,;]+")
+_INTERNATIONAL: Final = ("SMTPUTF8", "BODY=8BITMIME")  # RFC 6531 section 3.1; the To header is UTF-8 too
 
 
 # In this order: a time-out is an OSError too.
@@ -84,7 +85,7 @@ class Mailer:
                 raise DeliveryFailed(_said(e), is_final=is_final) from None  # the cause names people
             except (aiosmtplib.SMTPException, OSError) as e:
                 raise DeliveryFailed(f"smarthost {self._smarthost.address}: {_unreached(e)}") from None
-            except ValueError:  # includes UnicodeEncodeError: an address that would need SMTPUTF8
+            except ValueError:
                 raise DeliveryFailed("the address cannot be written to", is_final=True) from None
 
     async def probe(self, envelope_from: str, to: str) -> None:
@@ -176,8 +177,9 @@ class _Stale(Exception):
 async def _begin(smtp: aiosmtplib.SMTP, envelope_from: str, to: str) -> aiosmtplib.SMTP:
     """Send MAIL and RCPT. On any failure the connection is closed."""
     try:
-        await smtp.mail(envelope_from)
-        await smtp.rcpt(to)
+        options = () if (envelope_from + to).isascii() else await _international(smtp)
+        await smtp.mail(envelope_from, options=options, encoding="utf-8")
+        await smtp.rcpt(to, encoding="utf-8")
     except aiosmtplib.SMTPServerDisconnected as e:
         smtp.close()
         raise _Stale(str(e)) from None
@@ -195,6 +197,15 @@ async def _begin(smtp: aiosmtplib.SMTP, envelope_from: str, to: str) -> aiosmtpl
 def _unreached(error: Exception) -> str:
     """Say why a smarthost did not answer. A server's own words may name people, and are left out."""
     return next((words for kind, words in _UNREACHED.items() if isinstance(error, kind)), "it hung up")
+
+
+async def _international(smtp: aiosmtplib.SMTP) -> tuple[str, ...]:
+    """Return what MAIL says for an address beyond ASCII. Raises DeliveryFailed where there can be none."""
+    if smtp.is_ehlo_or_helo_needed:
+        await smtp.ehlo()
+    if not smtp.supports_extension("smtputf8"):
+        raise DeliveryFailed("the smarthost takes no address beyond ASCII (SMTPUTF8)", is_final=True)
+    return _INTERNATIONAL
 
 
 def _said(e: aiosmtplib.SMTPResponseException) -> str:

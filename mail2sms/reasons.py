@@ -50,7 +50,9 @@ REASONS: dict[str, Reason] = {
     "sender.proof_unknown": _no(
         451, "4.4.3", "who wrote this mail cannot be looked up right now; try again later", "nobody"
     ),
-    "sender.from_missing": _no(550, "5.7.1", "the mail needs exactly one sender in its From line", "nobody"),
+    "sender.from_missing": _no(
+        550, "5.7.1", "the From line must hold exactly one address, written plainly", "nobody"
+    ),
     "sender.null": _no(550, "5.7.1", "bounces and mails without a sender are not turned into SMS", "nobody"),
     "sender.automatic": _no(550, "5.7.1", "automatic mail is not turned into SMS", "nobody"),
     # where to

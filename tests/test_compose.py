@@ -759,13 +759,39 @@ def test_a_header_that_went_wrong_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "x", "a b@c", "a@b\r\nBcc: c", "é@acme.example", '"a"@b', "a@b, c@d", "<a@b>", "a@b>"]
+    "address",
+    [
+        "",
+        "x",
+        "a b@c",
+        "a@b\r\nBcc: c",
+        "e\u0301@b",
+        "é@é.example",
+        "nic\u212a@b",
+        "é\u2028@b",
+        '"a"@b',
+        "a@b, c@d",
+        "<a@b>",
+        "a@b>",
+    ],
 )
 def test_an_address_that_is_none_is_final(address: str) -> None:
     """Nobody can be written to there."""
     with pytest.raises(DeliveryFailed) as e:
         wire.mailbox("To", "", address)
     assert e.value.is_final
+
+
+def test_an_address_beyond_ascii_stands_in_the_header_as_it_is() -> None:
+    """RFC 6532; all else is as in other mails, and nothing is added."""
+    zoe = replace(addressee(), to="zoé@xn--exmple-cua.fr")
+    outgoing = reply(addressee=zoe, name="Zoë")
+    assert b"\r\nTo: <zo\xc3\xa9@xn--exmple-cua.fr>\r\n" in outgoing.content
+    assert (
+        raw_headers(replace(outgoing, content=outgoing.content.replace(b"\xc3\xa9", b"e"))) == REPLY_HEADERS
+    )
+    assert outgoing.content.replace(b"\xc3\xa9", b"").isascii()
+    assert (outgoing.to, read(outgoing)["Subject"]) == (zoe.to, "Re: Rendez-vous du 12 mai")
 
 
 def test_a_guess_is_no_click_away_from_being_sent() -> None:

@@ -129,6 +129,24 @@ def test_settings_are_typed_for_the_rest_of_the_program() -> None:
     assert isinstance(loaded.relay.hooks[0], WebhookOptions)
 
 
+def test_addresses_beyond_ascii_are_known_by_their_one_form() -> None:
+    """However they are written; what only looks like a letter is none."""
+    loaded = config.load(
+        PATH,
+        whole(
+            "senders: [{from: '*@exämple.fr', network: 127.0.0.1}]\n"
+            "users: {ZOÉ@exämple.fr: {teams: support}}\n"
+            "teams: {support: {members: ['zoe\u0301@exämple.fr'], email: support@exämple.fr}}\n"
+        ),
+    )
+    assert list(loaded.all_users()) == ["zoé@xn--exmple-cua.fr"]
+    assert loaded.all_teams()["support"].members == ("zoé@xn--exmple-cua.fr",)
+    assert loaded.all_teams()["support"].email == "support@xn--exmple-cua.fr"
+    assert loaded.sender_rules()[0].matches("zoé@xn--exmple-cua.fr")
+    (fault,) = found(whole("users: {nic\u212a@acme.example: {}}"))
+    assert "is not an email address" in fault
+
+
 def test_load_raises_with_every_finding() -> None:
     """What the daemon prints when it does not start is the whole report."""
     with pytest.raises(config.ConfigInvalid) as raised:

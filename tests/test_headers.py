@@ -47,7 +47,11 @@ from mail2sms.intake import headers
         ("nic\u212a@acme.example", [""], ""),  # KELVIN SIGN: "nick" in lower case
         ("nick@acme.e\u212aample", [""], ""),
         ("Nic\u212a <nick@acme.example>", ["nick@acme.example"], "Nic\u212a"),
-        ("élodie@acme.example", [""], ""),
+        ("Élodie <Élodie@acme.example>", ["élodie@acme.example"], "Élodie"),
+        ("e\u0301lodie@exämple.example", ["élodie@xn--exmple-cua.example"], ""),
+        ("élodie@acme.example, b@acme.example", ["élodie@acme.example", "b@acme.example"], ""),
+        ("élo\u200bdie@acme.example", [""], ""),
+        ("é" * 33 + "@acme.example", [""], ""),  # more than 64 octets
         ("a@acme.example\u00a0", [""], ""),
         ("\u3000a@acme.example", [""], ""),
         ("<a@acme.example>\u00a0", [""], ""),
@@ -66,6 +70,20 @@ def test_authors(value: str, addresses: list[str], name: str) -> None:
     assert list(found) == addresses
     if "" not in addresses:
         assert found_name == name
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("\xc9lodie <a@acme.example>", ("a@acme.example", "Élodie")),
+        ("\xe9lodie@acme.example", ("", "")),
+        ("a@ex\xe4mple.example", ("", "")),
+    ],
+)
+def test_an_address_beyond_ascii_is_utf8(value: str, found: tuple[str, str]) -> None:
+    """RFC 6532; in Latin-1 others may read another one. A name may be in anything."""
+    addresses, name = headers.authors([value])
+    assert (addresses[0], name) == found
 
 
 @pytest.mark.parametrize("end", ["\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\xc2\x85", "\xa0", "\x00", "\x7f"])

@@ -24,7 +24,7 @@ PACKAGE = "mail2sms"
 # The first parts of modules' names, level by level. A module imports from lower levels and from its own folder.
 ORDER = (
     ("", "log"),  # may be imported by all
-    ("destinations", "model", "errors", "money", "reasons", "options"),  # values
+    ("addresses", "destinations", "model", "errors", "money", "reasons", "options"),  # values
     (
         *("numbers", "segments", "routing", "prices", "lifecycle", "keywords", "quiet", "rules", "verdict"),
         *("consent", "wording"),
@@ -64,6 +64,7 @@ DOORS = {
     "cryptography": ("intake.dkim",),
     "dns": ("dns",),
     "fastapi": ("web",),
+    "idna": ("addresses",),
     "inscriptis": ("intake.html",),
     "jinja2": ("render",),
     "lxml": ("intake.html",),  # the parser below inscriptis

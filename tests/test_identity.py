@@ -68,12 +68,26 @@ def _ask(known: Identity, ip: str, login: str | None, address: str) -> Proof | s
         ("marie@acme.example", "marie@acme.example\n", False),
         ("m.rie@acme.example", "marie@acme.example", False),
         ("*", "anybody@anywhere.example", True),
+        ("*@exämple.fr", "zoé@xn--exmple-cua.fr", True),
+        ("zoé@*", "zoé@xn--exmple-cua.fr", True),
+        ("zoé@exämple.fr", "zoe@xn--exmple-cua.fr", False),
+        ("*", "nic\u212a@acme.example", False),  # no address at all
     ],
 )
 def test_patterns(pattern: str, address: str, expected: bool) -> None:
     """`*` stands for anything but an `@`; case doesn't matter; the rest is literal."""
     known = _identity(_rule(pattern, networks="192.0.2.1"))
     assert (_ask(known, "192.0.2.1", None, address) == Proof.NETWORK) == expected
+
+
+@pytest.mark.parametrize("login", ["zoé@exämple.fr", "ZOÉ@xn--exmple-cua.fr", "zoe\u0301@exämple.fr"])
+async def test_a_login_beyond_ascii_is_one_whatever_its_form(login: str) -> None:
+    """As keyboards and mail programs write it; and it proves only its own address."""
+    hashed = CHEAP.hash("right")
+    known = _identity(_rule("*", login=True), passwords={"zoé@xn--exmple-cua.fr": hashed})
+    assert await known.verify(login, "right")
+    assert _ask(known, "192.0.2.9", login, "zoé@xn--exmple-cua.fr") == Proof.LOGIN
+    assert _ask(known, "192.0.2.9", login, "zoe@xn--exmple-cua.fr") == "sender.unknown"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class Inbox:
         self.mails: list[tuple[str, list[str], bytes]] = []
         self.helo: list[str] = []
         self.logins: list[tuple[bytes, bytes]] = []
+        self.options: list[list[str]] = []
         self.drop_after: str = ""
 
     async def handle_EHLO(
@@ -43,6 +44,7 @@ class Inbox:
         self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
         envelope.mail_from = address
+        self.options.append(options)
         return self._reply(server, "MAIL", "250 OK")
 
     async def handle_RCPT(
@@ -110,6 +112,27 @@ async def test_a_notice_has_the_null_sender() -> None:
     async with serving(inbox) as port, mailing(port) as mailer:
         await mailer.deliver(MAIL, "", "marie@acme.example")
     assert inbox.mails[0][0] == "<>"  # as aiosmtpd says it
+
+
+async def test_an_address_beyond_ascii_goes_to_who_takes_it() -> None:
+    """RFC 6531: MAIL says so, and the mail's header may be UTF-8; other mails of the connection say nothing."""
+    inbox, mail = Inbox(), MAIL.replace(b"x", "é".encode(), 1)
+    async with serving(inbox, enable_SMTPUTF8=True) as port, mailing(port) as mailer:
+        await mailer.deliver(mail, "", "zoé@xn--exmple-cua.fr")
+        await mailer.deliver(MAIL, "", "marie@acme.example")
+    assert inbox.mails[0][1:] == (["zoé@xn--exmple-cua.fr"], mail)
+    assert inbox.options == [["SMTPUTF8", "BODY=8BITMIME"], []]
+    assert len(inbox.helo) == 1
+
+
+async def test_a_smarthost_that_knows_only_ascii_is_not_asked() -> None:
+    """It never will: told at once. The connection serves the next mail."""
+    inbox = Inbox()
+    async with serving(inbox) as port, mailing(port) as mailer:
+        failed = await failure(mailer, "zoé@acme.example")
+        assert (failed.is_final, "SMTPUTF8" in failed.detail, "zo" in failed.detail) == (True, True, False)
+        await mailer.deliver(MAIL, "", "marie@acme.example")
+    assert [to for _, to, _ in inbox.mails] == [["marie@acme.example"]]
 
 
 async def test_a_burst_uses_one_connection_and_never_more_than_two() -> None:

@@ -18,7 +18,6 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.utils import getaddresses
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -147,10 +146,8 @@ class Mail:
     def read(cls, name: str) -> Mail:
         """Read one of MAILS."""
         content = re.sub(rb"\r?\n", b"\r\n", (HERE / "mails" / f"{name}.eml").read_bytes())
-        head = email.message_from_bytes(content)
-        (sender,), to = (
-            [address for _, address in getaddresses([str(head[field])])] for field in ("From", "To")
-        )
+        head = email.message_from_string(content.decode("utf-8", "replace"), policy=email.policy.default)
+        sender, to = head["From"].addresses[0].addr_spec, [each.addr_spec for each in head["To"].addresses]
         return cls(sender=sender, to=tuple(to), content=content)
 
     @property

@@ -89,12 +89,14 @@ def _bridge(settings: Settings, path: Path, dns: str | None) -> Bridge:
 
 def _check_client(settings: Settings, ip: str, login: str | None) -> None:
     """Raise Failed for a client that there can't be."""
+    from mail2sms.addresses import canonical
+
     try:
         ipaddress.ip_address(ip)
     except ValueError as e:
         raise Failed(Exit.USAGE, f'"{ip}" is no IP address') from e
-    known = [address.lower() for address in settings.users]
-    if login is not None and login.lower() not in known:
+    known = [canonical(address) for address in settings.users]
+    if login is not None and canonical(login) not in known:
         from mail2sms.config.fields import did_you_mean
 
         hint = did_you_mean(login, known) or "users log in by the address that they have in the configuration"

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from mail2sms import routing, segments
 from mail2sms.accept import notices, refused_notice
+from mail2sms.addresses import canonical
 from mail2sms.cli.explained import (
     Address,
     Attempt,
@@ -102,7 +103,7 @@ class Bridge:
         written_by = author(envelope.content)
 
         async def conversation(target: Target) -> Conversation:
-            writers = frozenset({written_by.lower()})
+            writers = frozenset({canonical(written_by)})
             phone, account = target.phones[0], self._desk.account
             return Conversation(
                 id="", account=account, our_address=_THE_PHONES, msisdn=phone, writers=writers
@@ -221,7 +222,7 @@ class Bridge:
                 Attempt(proof=t.proof, result=t.result, why=t.why, line=self._rule_line(t.rule))
                 for t in mail.tried
             ),
-            wanted=() if mail.writer else tuple(self._wanted(mail.author.lower())),
+            wanted=() if mail.writer else tuple(self._wanted(canonical(mail.author))),
             to=mail.to,
             orders=orders,
             problems=(*mail.at_rcpt, *problems),
@@ -246,13 +247,13 @@ class Bridge:
         return () if found.proof else await self._mailauth.attempts(found, envelope)
 
     def _who(self, envelope: Envelope, author: str, tried: Sequence[Tried]) -> Who | None:
-        proven = self._identity.proven(envelope.client, author.lower()) if author else None
+        proven = self._identity.proven(envelope.client, canonical(author)) if author else None
         if proven is None and tried and tried[-1].result == "pass":
             proven = tried[-1].rule, tried[-1].proof
         if proven is None:
             return None
         rule, proof = proven
-        user = self._settings.all_users().get(author.lower())
+        user = self._settings.all_users().get(canonical(author))
         return Who(
             address=author,
             name=user.name if user else "",
@@ -344,7 +345,7 @@ class Bridge:
             return "as the mail says", None
         if wishes.get(mt.region) == mt.sender_id:
             return f"sender_ids of {mt.region}", self._line("sender_ids", mt.region)
-        written = next((a for a in self._settings.users if a.lower() == submission.writer.address), "")
+        written = next((a for a in self._settings.users if canonical(a) == submission.writer.address), "")
         if str(submission.writer.number) == mt.sender_id:
             return "the writer's own number", self._line("users", written, "number")
         owned = self._policy.owned.get(submission.writer.address, ())

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mail2sms.addresses import canonical
 from mail2sms.cli import Exit, Failed, find_config, read_settings, typed
 from mail2sms.cli.terminal import ConfigOption, print_lines
 from mail2sms.options import Endpoint
@@ -105,7 +106,7 @@ def plain_network(network: Network) -> str:
 def example_writer(settings: Settings) -> str:
     """Return somebody whom the rule of a mail server lets write: a user, else anybody."""
     rules = [rule for rule in settings.sender_rules() if rule.networks] or settings.sender_rules()
-    users = [address for address in settings.users if any(rule.matches(address.lower()) for rule in rules)]
+    users = [address for address in settings.users if any(rule.matches(canonical(address)) for rule in rules)]
     pattern = rules[0].pattern if rules else "*"
     anybody = f"someone@{settings.domain}" if pattern == "*" else pattern.replace("*", "someone")
     return users[0] if users else anybody

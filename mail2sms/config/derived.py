@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from mail2sms import keywords, quiet
+from mail2sms.addresses import canonical
 from mail2sms.certificates import Certificate
 from mail2sms.config import sending
 from mail2sms.config.consent import USUAL
@@ -74,7 +75,7 @@ def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
     """Return what each user may send as beside their own number: their teams' numbers, then names."""
     teams = settings.all_teams()
     owned: dict[str, tuple[SenderId, ...]] = {}
-    named = {written.lower(): option.sender_ids for written, option in settings.users.items()}
+    named = {canonical(written): option.sender_ids for written, option in settings.users.items()}
     for address, user in settings.all_users().items():
         shared = [name for name in user.teams if name in teams]
         own = [SenderId(number) for name in shared if (number := teams[name].number)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from mail2sms import money
+from mail2sms.addresses import canonical
 from mail2sms.config.values import Address, ListOfOne, SenderKey
 from mail2sms.errors import BadOption
 from mail2sms.options import Options, Written
@@ -128,7 +129,7 @@ def quotas(settings: Settings) -> Quotas:
     return Quotas(
         zone=settings.timezone,
         user=options.user,
-        users={address.lower(): user.quota for address, user in settings.users.items() if user.quota},
+        users={canonical(address): user.quota for address, user in settings.users.items() if user.quota},
         teams=teams,
         members={address: names for address, names in members.items() if names},
         number=options.number,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from mail2sms import numbers, prices, routing
+from mail2sms.addresses import canonical
 from mail2sms.config import derived, proof_checks, quota_checks, sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
@@ -73,7 +74,7 @@ def _users_and_teams(settings: Settings, document: Document) -> Iterator[Fault]:
                 yield _error(
                     document, steps, f'there is no team "{name}"', did_you_mean(name, settings.teams)
                 )
-    addresses = {address.lower() for address in settings.users}
+    addresses = {canonical(address) for address in settings.users}
     for name, team in settings.teams.items():
         for i, member in enumerate(team.members):
             if member not in addresses:
@@ -84,7 +85,7 @@ def _users_and_teams(settings: Settings, document: Document) -> Iterator[Fault]:
 def _same_address(settings: Settings, document: Document) -> Iterator[Fault]:
     first: dict[str, str] = {}
     for address in settings.users:
-        known = first.setdefault(address.lower(), address)
+        known = first.setdefault(canonical(address), address)
         if known != address:
             line = document.key_place(("users", known)).line
             message = f'"{address}" is the same address as "{known}" on line {line}'
@@ -158,7 +159,9 @@ def _without_number(settings: Settings, rule: SenderRule) -> str:
     is_open = rule.proofs != {Proof.LOGIN}  # else only users with a password can prove anything
     if is_open and "*" in rule.pattern:
         return "people without a number"
-    asked = {rule.pattern} if is_open else {a.lower() for a, user in settings.users.items() if user.password}
+    asked = (
+        {rule.pattern} if is_open else {canonical(a) for a, user in settings.users.items() if user.password}
+    )
     for address in sorted(filter(rule.matches, asked)):
         user = users.get(address)
         numbers = (user.number, *(teams[name].number for name in user.teams if name in teams)) if user else ()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from mail2sms.addresses import canonical
 from mail2sms.config.consent import OptOutOptions, QuietOption
 from mail2sms.config.listeners import Listen
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
@@ -223,7 +224,7 @@ class Api(Options):
 
 
 class Settings(Options):
-    """The whole configuration. Addresses that are keys stay as written; the methods below give them in lower case."""
+    """The whole configuration. Addresses that are keys stay as written; the methods below give their one form."""
 
     domain: Domain
     """The domain that is written to: NUMBER@domain is a phone. Example: sms.acme.example"""
@@ -298,7 +299,8 @@ class Settings(Options):
     def all_users(self) -> dict[str, User]:
         """Return the users by address. Who is a team's member is in its `teams`, wherever it was written."""
         return {
-            written.lower(): self._user(written.lower(), option) for written, option in self.users.items()
+            address: self._user(address, option)
+            for address, option in ((canonical(written), option) for written, option in self.users.items())
         }
 
     def _user(self, address: str, option: UserOption) -> User:
@@ -320,7 +322,7 @@ class Settings(Options):
         return {name: self._team(name, option) for name, option in self.teams.items()}
 
     def _team(self, name: str, option: TeamOption) -> Team:
-        joined = [address.lower() for address, user in self.users.items() if name in user.teams]
+        joined = [canonical(address) for address, user in self.users.items() if name in user.teams]
         return Team(
             name=name,
             number=option.number,

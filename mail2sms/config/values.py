@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, ValidationInfo
 
-from mail2sms import carriers, hooks, numbers, reasons
+from mail2sms import addresses, carriers, hooks, numbers, reasons
 from mail2sms.carriers._base import CarrierOptions
 from mail2sms.errors import BadNumber, BadOption, Problem
 from mail2sms.hooks._base import HookOptions
@@ -47,11 +47,16 @@ def read_domain(value: Any) -> str:
 
 
 def read_address(value: Any) -> str:
-    """An email address, in lower case."""
-    local, at, domain = _one_text(value).lower().rpartition("@")
-    if not at or not _LOCAL.match(local) or not _DOMAIN.match(domain):
+    """An email address, in its one form."""
+    address = addresses.canonical(_one_text(value))
+    if not _is_address(address):
         raise BadOption(f'"{value}" is not an email address', "such as marie@acme.example")
-    return f"{local}@{domain}"
+    return address
+
+
+def _is_address(canonical: str) -> bool:
+    local, at, domain = canonical.rpartition("@")
+    return bool(at and _LOCAL.match(addresses.shape(local)) and _DOMAIN.match(domain))
 
 
 def _as_written(address: str) -> str:
@@ -61,11 +66,10 @@ def _as_written(address: str) -> str:
 
 
 def _pattern(value: Any) -> str:
-    text = _one_text(value).lower()
+    text = addresses.canonical(_one_text(value))
     if text in {"*", "*@*"}:
         return "*"
-    local, at, domain = text.replace("*", "x").rpartition("@")
-    if not at or not _LOCAL.match(local) or not _DOMAIN.match(domain):
+    if not _is_address(text.replace("*", "x")):
         raise BadOption(
             f'expected an address or "*@" and a domain, got "{value}"', 'such as "*@acme.example"'
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
 
+from mail2sms.addresses import canonical
 from mail2sms.dns import Dns, DnsUnanswered
 from mail2sms.intake import dkim, dmarc, headers
 from mail2sms.intake.dkim import Signature, Unusable
@@ -147,8 +148,8 @@ class Evidence:
 
     async def spf(self) -> str:
         """Return what SPF says of the envelope's sender. Raises Unusable for an unaligned one, DnsUnanswered."""
-        sender, client = self.envelope.mail_from, self.envelope.client
-        domain = sender.rpartition("@")[2].lower()
+        sender, client = canonical(self.envelope.mail_from), self.envelope.client
+        domain = sender.rpartition("@")[2]
         if not dkim.is_host(domain) or not dmarc.is_aligned(domain, self.domain):
             raise Unusable("the envelope's sender is of another organisation")
         if not client.ip:

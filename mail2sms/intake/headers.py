@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
+from mail2sms import addresses
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import charsets
 
@@ -272,25 +273,33 @@ def authors(values: list[str]) -> tuple[tuple[str, ...], str]:
 
     Whatever two readers could take differently (a group, a route, a quoted or encoded address, a control character, a
     second address in the name, ...) adds an empty address, so that who wants exactly one address refuses it:
-    "Composition Kills", USENIX Security 2020. So does an address that is not ASCII: U+212A is "k" to who ignores case.
+    "Composition Kills", USENIX Security 2020. So does one beyond ASCII that is not UTF-8, or not as `addresses` has it.
     """
-    addresses: list[str] = []
-    names: list[str] = []
-    for value in values:
-        for address, name in _short_authors(value) if len(value) < _SHORT else _authors(value):
-            addresses.append(address)
-            names.append(name)
-    return tuple(addresses), names[0] if names else ""
+    found = [
+        author
+        for value in values
+        for author in (_short_authors(value) if len(value) < _SHORT else _authors(value))
+    ]
+    return tuple(address for address, _ in found), found[0][1] if found else ""
 
 
 def _authors(value: str) -> tuple[tuple[str, str], ...]:
     """Return address and display name of each author of one field."""
-    text = charsets.decode_word(value.encode("latin-1"), None).replace("\t", " ")
+    raw = value.encode("latin-1")
+    text = charsets.decode_word(raw, None)
+    is_utf8 = text.encode("utf-8", "surrogatepass") == raw
+    text = text.replace("\t", " ")
     plain = _PLAIN_MAILBOX.match(text)
     if _CONTROL.search(text):
         return (("", ""),)
-    found = [(_address(plain[3]), plain[1] or plain[2] or "")] if plain else _mailboxes(text)
-    return tuple((address, words(name.encode("utf-8").decode("latin-1"), 100)) for address, name in found)
+    found = [(plain[3], plain[1] or plain[2] or "")] if plain else _mailboxes(text)
+    return tuple(
+        (
+            _address(address) if is_utf8 or address.isascii() else "",
+            words(name.encode("utf-8").decode("latin-1"), 100),
+        )
+        for address, name in found
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -299,11 +308,13 @@ def _short_authors(value: str) -> tuple[tuple[str, str], ...]:
 
 
 def _address(text: str) -> str:
-    """Return an addr-spec with its domain in lower case; empty if it is anything but plain."""
+    """Return an addr-spec in its one form, but for capitals before the @; empty if it is anything but plain."""
     local, at, domain = text.partition("@")
-    if not at or len(local) > 64 or len(domain) > 253 or "=?" in text or not _ADDRESS.match(text):
+    if not at or len(local.encode()) > 64 or len(domain) > 253 or "=?" in text:
         return ""
-    return f"{local}@{domain.lower()}"
+    if not _ADDRESS.match(addresses.shape(text)):
+        return ""
+    return f"{local}@{domain.lower()}" if text.isascii() else addresses.canonical(text)
 
 
 def _mailboxes(text: str) -> list[tuple[str, str]]:
@@ -342,12 +353,12 @@ def _mailbox(phrase: str, comment: str, angles: list[str], *, is_odd: bool) -> t
     if is_odd or len(angles) > 1:
         return "", ""
     if not angles:
-        return _address(phrase), comment.strip()
+        return phrase, comment.strip()
     name = _unquote(phrase) if phrase.startswith('"') and phrase.endswith('"') else phrase
     outside = _QUOTED.sub("", phrase)
     if "@" in outside and outside.strip(" ") != angles[0]:
         return "", ""
-    return _address(angles[0]), name.strip()
+    return angles[0], name.strip()
 
 
 # Identifiers

@@ -21,6 +21,7 @@ from typing import Protocol
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from mail2sms.addresses import canonical
 from mail2sms.errors import BadOption, Problem, Refusal
 from mail2sms.model import PROOFS_IN_MAIL, RELAYED_PROOFS, Proof, User, Writer
 from mail2sms.options import Network
@@ -106,9 +107,9 @@ class Author:
 
 
 class Identity:
-    """The rules, users and passwords of one account. Logins and addresses are compared without case.
+    """The rules, users and passwords of one account. Logins and addresses are compared in their one form.
 
-    `passwords` are argon2id hashes by login name, in lower case. Raises BadOption for anything else.
+    `passwords` are argon2id hashes by login name. Raises BadOption for anything else.
     """
 
     def __init__(
@@ -154,7 +155,7 @@ class Identity:
         Who logged in within the last five minutes is known by an HMAC under a key of this process: a client that
         logs in for every mail costs one verification.
         """
-        name = name.lower()
+        name = canonical(name)
         digest = hmac.digest(self._key, f"{len(name)} {name} {password}".encode(), "sha256")
         recent, until_s = self._recent.get(name, (b"", 0.0))
         if hmac.compare_digest(recent, digest) and self._clock() < until_s:
@@ -177,7 +178,7 @@ class Identity:
     def may_prove(self, peer: Peer) -> bool:
         """Whether some mail of this client could be proven: if not, none is worth to be read."""
         if peer.login is not None:
-            return any(rule.proof(peer) for rule in self._rules_for(peer.login.lower()))
+            return any(rule.proof(peer) for rule in self._rules_for(canonical(peer.login)))
         has_name = bool(peer.names) and any(rule.proof(peer) for rule in self._rules)
         return self._is_open or has_name or self.is_known_network(peer.ip)
 
@@ -189,9 +190,9 @@ class Identity:
         """
         if not mail_from:
             raise Refusal(Problem(reason="sender.null"))
-        if len(from_addresses) != 1 or not from_addresses[0]:
+        address = canonical(from_addresses[0]) if len(from_addresses) == 1 else ""
+        if not address:
             raise Refusal(Problem(reason="sender.from_missing"))
-        address = from_addresses[0].lower()
         proven = self.proven(peer, address)
         rules = self._rules_for(address)
         in_mail = tuple((rule, proofs) for rule in rules if (proofs := rule.proofs_in_mail(peer)))
@@ -202,7 +203,7 @@ class Identity:
 
     def proven(self, peer: Peer, address: str) -> tuple[SenderRule, Proof] | None:
         """Return the first rule for the address (in lower case) whose proof the client itself has, and the proof."""
-        if peer.login is not None and peer.login.lower() != address:
+        if peer.login is not None and canonical(peer.login) != address:
             return None
         for rule in self._rules_for(address):
             if proof := rule.proof(peer):
@@ -229,7 +230,7 @@ class Identity:
 
 @lru_cache(_CACHED)
 def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile("[^@]*".join(re.escape(piece) for piece in pattern.lower().split("*")))
+    return re.compile("[^@]*".join(re.escape(piece) for piece in canonical(pattern).split("*")))
 
 
 @lru_cache(_CACHED)

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from mail2sms.addresses import canonical
 from mail2sms.intake.envelope import Handler, ListenerOptions
 from mail2sms.intake.limits import Budget, neighbourhood
 from mail2sms.intake.proxy import Introduction
@@ -71,13 +72,13 @@ class Listener:
     ) -> None:
         """Let mails that begin from now on be decided by another handler.
 
-        Who logged in by one of the names in `dismissed` (in lower case) must log in again. What the budget's new
+        Who logged in by one of the names in `dismissed` must log in again. What the budget's new
         limits say in EHLO is said from now on, too.
         """
         self.handler, self.is_exempt = handler, exempt
         self.ehlo = _ehlos(self.options, self.budget)
         for session in list(self._sessions):
-            if (session.client.login or "").lower() in dismissed:
+            if canonical(session.client.login or "") in dismissed:
                 session.dismiss()
 
     def renew(self, context: ssl.SSLContext | None) -> None:

@@ -18,6 +18,7 @@ from email.errors import MultipartInvariantViolationDefect
 from typing import Final
 from urllib.parse import quote
 
+from mail2sms import addresses
 from mail2sms.errors import DeliveryFailed
 from mail2sms.model import Photo
 
@@ -70,7 +71,9 @@ def unstructured(name: str, text: str) -> str:
 
 def mailbox(name: str, shown: str, address: str) -> str:
     """Return the value of the header `name` for one mailbox. Raises DeliveryFailed for a bad address."""
-    if not _ADDRESS.fullmatch(address):
+    if not _ADDRESS.fullmatch(addresses.shape(address)) or (
+        not address.isascii() and addresses.canonical(address) != address
+    ):
         raise DeliveryFailed("the address cannot be written to", is_final=True)
     phrase = clean_header(shown)
     if not phrase:
@@ -92,7 +95,7 @@ def write(
     outer, parts = _body(text, html, photos)
     for head in (headers, [(name, safe.get(name, value)) for name, value in headers]):
         whole = [*head, ("MIME-Version", "1.0"), ("Content-Type", outer)]
-        content = "".join(f"{name}: {value}\r\n" for name, value in whole).encode("ascii", "replace")
+        content = "".join(f"{name}: {value}\r\n" for name, value in whole).encode("utf-8", "replace")
         if _reads_as(whole, content):
             return content + b"\r\n" + parts
     raise DeliveryFailed("the mail cannot be written safely", is_final=True)
@@ -101,7 +104,8 @@ def write(
 def _reads_as(headers: Headers, content: bytes) -> bool:
     parsed = email.parser.BytesHeaderParser().parsebytes(content + b"\r\n")
     wanted = [(name, value.replace("\r\n", "")) for name, value in headers]
-    found = [(name, str(value).replace("\r\n", "").replace("\n", "")) for name, value in parsed.items()]
+    raw = [(name, value.encode("ascii", "surrogateescape").decode()) for name, value in parsed.raw_items()]
+    found = [(name, value.replace("\r\n", "").replace("\n", "")) for name, value in raw]
     # Python 3.11.2 misses the body of a multipart here: it was asked to read headers only.
     defects = [d for d in parsed.defects if not isinstance(d, MultipartInvariantViolationDefect)]
     return found == wanted and not defects and not parsed.get_payload()

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
 
 from mail2sms.accept import Call
+from mail2sms.addresses import canonical
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import MessageClass, Msisdn, Origin, Proof, Status, Submission, Writer
@@ -91,7 +92,7 @@ async def search(  # noqa: PLR0913, PLR0917  # a parameter is a filter: FastAPI'
         raise HttpProblem(400, f"status: one of {', '.join(Status)}", field="status")
     wanted = Search(
         to=bodies.read_wanted_number(to, context.country) if to is not None else None,
-        writer=from_.lower() if from_ is not None else None,
+        writer=canonical(from_) if from_ is not None else None,
         status=status,
         reason=reason,
         carrier=carrier,
@@ -202,7 +203,7 @@ def _writer(order: bodies.Order, context: Context, caller: Caller) -> Writer:
             name=caller.name,
             class_=_class(order, caller.class_),
         )
-    user = context.users.get(order.as_.lower())
+    user = context.users.get(canonical(order.as_))
     if user is None:
         raise HttpProblem(400, "as: there is no such user", field="as")
     writer = Writer(

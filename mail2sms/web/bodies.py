@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
-from mail2sms import numbers
+from mail2sms import addresses, numbers
 from mail2sms.errors import BadNumber, BadOption, Problem, Refusal
 from mail2sms.lifecycle import due_when_free
 from mail2sms.model import Msisdn, MtMessage
@@ -274,10 +274,11 @@ def read_reference(text: str) -> str:
 
 
 def read_address(text: str) -> str:
-    """Read where replies go, in lower case. Raises HttpProblem."""
-    if not _ADDRESS.fullmatch(text):
+    """Read where replies go. Raises HttpProblem."""
+    address = addresses.canonical(text)
+    if not _ADDRESS.fullmatch(addresses.shape(address)):
         raise HttpProblem(400, "reply_to: this is no email address", field="reply_to")
-    return text.lower()
+    return address
 
 
 def read_since(text: str, field: str = "since") -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from mail2sms.addresses import canonical
 from mail2sms.errors import Problem
 from mail2sms.reasons import sentence
 from mail2sms.store.notice_views import NoticeSearch, NoticeView, find_notices, read_notice
@@ -85,7 +86,7 @@ async def search(  # a parameter is a filter: FastAPI's way
     """Find notices, the newest first. `about` is the id of a message or of a text from a phone."""
     wanted = NoticeSearch(
         kind=kind,
-        address=to.lower() if to is not None else None,
+        address=canonical(to) if to is not None else None,
         status=status,
         about=about,
         since=bodies.read_since(since) if since is not None else None,

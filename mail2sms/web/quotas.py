@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from mail2sms import numbers
+from mail2sms.addresses import canonical
 from mail2sms.clock import now_ms
 from mail2sms.rules.quotas import Use, limits_of
 from mail2sms.store import counters
@@ -54,7 +55,7 @@ def _uses(context: Context, user: str | None, to: str | None) -> list[Use]:
     if user is not None or to is not None:
         msisdn = bodies.read_wanted_number(to, context.country) if to is not None else None
         region = numbers.region(msisdn) if msisdn is not None else ""
-        writer = user if user is None or user.startswith("key ") else user.lower()
+        writer = user if user is None or user.startswith("key ") else canonical(user)
         return list(limits_of(account, at, quotas, writer=writer or "", msisdn=msisdn or "", region=region))
     found = list(limits_of(account, at, quotas))
     for region in sorted(context.accept.policy.countries):
