@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mail2sms import config
-from mail2sms.config import yamltext
+from mail2sms import config, yamltext
 from tests.config_cases import MINIMAL, PATH, found, whole
 
 

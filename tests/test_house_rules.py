@@ -43,6 +43,7 @@ ORDER = (
         "systemd",
         "watch",
         "places",
+        "yamltext",
         "cli",
         "__main__",
     ),
@@ -82,7 +83,7 @@ DOORS = {
     "typer": ("cli",),
     "uvicorn": ("web",),
     "uvloop": ("cli",),
-    "yaml": ("config",),
+    "yaml": ("yamltext",),
 }
 
 MIGRATIONS = "store.migrations.versions."  # history, never edited: no ceiling for their functions

@@ -6,38 +6,15 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from mail2sms import __version__
-from mail2sms.cli import (
-    EXPLAINED,
-    PROGRAM,
-    Exit,
-    Failed,
-    check,
-    completion,
-    doctor,
-    explain,
-    explain_config,
-    init,
-    manual,
-    messages,
-    opt_outs,
-    queue,
-    quota,
-    recipes,
-    send,
-    sending,
-    service,
-    tail,
-    templates,
-    typed,
-    unit,
-)
+from mail2sms.cli import EXPLAINED, PROGRAM, Exit, Failed, typed
 from mail2sms.cli.terminal import print_lines
 
 _TRY, _RUN, _LOOK, _FIX, _LIMIT, _READ = _GROUPS = ("Try", "Run", "Look", "Fix", "Limit", "Read")
@@ -82,7 +59,7 @@ _PLAIN: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "no
 def run(arguments: Sequence[str]) -> int:
     """Run one verb; return the exit code. Raises Failed."""
     try:
-        done = app(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        done = verbs(arguments)(list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
     except typer.Abort:
         return 130
@@ -115,67 +92,70 @@ def _all(
     pass
 
 
-def _demo() -> None:  # `main` runs it; here is its line in the help
+def demo() -> None:  # `main` runs it; here is its line in the help
     """Everything on this computer, with simulated phones."""
 
 
-def _serve() -> None:
+def serve() -> None:
     """The daemon, as systemd starts it."""
 
 
 _NOUNS = {"queue": "What waits.", "optout": "No SMS.", "template": "The form that mails follow."}
-_TABLE: tuple[tuple[str, str, Callable[..., None]], ...] = (
-    (_TRY, "demo", _demo),
-    (_TRY, "init", init.init),
-    (_RUN, "serve", _serve),
-    (_RUN, "check", check.check),
-    (_RUN, "reload", service.reload),
-    (_RUN, "health", service.health),
-    (_RUN, "send", send.send),
-    (_LOOK, "explain", explain.explain),
-    (_RUN, "doctor", doctor.doctor),
-    (_LOOK, "messages", messages.messages),
-    (_LOOK, "message", messages.message),
-    (_LOOK, "notices", messages.notices),
-    (_LOOK, "tail", tail.tail),
-    (_READ, "template show", templates.template_show),
-    (_FIX, "queue list", queue.queue_list),
-    (_FIX, "queue show", queue.queue_show),
-    (_FIX, "queue retry", queue.queue_retry),
-    (_FIX, "queue hold", queue.queue_hold),
-    (_FIX, "queue release", queue.queue_release),
-    (_FIX, "queue cancel", queue.queue_cancel),
-    (_FIX, "optout list", opt_outs.optout_list),
-    (_FIX, "optout lookup", opt_outs.optout_lookup),
-    (_FIX, "optout add", opt_outs.optout_add),
-    (_FIX, "optout remove", opt_outs.optout_remove),
-    (_FIX, "optout import", opt_outs.optout_import),
-    (_FIX, "optout export", opt_outs.optout_export),
-    (_FIX, "optout forget", opt_outs.optout_forget),
-    (_LIMIT, "quota", quota.quota),
-    (_LIMIT, "stop-sending", sending.stop_sending),
-    (_LIMIT, "resume-sending", sending.resume_sending),
-    (_READ, "explain-config", explain_config.explain_config),
-    (_READ, "schema", explain_config.schema),
-    (_READ, "unit", unit.unit),
-    (_READ, "recipe", recipes.recipe),
-    (_READ, "unit", unit.unit),
-    (_READ, "completion", completion.completion),
-    (_READ, "man", manual.man),
+_TABLE: tuple[tuple[str, str, str], ...] = (
+    (_TRY, "demo", "console"),
+    (_TRY, "init", "init"),
+    (_RUN, "serve", "console"),
+    (_RUN, "check", "check"),
+    (_RUN, "reload", "service"),
+    (_RUN, "health", "service"),
+    (_RUN, "send", "send"),
+    (_LOOK, "explain", "explain"),
+    (_RUN, "doctor", "doctor"),
+    (_LOOK, "messages", "messages"),
+    (_LOOK, "message", "messages"),
+    (_LOOK, "notices", "messages"),
+    (_LOOK, "tail", "tail"),
+    (_READ, "template show", "templates"),
+    (_FIX, "queue list", "queue"),
+    (_FIX, "queue show", "queue"),
+    (_FIX, "queue retry", "queue"),
+    (_FIX, "queue hold", "queue"),
+    (_FIX, "queue release", "queue"),
+    (_FIX, "queue cancel", "queue"),
+    (_FIX, "optout list", "opt_outs"),
+    (_FIX, "optout lookup", "opt_outs"),
+    (_FIX, "optout add", "opt_outs"),
+    (_FIX, "optout remove", "opt_outs"),
+    (_FIX, "optout import", "opt_outs"),
+    (_FIX, "optout export", "opt_outs"),
+    (_FIX, "optout forget", "opt_outs"),
+    (_LIMIT, "quota", "quota"),
+    (_LIMIT, "stop-sending", "sending"),
+    (_LIMIT, "resume-sending", "sending"),
+    (_READ, "explain-config", "explain_config"),
+    (_READ, "schema", "explain_config"),
+    (_READ, "unit", "unit"),
+    (_READ, "recipe", "recipes"),
+    (_READ, "completion", "completion"),
+    (_READ, "man", "manual"),
 )
+"""Group, words, and the module of cli/ where the verb is, a function of its words."""
 
 
-def _build() -> typer.Typer:
+def verbs(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Return the verb that is typed; all when there is none like it. What one needs is not loaded for another."""
+    table = [row for row in _TABLE if arguments and row[1].split()[0] == arguments[0]] or _TABLE
     built = typer.Typer(name="mail2sms", cls=_Verbs, **_PLAIN)
     built.callback()(_all)
-    nouns = {name: typer.Typer(name=name, help=text, **_PLAIN) for name, text in _NOUNS.items()}
-    for group, words, verb in _TABLE:
+    nouns: dict[str, typer.Typer] = {}
+    for group, words, module in table:
         noun, _, name = words.rpartition(" ")
+        verb = getattr(import_module(f"mail2sms.cli.{module}"), re.sub("[ -]", "_", words))
         text = re.sub(r"\bmail2sms (?=[a-z])", typed(""), inspect.getdoc(verb) or "")
-        (nouns[noun] if noun else built).command(name, help=text, rich_help_panel=group)(verb)
-    for verbs in nouns.values():
-        built.add_typer(verbs)
+        if noun not in nouns:
+            nouns[noun] = typer.Typer(name=noun, help=_NOUNS[noun], **_PLAIN) if noun else built
+        nouns[noun].command(name, help=text, rich_help_panel=group)(verb)
+    for noun, theirs in nouns.items():
+        if noun:
+            built.add_typer(theirs)
     return built
-
-
-app = _build()

@@ -78,11 +78,11 @@ def explain(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
 def _bridge(settings: Settings, path: Path, dns: str | None) -> Bridge:
     from mail2sms.cli.doctor import name_server
     from mail2sms.cli.judging import Bridge
-    from mail2sms.config import places
     from mail2sms.errors import BadOption
+    from mail2sms.yamltext import read_file
 
     try:
-        return Bridge(settings, places(path), path.name, name_server(dns) if dns else None)
+        return Bridge(settings, read_file(path), path.name, name_server(dns) if dns else None)
     except (BadOption, OSError, UnicodeDecodeError) as e:
         raise Failed(Exit.BAD_CONFIG, f"template {settings.template} can't be used: {e}") from e
 

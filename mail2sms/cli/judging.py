@@ -28,7 +28,6 @@ from mail2sms.cli.explained import (
 from mail2sms.cli.proofs import asks
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings, derived
-from mail2sms.config.yamltext import Document
 from mail2sms.dns import Dns
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import headers
@@ -48,6 +47,7 @@ from mail2sms.rules import sender_ids
 from mail2sms.rules._base import NUMBER
 from mail2sms.store import NewNotice
 from mail2sms.verdict import Judge, Verdict
+from mail2sms.yamltext import Document
 
 _THE_PHONES = "?"  # our address in a conversation that is not looked up
 _TOO_LARGE, _BARE = "mail.too_large", "mail.bare_newline"

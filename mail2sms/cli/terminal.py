@@ -28,6 +28,8 @@ from rich.text import Text
 
 from mail2sms.cli import SYSTEM_FOLDER, Exit, Failed, find_config, is_coloured, read_settings
 from mail2sms.cli.control import Control
+from mail2sms.places import control_path, state_folder
+from mail2sms.yamltext import read_file
 
 _RUNTIME_FOLDER = Path("/run/mail2sms")  # RuntimeDirectory=mail2sms of the systemd unit
 _CUTTABLE, _CUT, _GAP = ("FROM", "WHY"), 8, 2  # columns, what is left of them at least, and what is between
@@ -60,11 +62,10 @@ def reach(config_file: Path | None, socket_path: Path | None) -> Control:
     path = find_config(config_file)
     if path.resolve().parent == SYSTEM_FOLDER and _RUNTIME_FOLDER.is_dir():
         return Control(_RUNTIME_FOLDER / "control.sock")
-    from mail2sms import config
-    from mail2sms.places import control_path, state_folder
-
     # An error in the file does not concern the daemon that runs: it was started with another.
-    database = config.database_of(path) or read_settings(path).database
+    database = read_file(path).tree.get("database")
+    if not isinstance(database, str):
+        database = read_settings(path).database
     return Control(control_path(state_folder(database, path)))
 
 

@@ -44,7 +44,7 @@ def verbs() -> tuple[Verb, ...]:
     from mail2sms.cli import console, demo, main
 
     by_argparse = {"serve": main.serve_parser, "demo": demo.demo_parser}
-    command: Any = typer.main.get_command(console.app)
+    command: Any = typer.main.get_command(console.verbs())
     found: list[Verb] = []
     for verb in _flat(command.commands):
         parser = by_argparse.get(verb.name)

@@ -1,6 +1,6 @@
 """mail2sms.yaml: read as text with places, typed by the schema, checked as a whole. Only process modules read it."""
 
-from mail2sms.config.check import check, database_of, load, places
+from mail2sms.config.check import check, load
 from mail2sms.config.findings import ConfigInvalid, Finding, Report, Stage, render
 from mail2sms.config.schema import Settings
 
@@ -11,8 +11,6 @@ __all__ = [
     "Settings",
     "Stage",
     "check",
-    "database_of",
     "load",
-    "places",
     "render",
 ]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mail2sms import yamltext
 from mail2sms.config import environment as machine
-from mail2sms.config import fields, references, yamltext
+from mail2sms.config import fields, references
 from mail2sms.config.findings import ConfigInvalid, Report, Stage, findings_of
 from mail2sms.config.schema import Settings
-from mail2sms.config.yamltext import Document, Fault, Place
-
-_MAX_BYTES = 4 * yamltext.MAX_SIZE  # UTF-8
+from mail2sms.yamltext import Document, Fault, read_file
 
 
 def load(path: Path, text: str | None = None) -> Settings:
@@ -19,17 +18,6 @@ def load(path: Path, text: str | None = None) -> Settings:
     if settings is None:
         raise ConfigInvalid(report.findings)
     return settings
-
-
-def places(path: Path) -> Document:
-    """Return the file with the places of its options."""
-    return _read(path)
-
-
-def database_of(path: Path) -> str:
-    """Return the database that the file names, whatever else is wrong with it; "" when it can't be told."""
-    found = _read(path).tree.get("database")
-    return found if isinstance(found, str) else ""
 
 
 def check(
@@ -65,7 +53,7 @@ def _with(report: Report, path: Path, document: Document, found: list[Fault | st
 
 
 def _judge(path: Path, text: str | None) -> tuple[Settings | None, Report, Document]:
-    document = _read(path) if text is None else yamltext.read(text)
+    document = read_file(path) if text is None else yamltext.read(text)
     if not document.tree:
         return (
             None,
@@ -81,20 +69,6 @@ def _judge(path: Path, text: str | None) -> tuple[Settings | None, Report, Docum
         stages=_stages(reading.settings, document) if is_good else (),
     )
     return (reading.settings if is_good else None), report, document
-
-
-def _read(path: Path) -> Document:
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES)
-    except OSError as e:
-        return Document(lines=(), faults=[Fault(message=f"cannot be read: {e.strerror}", place=Place())])
-    try:
-        return yamltext.read(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as e:
-        before = content[: e.start].decode("utf-8-sig").split("\n")
-        fault = Fault(message="this is not UTF-8 text", place=Place(len(before), len(before[-1]) + 1))
-        return Document(lines=(), faults=[fault])
 
 
 def _stages(settings: Settings, document: Document) -> tuple[Stage, ...]:

@@ -14,8 +14,8 @@ from pydantic_core import ErrorDetails
 from mail2sms import numbers
 from mail2sms.config.schema import UNSUPPORTED_KEYS, UNSUPPORTED_VALUES, Settings
 from mail2sms.config.values import carrier_model, hook_model
-from mail2sms.config.yamltext import Document, Fault, Place, Steps
 from mail2sms.errors import BadOption
+from mail2sms.yamltext import Document, Fault, Place, Steps
 
 _EXAMPLES = {
     "domain": "such as domain: sms.acme.example",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from mail2sms.config.yamltext import Document, Fault, Steps
+from mail2sms.yamltext import Document, Fault, Steps
 
 Level = Literal["error", "warning"]
 _SECRET_KEYS = ("password", "key", "token", "secret", "passphrase")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mail2sms.config.schema import Settings
-from mail2sms.config.yamltext import Document, Fault, Steps
 from mail2sms.intake import dmarc
 from mail2sms.model import Proof
+from mail2sms.yamltext import Document, Fault, Steps
 
 _NO_TLS = frozenset({"off", "legacy", "legacy-implicit"})  # or such as proves nothing
 

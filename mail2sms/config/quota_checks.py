@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mail2sms.config.schema import Settings
-from mail2sms.config.yamltext import Document, Fault, Steps
 from mail2sms.rules._limits import DEFAULT, MESSAGES, Limits
+from mail2sms.yamltext import Document, Fault, Steps
 
 
 def quotas(settings: Settings, document: Document) -> Iterator[Fault]:

@@ -17,11 +17,11 @@ from mail2sms.addresses import canonical
 from mail2sms.config import derived, proof_checks, quota_checks, sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
-from mail2sms.config.yamltext import Document, Fault, Steps
 from mail2sms.keywords import Word
 from mail2sms.model import Msisdn, Proof
 from mail2sms.options import Endpoint, Secret
 from mail2sms.rules._base import NUMBER
+from mail2sms.yamltext import Document, Fault, Steps
 
 if TYPE_CHECKING:
     from mail2sms.intake.identity import SenderRule

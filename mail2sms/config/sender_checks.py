@@ -9,12 +9,12 @@ from mail2sms.clock import now_ms
 from mail2sms.config import sending
 from mail2sms.config.fields import did_you_mean
 from mail2sms.config.schema import Settings
-from mail2sms.config.yamltext import Document, Fault, Steps
 from mail2sms.errors import Problem
 from mail2sms.model import SenderId
 from mail2sms.reasons import sentence
 from mail2sms.rules._base import NUMBER, Policy
 from mail2sms.rules.sender_ids import about, is_name, notes, why_not
+from mail2sms.yamltext import Document, Fault, Steps
 
 _TOLD = frozenset(
     {

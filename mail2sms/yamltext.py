@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,6 +20,7 @@ Steps = tuple[str | int, ...]
 """The way to an option: keys and, in lists, positions from 0."""
 
 MAX_SIZE = 1_000_000  # characters
+_MAX_BYTES = 4 * MAX_SIZE  # UTF-8
 _MAX_DEPTH = 12
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # as PyYAML counts lines
 
@@ -106,6 +108,21 @@ def read(text: str) -> Document:
         place = Place(1, 1)
         document.faults.append(Fault(message="an escape in double quotes is no character", place=place))
     return document
+
+
+def read_file(path: Path) -> Document:
+    """Return what a file says, faults among it, that it can't be read too."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES)
+    except OSError as e:
+        return Document(lines=(), faults=[Fault(message=f"cannot be read: {e.strerror}", place=Place())])
+    try:
+        return read(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as e:
+        before = content[: e.start].decode("utf-8-sig").split("\n")
+        fault = Fault(message="this is not UTF-8 text", place=Place(len(before), len(before[-1]) + 1))
+        return Document(lines=(), faults=[fault])
 
 
 class _Builder:
