@@ -29,8 +29,8 @@ from mail2sms.store import (
     Store,
     Stored,
     counters,
+    facts,
     holds,
-    opt_outs,
 )
 from mail2sms.store.earlier import messages_of, repeat_of
 from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge, refuse_phones
@@ -99,9 +99,7 @@ class Accept:
 
         Raises NothingGoes (all of it in one) when nothing may, and StoreUnavailable.
         """
-        verdict = await self._verdict(submissions)
-        bundle = self._bundle(verdict, submissions)
-        stored = await self._store.put(bundle)
+        verdict, bundle, stored = await self._put(submissions)
         after = self._after(bundle, verdict, stored)
         await self._tell_over(submissions[0], after.refused[len(verdict.refused) :])
         mts = tuple(_first(mt, stored.repeated) for mt in after.messages)
@@ -114,21 +112,21 @@ class Accept:
 
         What `tell` makes of the verdict is stored with the messages. Raises as `accept` does, and KeyReused.
         """
-        verdict = await self._verdict([submission])
-        bundle = self._bundle(verdict, [submission])
 
-        def told(refused: Mapping[str, Exceeded]) -> str:
-            return tell(self._after(bundle, verdict, Stored(repeated={}, refused=refused)))
+        def whole(bundle: Bundle, verdict: Verdict) -> Bundle:
+            def told(refused: Mapping[str, Exceeded]) -> str:
+                return tell(self._after(bundle, verdict, Stored(repeated={}, refused=refused)))
 
-        whole = replace(
-            bundle, repeat_key=call.repeat_key, fingerprint=call.fingerprint, answer=told({}), tell=told
-        )
-        stored = await self._store.put(whole)
+            return replace(
+                bundle, repeat_key=call.repeat_key, fingerprint=call.fingerprint, answer=told({}), tell=told
+            )
+
+        verdict, bundle, stored = await self._put([submission], whole)
         before = stored.before
         if before is None:
             self._after(bundle, verdict, stored)
         _log(before.id if before else bundle.id, bundle, stored, is_repeat=before is not None)
-        return _answer(before, call) or stored.answer or whole.answer or ""
+        return _answer(before, call) or stored.answer or bundle.answer or ""
 
     async def answered(self, call: Call) -> str:
         """Return what a call was told when it came before; "" if it did not. Raises KeyReused.
@@ -136,6 +134,26 @@ class Accept:
         For what is refused now: it may be its time that is over, and its client must not hear that nothing was sent.
         """
         return _answer(await self._store.read(repeat_of, call.repeat_key, now_ms()), call)
+
+    async def _put(
+        self,
+        submissions: Sequence[Submission],
+        whole: Callable[[Bundle, Verdict], Bundle] = lambda bundle, _: bundle,
+    ) -> tuple[Verdict, Bundle, Stored]:
+        """Judge and store. Raises NothingGoes when nothing of it may go.
+
+        Of most phones nothing is known: to ask before each mail would cost a third of its CPU, so the store says when
+        it would have mattered. Where something is refused anyway, all that is wrong is told together.
+        """
+        verdict = self._judge.judge(submissions)
+        if verdict.messages and not (verdict.refused or verdict.refusals):
+            bundle = whole(replace(self._bundle(verdict, submissions), is_blind=True), verdict)
+            stored = await self._store.put(bundle)
+            if not stored.is_unjudged:
+                return verdict, bundle, stored
+        verdict = await self._verdict(submissions)
+        bundle = whole(self._bundle(verdict, submissions), verdict)
+        return verdict, bundle, await self._store.put(bundle)
 
     def _bundle(self, verdict: Verdict, submissions: Sequence[Submission]) -> Bundle:
         first = submissions[0]
@@ -172,8 +190,8 @@ class Accept:
     async def _verdict(self, submissions: Sequence[Submission]) -> Verdict:
         """Judge it all, by what the store knows. Raises NothingGoes when nothing of it may go."""
         phones = {phone for submission in submissions for phone in submission.recipients}
-        facts = await self._store.read(opt_outs.facts, submissions[0].writer.account, phones)
-        verdict = self._judge.judge(submissions, facts)
+        known = await self._store.read(facts.facts, submissions[0].writer.account, phones)
+        verdict = self._judge.judge(submissions, known)
         if not verdict.messages:
             raise NothingGoes(verdict)
         return verdict

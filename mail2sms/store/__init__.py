@@ -23,6 +23,7 @@ from mail2sms.store import (
     approvals,
     bell,
     engine,
+    facts,
     migrate,
     mos,
     notices,
@@ -125,7 +126,7 @@ class Store:
             store._bell = bell.Bell(store._read_engine, store._ring_from_thread)
         secret = await store._writer.run(settings.REMEMBER, ("reply_secret", secrets.token_hex(32)))
         store.reply_secret = bytes.fromhex(secret)
-        await store._writer.run(settings.REMEMBER, (opt_outs.SECRET, secrets.token_hex(32)))
+        await store._writer.run(settings.REMEMBER, (facts.SECRET, secrets.token_hex(32)))
         return store
 
     def _prepare(self) -> None:

@@ -6,9 +6,8 @@ intents of all nodes exclude one another by an advisory lock: after the commit o
 
 from __future__ import annotations
 
-import hmac
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +27,10 @@ from sqlalchemy import (
 )
 
 from mail2sms.lifecycle import OPTED_OUT
-from mail2sms.model import MessageClass, Msisdn, MtMessage, Status, base32, derive_id
-from mail2sms.rules._base import Facts, OptOut
-from mail2sms.store import notices, reports, schema
+from mail2sms.model import MessageClass, Msisdn, MtMessage, Status, derive_id
+from mail2sms.rules._base import OptOut
+from mail2sms.store import facts, notices, reports, schema
+from mail2sms.store.facts import phone_key
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import EMAIL, VALID_MS, NewNotice, event_row
@@ -38,7 +38,6 @@ from mail2sms.store.writer import Verb
 
 opt_out, message, attempt = schema.opt_out, schema.message, schema.attempt
 
-SECRET = "opt_out_secret"  # noqa: S105  # the name of the setting that holds it
 KEYWORD = "keyword"
 """The source of a block that the phone itself made, and may lift again."""
 
@@ -84,15 +83,6 @@ class Blocked:
 
     is_new: bool
     cancelled: int
-
-
-def phone_key(connection: Connection, account: str, msisdn: str) -> str:
-    """Return what stands for a phone in the list."""
-    secret: bytes | None = connection.info.get(SECRET)
-    if secret is None:
-        query = select(schema.setting.c.value).where(schema.setting.c.key == SECRET)
-        secret = connection.info[SECRET] = bytes.fromhex(connection.execute(query).scalar_one())
-    return base32(hmac.digest(secret, f"{account}\0{msisdn}".encode(), "sha256"), 26)
 
 
 def _exclude_intents(connection: Connection) -> None:
@@ -247,28 +237,6 @@ def _notice(row: Row[Any], channel: str, address: str, others: int, now: int) ->
     )
 
 
-def facts(connection: Connection, account: str, msisdns: Collection[Msisdn]) -> Facts:
-    """Return what `accept` must know of these phones."""
-    keys = {phone_key(connection, account, msisdn): msisdn for msisdn in msisdns}
-    found: list[OptOut] = []
-    ids = list(keys)
-    for start in range(0, len(ids), _CHUNK):
-        query = select(opt_out).where(opt_out.c.phone.in_(ids[start : start + _CHUNK]))
-        found += [_opt_out(row, keys[row.phone]) for row in connection.execute(query)]
-    return Facts(opt_outs=tuple(found))
-
-
-def _opt_out(row: Row[Any], msisdn: str) -> OptOut:
-    return OptOut(
-        msisdn=Msisdn(msisdn),
-        our_address=row.our_address,
-        source=row.source,
-        keyword=row.keyword,
-        who=row.who,
-        at=row.at,
-    )
-
-
 def listed(connection: Connection, account: str, after: tuple[int, str] | None, limit: int) -> list[OptOut]:
     """Return the list, oldest first, from behind (`at`, number). A number that was erased shows as its hash."""
     number = func.coalesce(opt_out.c.msisdn, opt_out.c.phone)
@@ -277,7 +245,7 @@ def listed(connection: Connection, account: str, after: tuple[int, str] | None, 
         at, last = after
         query = query.where(or_(opt_out.c.at > at, and_(opt_out.c.at == at, number > last)))
         query = query.where(opt_out.c.at >= at)
-    return [_opt_out(row, row.msisdn or f"#{row.phone}") for row in connection.execute(query)]
+    return [facts.opt_out_of(row, row.msisdn or f"#{row.phone}") for row in connection.execute(query)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

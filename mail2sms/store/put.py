@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, delete, literal_column, select, update
 
-from mail2sms.model import Submission
+from mail2sms.model import Msisdn, Submission
 from mail2sms.rules._base import Reservation
-from mail2sms.store import holds, schema, sending
+from mail2sms.store import facts, holds, schema, sending
 from mail2sms.store.counters import Exceeded, Ledger
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
@@ -37,7 +38,7 @@ class Bundle:
 
     `repeat_key` stands for the whole (a refusal's notice, an API call, whose body has this `fingerprint`); `id`, or
     `answer`, is what the client is told; `tell` makes another one when a limit leaves messages out. `approvers` are
-    asked about messages that must wait.
+    asked about messages that must wait. With `is_blind` it was judged without `facts`, as most can be.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Bundle:
     answer: str | None = field(default=None, repr=False)
     tell: Callable[[Mapping[str, Exceeded]], str] | None = None
     approvers: tuple[str, ...] = ()
+    is_blind: bool = False
 
     @property
     def repeat_keys(self) -> dict[str, str]:
@@ -75,7 +77,8 @@ class Stored:
 
     With `exceeded` (a reservation of the bundle's own), nothing was stored; with `before` neither: the bundle's own
     key stood for that already. `refused` are the messages that were not, by their ids, and why; when they are all,
-    nothing was. With `is_stopped`, nothing new is taken now. `answer` is the bundle's where `tell` made another.
+    nothing was. With `is_stopped`, nothing new is taken now; with `is_unjudged`, there are facts about a phone of a
+    blind bundle, and nothing was stored. `answer` is the bundle's where `tell` made another.
     """
 
     repeated: dict[str, str]
@@ -83,15 +86,29 @@ class Stored:
     before: Repeat | None = None
     refused: Mapping[str, Exceeded] = field(default_factory=dict)
     is_stopped: bool = False
+    is_unjudged: bool = False
     answer: str | None = field(default=None, repr=False)
 
     @property
     def is_nothing(self) -> bool:
         """Whether nothing was stored of what is new."""
-        return self.is_stopped or self.exceeded is not None
+        return self.is_stopped or self.is_unjudged or self.exceeded is not None
 
 
 def _put(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
+    """Store what is judged by all that is known; of the blind ones that is most."""
+    phones = {phone for bundle in bundles if bundle.is_blind for phone in _phones(bundle)}
+    known = facts.known(connection, phones) if phones else set()
+    is_judged = [not bundle.is_blind or known.isdisjoint(_phones(bundle)) for bundle in bundles]
+    stored = iter(_put_judged(connection, [*compress(bundles, is_judged)]))
+    return [next(stored) if judged else Stored(repeated={}, is_unjudged=True) for judged in is_judged]
+
+
+def _phones(bundle: Bundle) -> list[tuple[str, Msisdn]]:
+    return [(new.mt.account, new.mt.msisdn) for new in bundle.messages]
+
+
+def _put_judged(connection: Connection, bundles: Sequence[Bundle]) -> list[Stored]:
     earlier = _claim_keys(connection, bundles)
     ledger = Ledger.lock(connection, _wishes(bundles))
     there = _there_already(connection, bundles)

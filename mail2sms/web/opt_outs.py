@@ -15,7 +15,7 @@ from mail2sms.errors import BadNumber, Problem, Refusal
 from mail2sms.model import Msisdn
 from mail2sms.options import read_list
 from mail2sms.rules._base import OptOut
-from mail2sms.store import Blocking, Lifting, opt_outs
+from mail2sms.store import Blocking, Lifting, facts, opt_outs
 from mail2sms.web import bodies
 from mail2sms.web.auth import Caller, Operator, Reader, Sender
 from mail2sms.web.context import Context, Here
@@ -110,11 +110,11 @@ async def list_(
 async def look_up(context: Here, _: Reader, to: Annotated[str, Query(max_length=64)]) -> Known:
     """Return whether a phone is on the list, and who put it there or took it off, and when."""
     msisdn = bodies.read_wanted_number(to, context.country)
-    facts = await context.store.read(opt_outs.facts, context.account, [msisdn])
+    known = await context.store.read(facts.facts, context.account, [msisdn])
     history = await context.store.read(opt_outs.history, context.account, msisdn)
     return Known(
         to=msisdn,
-        items=[_listed(one) for one in facts.opt_outs],
+        items=[_listed(one) for one in known.opt_outs],
         history=[
             Changed(at=bodies.iso(one.at), by=one.who, did=one.did, detail=one.detail) for one in history
         ],

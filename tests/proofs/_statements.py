@@ -52,6 +52,7 @@ from mail2sms.store import (
     counters,
     earlier,
     events,
+    facts,
     notice_views,
     opt_outs,
     past,
@@ -385,7 +386,7 @@ class Work:
         self._names("block")
         await self.store.block(Blocking(account=account, msisdn=phone, now=self.now, source="operator"))
         self._names("facts")
-        await read(opt_outs.facts, account, [phone])
+        await read(facts.facts, account, [phone])
         self._names("listed")
         await read(opt_outs.listed, account, (self.now - 5, "+"), 100)
         self._names("history")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -24,6 +25,7 @@ from mail2sms.store import (
     RecordedMo,
     Settlement,
     Store,
+    facts,
     opt_outs,
     views,
 )
@@ -242,9 +244,25 @@ async def test_an_operator_lifts_all_or_one(store: Store) -> None:
 async def test_facts_are_of_the_phones_asked_for(store: Store) -> None:
     """What `accept` is told."""
     await store.block(blocking(our_address=OURS, source="carrier", who="twilio"))
-    facts = await store.read(opt_outs.facts, ACCOUNT, [NEIGHBOUR, PHONE])
-    assert [(one.msisdn, one.our_address, one.source) for one in facts.opt_outs] == [(PHONE, OURS, "carrier")]
-    assert (await store.read(opt_outs.facts, "other.example", [PHONE])).opt_outs == ()
+    known = await store.read(facts.facts, ACCOUNT, [NEIGHBOUR, PHONE])
+    assert [(one.msisdn, one.our_address, one.source) for one in known.opt_outs] == [(PHONE, OURS, "carrier")]
+    assert (await store.read(facts.facts, "other.example", [PHONE])).opt_outs == ()
+
+
+async def test_what_was_judged_blindly_is_stored_unless_there_was_something_to_see(store: Store) -> None:
+    """And leaves nothing behind: when it comes again, judged with open eyes, it is new."""
+    await store.block(blocking())
+    seen = [
+        replace(bundle("m-1", repeat_key="a" * 64), is_blind=True),
+        replace(bundle("m-2", msisdn=NEIGHBOUR), is_blind=True),
+        bundle("m-3"),
+    ]
+    stored = await asyncio.gather(*map(store.put, seen))
+    assert [one.is_unjudged for one in stored] == [True, False, False]
+    assert await store.read(views.read_one, ACCOUNT, "m-1") is None
+    assert [await status_of(store, id_) for id_ in ("m-2", "m-3")] == ["queued", "queued"]
+    assert (await store.put(replace(seen[0], is_blind=False))).repeated == {}
+    assert await status_of(store) == "queued"
 
 
 async def test_a_block_outlives_its_number(store: Store) -> None:
@@ -257,7 +275,7 @@ async def test_a_block_outlives_its_number(store: Store) -> None:
     assert PHONE.removeprefix("+") not in found
     await store.put(bundle())
     assert [await intend(store, one.mt) for one in await claim(store)] == [False]
-    assert (await store.read(opt_outs.facts, ACCOUNT, [PHONE])).opt_outs[0].msisdn == PHONE
+    assert (await store.read(facts.facts, ACCOUNT, [PHONE])).opt_outs[0].msisdn == PHONE
 
 
 async def test_the_list_is_read_page_by_page(store: Store) -> None:
