@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from tests.servers import (
     minimal_config,
     wait_until,
 )
+from tests.servers._forks import Forked
 from tests.servers._server import Server, answers
 
 pytestmark = pytest.mark.servers
@@ -181,3 +183,21 @@ def test_minimal_config_takes_other_values() -> None:
     assert "mode: trial" in text
     assert [line for line in text.splitlines() if line.startswith("country")] == ["country: DE"]
     assert text.endswith("teams: {}\n")
+
+
+def test_a_forked_program_is_like_any_other() -> None:
+    """Its environment, folder, log, session and end are its own."""
+    server = _Sleeper()
+    try:
+        env = {"MAIL2SMS_CONFIG": "here.yaml"}
+        (server.folder / "here.yaml").write_text("domain: 5")
+        server._spawn([sys.executable, "-m", "mail2sms", "serve"], env=env)
+        assert isinstance(server._child, Forked)
+        assert server._child.wait(10) == 78
+        assert "here.yaml can't be used" in server.log()
+        server._spawn([sys.executable, "-m", "timeit", "-n1", "import time; time.sleep(60)"], env={})
+        assert wait_until(lambda: os.getsid(server._group()) == server._group(), 10)
+        server._child.kill()
+        assert server._child.wait(10) == -signal.SIGKILL
+    finally:
+        server.close()

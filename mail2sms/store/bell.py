@@ -5,21 +5,26 @@ A bell that is lost costs nothing but time: the loops also look by themselves ev
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from sqlalchemy import Connection, Engine, exc, func, select, text
 
 _POLL_S = 0.5
 
 
-_NODE = secrets.token_hex(4)
+@cache
+def _node(_process: int) -> str:
+    """What this process is called, not those that it was forked from."""
+    return secrets.token_hex(4)
 
 
 def ring(connection: Connection, topics: Sequence[str]) -> None:
     """Tell the other nodes, when this transaction commits, that these topics have work."""
-    connection.execute(select(func.pg_notify("mail2sms", " ".join((_NODE, *topics)))))
+    connection.execute(select(func.pg_notify("mail2sms", " ".join((_node(os.getpid()), *topics)))))
 
 
 class Bell:
@@ -55,5 +60,5 @@ class Bell:
 
     def _hear(self, payload: str) -> None:
         node, *topics = payload.split()
-        for topic in topics if node != _NODE else ():
+        for topic in topics if node != _node(os.getpid()) else ():
             self._heard(topic)

@@ -21,6 +21,8 @@ from typing import Self
 
 import pytest
 
+from tests.servers import _forks
+
 # Below the kernel's own range, so that no outgoing connection takes a port between two starts; and a share for each of
 # pytest's workers (gw0, gw1, ..), so that no other test does.
 _WORKERS = 8
@@ -116,7 +118,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix=f"mail2sms-{self.name}-", dir=folder))
         self.folder.chmod(0o755)
         self.started_in_s = 0.0
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | _forks.Forked | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -174,9 +176,13 @@ class Server:
         env: dict[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
+        words = [str(word) for word in command]
         with (self.folder / "log").open("ab") as log:
+            if env is not None and not pass_fds and _forks.can_start(words):
+                self._child = _forks.start(words, env, self.folder, log)
+                return
             self._child = subprocess.Popen(
-                [str(word) for word in command],
+                words,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
