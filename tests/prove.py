@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 def main(argv: Sequence[str]) -> int:
     """Return the proof's exit code, or 64 for a name that is none."""
-    if not argv:
+    if not argv or argv[0] in ("-h", "--help"):
         for name in names():
             print(f"{name:<20} {_module(name).__doc__.strip().splitlines()[0]}")
         return 0
@@ -30,6 +30,9 @@ def main(argv: Sequence[str]) -> int:
     if name not in names():
         print(f"there is no proof {argv[0]}; there are: {', '.join(names())}", file=sys.stderr)
         return 64
+    if argv[1:] and argv[1] in ("-h", "--help"):
+        print(_module(name).__doc__.strip())
+        return 0
     return int(_module(name).main(list(argv[1:])))
 
 

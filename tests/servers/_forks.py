@@ -1,7 +1,8 @@
 """Python programs started without importing anything anew: a process that has imported the daemon forks for each.
 
 A start costs a fifth of the CPU, and the tests start hundreds. Only inside pytest: proofs and benchmarks start what the
-service starts. /proc/PID/cmdline shows this module, and what is read from the environment at import is the tests' own.
+service starts. /proc/PID/cmdline shows this module, and who sets SSL_CERT_FILE or the like gets a program of its own:
+aiohttp reads that when it is imported.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 _MESSAGE_BYTES = 256 * 1024
 # What `serve` imports on its way: a program that lacks one of these imports it itself.
 _IMPORTED = ("mail2sms.daemon", "mail2sms.carriers.simulated", "alembic.command", "uvloop")
+
+_READ_LATE = {"RUNTIME_DIRECTORY", "STATE_DIRECTORY", "PYTHONPATH", "PYTHONUNBUFFERED"}
 
 
 class Forked:
@@ -101,9 +104,12 @@ class Parent:
 _parent: Parent | None = None
 
 
-def can_start(command: Sequence[str]) -> bool:
-    """Whether this is a Python module, and we are tests."""
-    return "PYTEST_VERSION" in os.environ and list(command[:2]) == [sys.executable, "-m"]
+def can_start(command: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Whether this is a Python module that can start late: nothing it imports looks at what its environment changes."""
+    changed = {name for name, value in env.items() if os.environ.get(name) != value}
+    is_late = all(name in _READ_LATE or name.startswith("MAIL2SMS_") for name in changed)
+    is_module = list(command[:2]) == [sys.executable, "-m"]
+    return is_module and is_late and "MAIL2SMS_PROGRAM" not in changed and "PYTEST_VERSION" in os.environ
 
 
 def start(command: Sequence[str], env: Mapping[str, str], folder: Path, log: BinaryIO) -> Forked:

@@ -178,7 +178,7 @@ class Server:
     ) -> None:
         words = [str(word) for word in command]
         with (self.folder / "log").open("ab") as log:
-            if env is not None and not pass_fds and _forks.can_start(words):
+            if env is not None and not pass_fds and _forks.can_start(words, env):
                 self._child = _forks.start(words, env, self.folder, log)
                 return
             self._child = subprocess.Popen(
