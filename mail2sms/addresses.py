@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _LETTERS = frozenset("LMN")  # categories: letters, their marks, digits
@@ -36,6 +37,16 @@ def canonical(address: str) -> str:
     except idna.IDNAError:
         return ""
     return f"{local}@{'.'.join(labels)}"
+
+
+def matches(pattern: str, address: str) -> bool:
+    """Whether an address in its one form is one of those that a pattern means: `*` is anything but an @."""
+    return pattern == "*" or _expression(pattern).fullmatch(address) is not None
+
+
+@lru_cache(4096)
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile("[^@]*".join(re.escape(piece) for piece in canonical(pattern).split("*")))
 
 
 def shape(text: str) -> str:

@@ -91,21 +91,24 @@ class Judge:
                 writer=submission.writer, msisdn=msisdn, region=region, text=text, segments=size
             )
             problems = [p for rule in _RULES if (p := rule(candidate, self._policy)) is not None]
+            number = len(messages)
+            id_ = submission.id if number == 0 else f"{submission.id}-{number + 1}"
+            sender_id: SenderId | None = None
+            of_sender: list[Problem] = []
+            try:
+                sender_id = self._sender_id(submission, msisdn, region)
+                of_sender += filter(None, [opt_outs.judge(candidate, sender_id, facts)])
+            except Refusal as refusal:
+                of_sender.extend(refusal.problems)
             route: tuple[str, ...] = ()
             try:
                 if region in self._policy.countries:  # else it is refused already, and no carrier is missed
-                    route = routing.carriers(msisdn, region, self._routes)
+                    route = self._route(candidate, sender_id, id_)
             except Refusal as refusal:
                 problems.extend(refusal.problems)
-            try:
-                sender_id = self._sender_id(submission, msisdn, region)
-                problems += filter(None, [opt_outs.judge(candidate, sender_id, facts)])
-            except Refusal as refusal:
-                problems.extend(refusal.problems)
+            problems += of_sender
             refused.extend(RefusedPhone(submission=submission, msisdn=msisdn, problem=p) for p in problems)
-            if not problems:
-                number = len(messages)
-                id_ = submission.id if number == 0 else f"{submission.id}-{number + 1}"
+            if sender_id is not None and not problems:
                 message = self._message(submission, id_, candidate, coding.value, sender_id, route)
                 messages.append(replace(message, dsn=dsns[msisdn]) if msisdn in dsns else message)
 
@@ -124,6 +127,16 @@ class Judge:
         if problem := sender_ids.why_not(ours, region, self._policy):
             raise Refusal(problem)
         return ours
+
+    def _route(self, candidate: Candidate, sender_id: SenderId | None, id_: str) -> tuple[str, ...]:
+        wanted = routing.Wanted(
+            msisdn=candidate.msisdn,
+            region=candidate.region,
+            writer=candidate.writer.address,
+            sender_id=sender_id,
+            id=id_,
+        )
+        return routing.carriers(wanted, self._routes, self._policy.prices)
 
     def _message(
         self,

@@ -312,7 +312,10 @@ class Bridge:
         )
 
     def _text(self, mt: MtMessage, submission: Submission) -> Text:
-        route = routing.find(mt.msisdn, mt.region, self._routes)
+        wanted = routing.Wanted(
+            msisdn=mt.msisdn, region=mt.region, writer=submission.writer.address, sender_id=mt.sender_id
+        )
+        route = routing.find(wanted, self._routes)
         by, line = self._sender_id_by(mt, submission)
         is_named = mt.sender_id == _THE_PHONES
         return Text(

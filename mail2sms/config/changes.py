@@ -43,7 +43,7 @@ def _both(name: str, old: Any, new: Any) -> tuple[Any, Any]:
 
 def _without_restart(old: Settings, new: Settings) -> Settings:
     changed: dict[str, Any] = {name: getattr(new, name) for name in _WORDS}
-    if not {name for route in new.routes for name in route.via} <= old.carriers.keys():
+    if not {name for route in new.route_table() for name in route.via} <= old.carriers.keys():
         changed["routes"] = old.routes  # a route to a carrier that does not run yet would hold messages up
     if (old.tls is None) != (new.tls is None):
         changed["tls"] = old.tls  # with it the listeners speak differently
@@ -114,7 +114,7 @@ def _keys(name: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _listed(name: str, old: Sequence[Any], new: Sequence[Any]) -> Iterator[str]:
-    before, after = Counter(old), Counter(new)
+    before, after = Counter(map(repr, old)), Counter(map(repr, new))  # options may hold sections
     if len(old) != len(new):
         yield from _counted(name, added=(after - before).total(), removed=(before - after).total())
     elif before == after:

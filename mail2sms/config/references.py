@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from mail2sms import numbers, prices, routing
+from mail2sms import numbers
 from mail2sms.addresses import canonical
-from mail2sms.config import derived, proof_checks, quota_checks, sender_checks
+from mail2sms.config import derived, proof_checks, quota_checks, route_checks, sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.keywords import Word
-from mail2sms.model import Msisdn, Proof
+from mail2sms.model import Proof
 from mail2sms.options import Endpoint, Secret
 from mail2sms.rules._base import NUMBER
 from mail2sms.yamltext import Document, Fault, Steps
@@ -52,18 +52,6 @@ def _key_error(document: Document, steps: Steps, message: str, hint: str = "") -
 
 def _warning(document: Document, steps: Steps, message: str, hint: str = "") -> Fault:
     return Fault(message=message, place=document.place(steps), hint=hint, steps=steps, is_warning=True)
-
-
-def _routes(settings: Settings, document: Document) -> Iterator[Fault]:
-    if not settings.routes:
-        yield _key_error(document, ("routes",), "no routes: nothing could be sent", "[{to: any, via: [...]}]")
-    for i, route in enumerate(settings.routes):
-        if bool(route.via) == bool(route.refuse):
-            yield _error(document, ("routes", i), 'a route has either "via" or "refuse"')
-        for j, name in enumerate(route.via):
-            if name not in settings.carriers:
-                hint = did_you_mean(name, settings.carriers)
-                yield _error(document, ("routes", i, "via", j), f'there is no carrier "{name}"', hint)
 
 
 def _users_and_teams(settings: Settings, document: Document) -> Iterator[Fault]:
@@ -247,34 +235,6 @@ def _simulated(settings: Settings, document: Document) -> Iterator[Fault]:
             )
 
 
-def _currencies(settings: Settings, document: Document) -> Iterator[Fault]:
-    given = [
-        (("carriers", name, "price", region), price.currency)
-        for name, carrier in settings.carriers.items()
-        for region, price in carrier.price.items()
-    ]
-    for steps, currency in given:
-        first, other = given[0]
-        if currency != other:
-            place = f"{'.'.join(first)} on line {document.place(first).line}"
-            message = f"{currency} here and {other} in {place}: such costs do not add up"
-            yield _error(document, steps, message, f"write all prices in {other}")
-
-
-def _prices(settings: Settings, document: Document) -> Iterator[Fault]:
-    """A carrier that has prices has one for each country that a route leads to by it."""
-    table = settings.price_table()
-    lacking: dict[str, list[str]] = {}
-    for country in settings.countries:
-        route = routing.find(Msisdn(""), country, settings.route_table())
-        for name in route.via if route else ():
-            if table.get(name) and prices.price(name, country, table) is None:
-                lacking.setdefault(name, []).append(country)
-    for name, countries in lacking.items():
-        message = f"no price for {', '.join(countries)}: what is sent there has no known cost"
-        yield _warning(document, ("carriers", name, "price"), message, "any: prices all other countries")
-
-
 def _fiction(settings: Settings, document: Document) -> Iterator[Fault]:
     if settings.mode != "live":
         return
@@ -358,7 +318,7 @@ def _secrets_in_file(settings: Settings, document: Document, path: Path) -> Iter
 
 _Check = Callable[[Settings, Document], Iterator[Fault]]
 _CHECKS: tuple[tuple[str, _Check], ...] = (
-    ("routes carriers", _routes),
+    ("routes carriers", route_checks.routes),
     ("users teams", _users_and_teams),
     ("users", _same_address),
     ("domain teams template_mailbox", _mailbox_and_teams),
@@ -372,8 +332,8 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("listen tls", _listeners),
     ("listen", _ports),
     ("carriers mode", _simulated),
-    ("carriers", _currencies),
-    ("carriers countries routes", _prices),
+    ("carriers", route_checks.currencies),
+    ("carriers countries routes", route_checks.prices),
     ("users teams mode", _fiction),
     ("relay", _smarthost),
     ("relay", _hooks),

@@ -68,7 +68,6 @@ UNSUPPORTED_KEYS = frozenset(
     }
 )  # fmt: skip
 UNSUPPORTED_VALUES = {
-    "routes.*.via": frozenset({"cheapest"}),
     "senders.*.proof": frozenset({"key"}),
 }
 
@@ -164,13 +163,22 @@ class TeamOption(Options):
     """How much its members together may send. Example: 1000/day"""
 
 
+CHEAPEST = "cheapest"
+
+
 class RouteOption(Options):
     """Recipients that match `to` go `via` these carriers in order, or are refused for a reason."""
 
     to: Annotated[tuple[RouteTarget, ...], ListOfOne]
     """The recipients that it is about. Example: FR"""
+    writers: Annotated[tuple[SenderPattern, ...], ListOfOne] = Field(default=(), alias="from")
+    """Only what these people send. Example: *@lab.acme.example"""
+    sender_ids: Annotated[tuple[SenderIdOption, ...], ListOfOne] = ()
+    """Only what shows one of these to the phone. Example: ACME"""
     via: Annotated[tuple[Text, ...], ListOfOne] = ()
-    """Carriers by name; the next one is tried when one fails. Example: sim"""
+    """Carriers by name; the next one is tried when one fails. cheapest: all with a price, by it. Example: sim"""
+    share: dict[Text, Annotated[int, whole(0, 1000)]] = Field(default_factory=dict)
+    """Instead of `via`: how many of all messages go first by each carrier. Example: {sim: 3, other: 1}"""
     refuse: Text = ""
     """Instead of `via`: why these numbers are not written to. Example: special-rate numbers"""
 
@@ -339,7 +347,19 @@ class Settings(Options):
 
     def route_table(self) -> tuple[Route, ...]:
         """Return the routes as `routing` takes them."""
-        return tuple(Route(to=option.to, via=option.via, refuse=option.refuse) for option in self.routes)
+        return tuple(self._route(option) for option in self.routes)
+
+    def _route(self, option: RouteOption) -> Route:
+        is_cheapest = option.via == (CHEAPEST,)
+        return Route(
+            to=option.to,
+            writers=option.writers,
+            sender_ids=option.sender_ids,
+            via=tuple(self.carriers) if is_cheapest else option.via or tuple(option.share),
+            shares=tuple(option.share.values()),
+            is_cheapest=is_cheapest,
+            refuse=option.refuse,
+        )
 
     def price_table(self) -> Prices:
         """Return what one part costs by each carrier, as `prices` takes it."""

@@ -9,7 +9,6 @@ import asyncio
 import base64
 import hmac
 import ipaddress
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from typing import Protocol
 from argon2 import PasswordHasher, extract_parameters
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from mail2sms.addresses import canonical
+from mail2sms.addresses import canonical, matches
 from mail2sms.errors import BadOption, Problem, Refusal
 from mail2sms.model import PROOFS_IN_MAIL, RELAYED_PROOFS, Proof, User, Writer
 from mail2sms.options import Network
@@ -73,7 +72,7 @@ class SenderRule:
 
     def matches(self, address: str) -> bool:
         """Whether the rule is about this address, in lower case."""
-        return self.pattern == "*" or _expression(self.pattern).fullmatch(address) is not None
+        return matches(self.pattern, address)
 
     def proof(self, peer: Peer) -> Proof | None:
         """Return what this client can prove by the rule, whatever its mail shows."""
@@ -226,11 +225,6 @@ class Identity:
 
     def _find_rules(self, address: str) -> tuple[SenderRule, ...]:
         return tuple(rule for rule in self._rules if rule.matches(address))
-
-
-@lru_cache(_CACHED)
-def _expression(pattern: str) -> re.Pattern[str]:
-    return re.compile("[^@]*".join(re.escape(piece) for piece in canonical(pattern).split("*")))
 
 
 @lru_cache(_CACHED)
