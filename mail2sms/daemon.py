@@ -126,7 +126,7 @@ class Daemon:
         for carrier in self.carriers.values():
             await carrier.start(self._record)
             self._opened.push_async_callback(carrier.stop)
-        self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown)
+        self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown, settings.account)
         http = Http()
         self._opened.push_async_callback(http.close)
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}

@@ -1,19 +1,22 @@
 """The loop out: claim due messages -> intent -> carrier.send -> outcome. One lane per carrier.
 
-A lane holds at most its carrier's window of messages, so a carrier that stands still keeps nobody else waiting. What
-goes out is first committed as an intent; what was not answered is never sent again unless the configuration says so.
+A lane holds at most its carrier's window of messages, so a carrier that stands still keeps nobody else waiting; one
+that fails again and again gets nothing for a while, and what waits for it goes by another of its route. What goes out
+is first committed as an intent; what was not answered is never sent again unless the configuration says so.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mail2sms import lifecycle, segments
+from mail2sms import breaker, lifecycle, segments
+from mail2sms.breaker import Breaker
 from mail2sms.carriers._base import Carrier
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
@@ -25,7 +28,9 @@ from mail2sms.money import shown
 from mail2sms.store import (
     Claim,
     Claimed,
+    Diverting,
     Intent,
+    Outage,
     PartOutcome,
     Recovery,
     Renewal,
@@ -33,6 +38,7 @@ from mail2sms.store import (
     Settlement,
     Store,
 )
+from mail2sms.store.outages import down
 
 LEASE_MS = 15_000
 _SWEEP_S = 5.0
@@ -52,9 +58,12 @@ _EVENTS = {
 class Dispatch:
     """Sends what is due through `carriers`, as node `owner`."""
 
-    def __init__(self, store: Store, carriers: Mapping[str, Carrier], owner: str, on_unknown: str) -> None:
+    def __init__(
+        self, store: Store, carriers: Mapping[str, Carrier], owner: str, on_unknown: str, account: str
+    ) -> None:
         self._store = store
         self._names = tuple(carriers)
+        self._outages = _Outages(store, account, self._names)
         self._owner = owner
         self.on_unknown = on_unknown
         self._stopping = asyncio.Event()
@@ -70,6 +79,8 @@ class Dispatch:
 
     async def run(self) -> None:
         """Work until `stop`; returns when everything under way has its outcome written."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._outages.look()
         async with asyncio.TaskGroup() as group:
             lanes = [group.create_task(lane.run()) for lane in self._lanes]
             lanes.append(group.create_task(self._wait_for_stop()))
@@ -92,12 +103,19 @@ class Dispatch:
 
     def _lane(self, carrier: Carrier) -> Lane[Claimed]:
         async def claim(free: int) -> list[Claimed]:
-            now = now_ms()
-            wanted = Claim(carrier=carrier.name, owner=self._owner, now=now, lease_ms=LEASE_MS, limit=free)
-            return await self._store.claim(wanted)
+            now, most = now_ms(), await self._outages.room(carrier.name, free)
+            if not most:
+                return []
+            wanted = Claim(carrier=carrier.name, owner=self._owner, now=now, lease_ms=LEASE_MS, limit=most)
+            claimed = await self._store.claim(wanted)
+            self._outages.tries(carrier.name, bool(claimed))
+            return claimed
 
         async def send(claimed: Claimed) -> None:
-            await self._send(carrier, claimed)
+            try:
+                await self._send(carrier, claimed)
+            finally:
+                self._outages.tries(carrier.name, False)
 
         return Lane(self._store.bell("mt"), carrier.window, claim, send)
 
@@ -132,6 +150,7 @@ class Dispatch:
         change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self.on_unknown)
         ended = tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True))
         await self._settle(Settlement(mt=mt, outcomes=ended, change=change, now=now_ms()))
+        await self._outages.note(mt.carrier, outcomes)
         if change.status is Status.ENROUTE:
             self.sent += 1
             if mt.cost is not None:
@@ -165,6 +184,7 @@ class Dispatch:
         messages = tuple(id_ for id_, _ in self._held)
         await self._store.renew(Renewal(owner=self._owner, lease_ms=LEASE_MS, messages=messages))
         await self._store.recover(Recovery(now=now_ms(), on_unknown=self.on_unknown))
+        await self._outages.look()
 
     async def _sweep(self) -> None:
         """Give up what is too late, help what waits for a time or a carrier that is gone, forget old keys."""
@@ -174,6 +194,87 @@ class Dispatch:
         await self._store.expire(now)
         await self._store.reroute(Rerouting(carriers=self._names, now=now))
         await self._store.forget(now)
+
+
+class _Outages:
+    """Which carriers are down, as this node and the others found; `carriers` are the names there are."""
+
+    def __init__(self, store: Store, account: str, carriers: Sequence[str]) -> None:
+        self._store, self._account = store, account
+        self._breakers = dict.fromkeys(carriers, Breaker())
+        self._untold: set[str] = set()  # what the store does not know yet
+        self._tried: set[str] = set()  # those down that one message tries right now
+        self._seen: dict[str, tuple[frozenset[str], tuple[int, str]]] = {}
+
+    async def room(self, name: str, free: int) -> int:
+        """Return how many messages a carrier may get now; while it gets none, they go another way."""
+        how = self._breakers[name]
+        if not how.is_down:
+            return free
+        if how.may_try(now_ms()) and name not in self._tried:
+            return 1
+        await self._divert(name)
+        return 0
+
+    def tries(self, name: str, is_trying: bool) -> None:
+        """Note whether a message is under way to a carrier that is down."""
+        if is_trying and self._breakers[name].is_down:
+            self._tried.add(name)
+        else:
+            self._tried.discard(name)
+
+    async def note(self, name: str, outcomes: Sequence[Outcome]) -> None:
+        """Note how attempts ended."""
+        was, now = self._breakers[name], now_ms()
+        for outcome in outcomes:
+            chance = random.random()  # noqa: S311  # spreads the pauses of nodes
+            self._breakers[name] = breaker.after(self._breakers[name], outcome, now, chance)
+        if self._breakers[name].until == was.until:
+            return
+        self._log(name, was)
+        self._untold.add(name)
+        with contextlib.suppress(StoreUnavailable):  # `look` tells it again
+            await self._tell()
+
+    async def look(self) -> None:
+        """Tell the other nodes what they do not know yet, and see what they found. Raises StoreUnavailable."""
+        await self._tell()
+        found = await self._store.read(down, self._account)
+        for name, was in self._breakers.items():
+            theirs = found.get(name, Breaker())
+            if theirs.is_down != was.is_down or theirs.until > was.until:
+                self._breakers[name] = theirs
+                self._log(name, was)
+
+    async def _tell(self) -> None:
+        for name in tuple(self._untold):
+            told = self._breakers[name]
+            await self._store.mark(Outage(account=self._account, carrier=name, breaker=told, now=now_ms()))
+            if self._breakers[name] == told:
+                self._untold.discard(name)
+
+    def _log(self, name: str, was: Breaker) -> None:
+        is_down = self._breakers[name].is_down
+        if is_down and not was.is_down:
+            log.error("carrier_down", carrier=name, count=self._breakers[name].failures)
+        elif was.is_down and not is_down:
+            log.warning("carrier_up", carrier=name)
+
+    async def _divert(self, name: str) -> None:
+        """Let what may go by another, once: what comes later stands behind it in the queue."""
+        up = frozenset(other for other, how in self._breakers.items() if not how.is_down)
+        seen_by, place = self._seen.get(name, (up, (0, "")))
+        if seen_by != up:  # there may be ways now that there were not
+            place = (0, "")
+        while up:
+            wanted = Diverting(carrier=name, up=up, after=place, now=now_ms())
+            done = await self._store.divert(wanted)
+            if done.count:
+                log.info("mt_diverted", carrier=name, count=done.count)
+            self._seen[name] = (up, done.last)
+            if done.last == place:
+                return
+            place = done.last
 
 
 async def _send_part(carrier: Carrier, part: Part) -> Outcome:

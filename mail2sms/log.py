@@ -28,8 +28,8 @@ EVENTS = frozenset(
         "store_failed", "store_halved", "mail_accepted", "mail_repeated", "mail_refused", "mail_failed",
         "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_accepted", "api_failed",
         "mt_intent", "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
-        "mt_cancelled", "mt_stale", "dispatch_failed", "report_stray", "mo_received", "mo_repeated", "mo_unrouted",
-        "mo_keyword", "notice_sent", "notice_retry", "notice_failed", "relay_failed", "carrier_up",
+        "mt_cancelled", "mt_stale", "mt_diverted", "dispatch_failed", "report_stray", "mo_received", "mo_repeated",
+        "mo_unrouted", "mo_keyword", "notice_sent", "notice_retry", "notice_failed", "relay_failed", "carrier_up",
         "carrier_down", "proxy_refused", "certificate_renewed", "certificate_refused",
     }
 )  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mail2sms import breaker
 from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
@@ -16,7 +17,7 @@ from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
 from mail2sms.model import Part, Taken
 from mail2sms.money import read
-from mail2sms.store import Claim, Intent, MessageView, Recovery, Store, views
+from mail2sms.store import Claim, Intent, MessageView, Outage, Recovery, Store, outages, views
 from tests.fakes import ACCOUNT, bundle
 
 HOUR = 3_600_000
@@ -69,7 +70,7 @@ async def dispatching(
     inbound = Inbound(store, ACCOUNT, {}, "", HOUR)
     for carrier in carriers:
         await carrier.start(inbound.record)
-    dispatch = Dispatch(store, {c.name: c for c in carriers}, "node", "hold")
+    dispatch = Dispatch(store, {c.name: c for c in carriers}, "node", "hold", ACCOUNT)
     running = asyncio.create_task(dispatch.run())
     try:
         return await look()
@@ -148,13 +149,50 @@ async def test_what_carriers_took_is_added_up(store: Store) -> None:
     for id_, costs in (("m-1", ("0.045 EUR", "0.08 EUR")), ("m-2", ("0.045 EUR", "0.16 EUR")), ("m-3", ())):
         await store.put(bundle(id_, costs=tuple(map(read, costs)), **times))
     down = Unavailable("503")
-    dispatch = Dispatch(store, {"sim-a": Scripted("sim-a", down, down, down), "sim-b": taken}, "node", "hold")
+    dispatch = Dispatch(
+        store, {"sim-a": Scripted("sim-a", down, down, down), "sim-b": taken}, "node", "hold", ACCOUNT
+    )
     running = asyncio.create_task(dispatch.run())
     for number in (1, 2, 3):
         await until(store, "enroute", id_=f"m-{number}")
     dispatch.stop()
     await running
     assert (dispatch.sent, dispatch.spent) == (3, {("sim-b", "EUR"): 240_000})
+
+
+async def test_a_carrier_that_is_down_gets_nothing_and_the_others_get_its_work(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then one message tries it: it is up again, and what can only go there does."""
+    monkeypatch.setattr(breaker, "_FIRST_PAUSE_MS", 600)
+    sick, well = Scripted("sim-a", *[Unavailable("connect")] * 5), Scripted("sim-b")
+    sick.window = 1
+    now = now_ms()
+    times = {"created_at": now, "due_at": now, "expires_at": now + HOUR}
+    for number in range(12):
+        await store.put(bundle(f"m-{number:02}", route=("sim-a", "sim-b"), **times))
+    dispatch = Dispatch(store, {"sim-a": sick, "sim-b": well}, "node", "hold", ACCOUNT)
+    running = asyncio.create_task(dispatch.run())
+    await until(store, "enroute", id_="m-11")
+    assert (len(sick.parts), len(well.parts)) == (5, 12)
+    assert (await store.read(outages.down, ACCOUNT))["sim-a"].why == "connect"
+    await store.put(bundle("m-20", route=("sim-a",), **times))
+    view = await until(store, "enroute", id_="m-20")
+    assert (view.carrier, view.attempts) == ("sim-a", 1)
+    async with asyncio.timeout(5):
+        while await store.read(outages.down, ACCOUNT):
+            await asyncio.sleep(0.01)
+    dispatch.stop()
+    await running
+
+
+async def test_a_node_that_starts_knows_who_is_down(store: Store) -> None:
+    """Another found it, or it was so before."""
+    how = breaker.Breaker(failures=5, down_since=now_ms(), until=now_ms() + HOUR, why="connect")
+    await store.mark(Outage(account=ACCOUNT, carrier="sim-a", breaker=how, now=now_ms()))
+    sick = Scripted("sim-a")
+    view = await dispatching(store, [sick, Scripted("sim-b")], lambda: until(store, "enroute"))
+    assert (view.carrier, sick.parts) == ("sim-b", [])
 
 
 async def test_an_intent_whose_answer_was_lost_is_no_doubt(
@@ -202,7 +240,7 @@ async def test_a_carrier_that_stands_still_keeps_nobody_else_waiting(store: Stor
     for number in range(5):
         await store.put(bundle(f"m-a{number}", created_at=now, due_at=now, expires_at=now + HOUR))
     await store.put(bundle("m-b", created_at=now, due_at=now, expires_at=now + HOUR, route=("sim-b",)))
-    dispatch = Dispatch(store, {"sim-a": standing, "sim-b": moving}, "node", "hold")
+    dispatch = Dispatch(store, {"sim-a": standing, "sim-b": moving}, "node", "hold", ACCOUNT)
     running = asyncio.create_task(dispatch.run())
     await until(store, "enroute", id_="m-b")
     assert (await until(store, "queued", id_="m-a4")).attempts == 0
@@ -226,7 +264,7 @@ async def test_a_claim_that_was_lost_does_not_end_its_successors_lease(store: St
     lost = await store.claim(wanted)
     await store.recover(Recovery(now=now, on_unknown="hold"))
     had_again = await store.claim(wanted)
-    dispatch = Dispatch(store, {"sim-a": carrier}, "node", "hold")
+    dispatch = Dispatch(store, {"sim-a": carrier}, "node", "hold", ACCOUNT)
     sending = asyncio.create_task(dispatch._send(carrier, had_again[0]))
     async with asyncio.timeout(10):
         while not carrier.parts:

@@ -26,7 +26,18 @@ ORDER = (
     ("", "log"),  # may be imported by all
     ("addresses", "destinations", "model", "errors", "money", "reasons", "options"),  # values
     (
-        *("numbers", "segments", "routing", "prices", "lifecycle", "keywords", "quiet", "rules", "verdict"),
+        *(
+            "numbers",
+            "segments",
+            "routing",
+            "prices",
+            "lifecycle",
+            "breaker",
+            "keywords",
+            "quiet",
+            "rules",
+            "verdict",
+        ),
         *("consent", "wording"),
     ),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from mail2sms.store import Store
+from mail2sms.breaker import Breaker
+from mail2sms.store import Outage, Store
+from mail2sms.store.outages import down
 from tests.web_fakes import World, world
 
 
@@ -53,6 +55,24 @@ async def test_health(tmp_path: Path) -> None:
             assert await answer.json() == {"status": "failing", "failing": {"dispatch": "stalled"}}
 
 
+async def test_a_carrier_that_is_down_is_seen(tmp_path: Path) -> None:
+    """Since when, until when it gets nothing, and why; it is the carrier's failure: a restart would not help."""
+    how = Breaker(failures=5, down_since=1_778_571_660_000, until=1_778_571_665_000, why="connect refused")
+    async with world(tmp_path) as here:
+        account = here.context.account
+        await here.context.store.mark(Outage(account=account, carrier="sim", breaker=how, now=how.until))
+        async with here.http.get("/healthz") as answer:
+            assert answer.status == 200
+        async with here.http.get("/api/v1/health", headers=here.keyed()) as answer:
+            health = await answer.json()
+        assert health["status"] == "failing"
+        assert health["parts"]["carrier sim"] == (
+            "down since 2026-05-12T07:41:00.000Z, tried again at 2026-05-12T07:41:05.000Z: connect refused"
+        )
+        async with here.http.get("/metrics") as answer:
+            assert 'mail2sms_carrier_up{carrier="sim"} 0.0' in await answer.text()
+
+
 async def test_asking_for_health_costs_the_database_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +81,8 @@ async def test_asking_for_health_costs_the_database_nothing(
     read = Store.read
 
     async def seen(self: Store, query: Any, *args: Any, **kwargs: Any) -> Any:
-        reads.append(query)
+        if query is not down:  # what dispatch looks for now and then
+            reads.append(query)
         return await read(self, query, *args, **kwargs)
 
     monkeypatch.setattr(Store, "read", seen)

@@ -88,7 +88,7 @@ async def world(folder: Path, *, is_demo: bool = False, **changes: object) -> As
         context = replace(_context(store, sim), **changes)  # type: ignore[arg-type]
         await sim.start(context.inbound.record)
         stack.push_async_callback(sim.stop)
-        dispatch = Dispatch(store, {"sim": sim}, "node", "hold")
+        dispatch = Dispatch(store, {"sim": sim}, "node", "hold", context.account)
         context = replace(context, spent=lambda: dispatch.spent)
         loop = asyncio.create_task(dispatch.run())
         if is_demo:

@@ -135,7 +135,7 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Happened:
-    """One event of the log and what it is about: `kind` is message, mo or notice, `told` what a notice tells."""
+    """One event of the log and what it is about: `kind` is message, mo, notice, carrier; `told` what a notice tells."""
 
     id: int
     about: str

@@ -262,5 +262,7 @@ def event_line(happened: Happened) -> str:
     who = f"{number(happened.to)}  <- {number(happened.writer) or '-'}"
     if happened.kind == "notice":
         who = f"{_addressee(happened)}  <- {happened.told}"
+    elif happened.kind == "carrier":
+        who, said = f"carrier {event.carrier}", event.detail
     what = "  ".join(filter(None, (who, printable(said))))
     return f"{event.at.astimezone():%H:%M:%S}  {event.status:13}  {what}   {happened.about}"

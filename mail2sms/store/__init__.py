@@ -28,6 +28,7 @@ from mail2sms.store import (
     mos,
     notices,
     opt_outs,
+    outages,
     past,
     put,
     queue,
@@ -41,6 +42,7 @@ from mail2sms.store.counters import Exceeded
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.opt_outs import Blocked, Blocking, Lifting
+from mail2sms.store.outages import Diverted, Diverting, Outage
 from mail2sms.store.put import Bundle, Repeat, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
 from mail2sms.store.reports import Moved
@@ -58,6 +60,8 @@ __all__ = [
     "Change",
     "Claim",
     "Claimed",
+    "Diverted",
+    "Diverting",
     "EventView",
     "Exceeded",
     "Granted",
@@ -73,6 +77,7 @@ __all__ = [
     "Notice",
     "NoticeClaim",
     "NoticeOutcome",
+    "Outage",
     "PartOutcome",
     "RecordedMo",
     "Recovery",
@@ -216,6 +221,14 @@ class Store:
     async def reroute(self, rerouting: Rerouting) -> int:
         """Help messages whose carrier is no longer there; returns how many."""
         return await self._write.run(rescue.REROUTE, rerouting, bulk=True)
+
+    async def mark(self, outage: Outage) -> None:
+        """Write that a carrier is down, or up again, for all nodes."""
+        await self._write.run(outages.MARK, outage)
+
+    async def divert(self, diverting: Diverting) -> Diverted:
+        """Let what waits for a carrier that is down go by another."""
+        return await self._write.run(outages.DIVERT, diverting, bulk=True)
 
     async def expire(self, now: int) -> int:
         """Give up messages that waited too long; returns how many."""

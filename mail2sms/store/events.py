@@ -1,4 +1,4 @@
-"""The tail: what happened to messages, MOs and notices since a place in the log, in its order and without loss.
+"""The tail: what happened to messages, MOs, notices and carriers since a place in the log, in order, without loss.
 
 On PostgreSQL a smaller id may become visible after a greater one: another node's transaction took it and is not over.
 So a reader takes a `horizon`, waits until every transaction that was open then is over (`oldest_writer`), and only
@@ -7,7 +7,7 @@ then reads up to it. SQLite has one writer: ids come in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ event, message, submission = schema.event, schema.message, schema.submission
 notice, mo = schema.notice, schema.mo
 
 
-Kind = Literal["message", "mo", "notice"]
+Kind = Literal["message", "mo", "notice", "carrier"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +43,7 @@ class Following:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Happened:
-    """One event and what it is about, by its id and `kind`: message, mo or notice.
+    """One event and what it is about, by its id and `kind`: message, mo, notice or (down, up) carrier.
 
     `to` is who gets it, `writer` who wrote it; of a notice `told` is what it tells, `channel` how.
     """
@@ -118,12 +118,15 @@ class _Thing:
     why: str = ""
 
 
-def _about(connection: Connection, ids: Iterable[str]) -> dict[str, _Thing]:
+_CARRIER = _Thing(kind="carrier", to="", by="", phone="")
+
+
+def _about(connection: Connection, ids: Collection[str]) -> dict[str, _Thing]:
     notices = _rows(connection, notice, ids)
     told = {value for row in notices.values() for value in (row.mo, row.message) if value}
     mos, messages = (_rows(connection, table, told.union(ids)) for table in (mo, message))
     submissions = _rows(connection, submission, {row.submission for row in messages.values()})
-    found: dict[str, _Thing] = {}
+    found = {id_: _CARRIER for id_ in ids if id_.startswith(schema.CARRIER)}
     for id_, row in mos.items():
         found[id_] = _Thing(kind="mo", to=row.our_address, by=row.msisdn, phone=row.msisdn)
     for id_, row in messages.items():

@@ -32,6 +32,11 @@ def anew_with_ids(statement: Any) -> Any:
     return anew(statement).returning(statement.table.c.id)
 
 
+def anew_with_names(statement: Any) -> Any:
+    """As `anew`; the carriers whose rows were not there are returned."""
+    return anew(statement).returning(statement.table.c.carrier)
+
+
 def insert_rows(
     connection: Connection, table: Table, rows: Sequence[Row], finish: Finish = anew
 ) -> list[Any]:

@@ -73,6 +73,11 @@ _TAKEN = select(attempt.c.message, attempt.c.part).where(
 )
 
 
+def begun(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Return the messages of which a carrier has taken a part."""
+    return {row.message for row in connection.execute(_TAKEN, {"ids": ids})} if ids else set()
+
+
 def _load(connection: Connection, ids: Sequence[str]) -> list[Claimed]:
     rows = connection.execute(_MESSAGES, {"ids": ids}).all()
     tried = [row.id for row in rows if row.attempts]

@@ -184,7 +184,7 @@ event = Table(
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     _account(),
-    Column("about", Text, nullable=False),  # the id of a message, an MO or a notice
+    Column("about", Text, nullable=False),  # the id of a message, an MO or a notice, or a carrier
     _time("at"),
     Column("status", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -253,6 +253,20 @@ Index(
 )
 Index("ix_notice_counted", notice.c.updated_at, sqlite_where=WAITING, postgresql_where=WAITING)
 Index("ix_notice_leased", notice.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
+
+outage = _keyed(
+    "outage",
+    Column("account", Text, primary_key=True),
+    Column("carrier", Text, primary_key=True),
+    _time("since"),
+    Column("failures", Integer, nullable=False),
+    _time("until"),
+    Column("why", Text, nullable=False),
+)
+"""Carriers that are down: since when, until when they get nothing, and why."""
+
+CARRIER = "carrier:"
+"""Before the name of a carrier that an event is about."""
 
 repeat = _keyed(
     "repeat",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select
 
+from mail2sms.breaker import Breaker
 from mail2sms.lifecycle import due_when_free
 from mail2sms.model import Conversation, LeftOut, Msisdn, Photo
 from mail2sms.money import Money
 from mail2sms.store import schema
+from mail2sms.store.outages import down
 from mail2sms.store.rows import read_cost
 from mail2sms.store.sending import Stop, stopped
 
@@ -224,19 +227,20 @@ def counts(connection: Connection) -> dict[str, int]:
 class Backlog:
     """How many messages are due and wait, and since when the first of them has been due (epoch ms).
 
-    `stop` says that none of them leaves.
+    `stop` says that none of them leaves, `down` which carriers do not take them.
     """
 
     count: int
     oldest: int | None
     stop: Stop | None = None
+    down: Mapping[str, Breaker] = field(default_factory=dict)
 
 
-def backlog(connection: Connection, now: int) -> Backlog:
-    """Return what is due and not yet under way, of all accounts."""
+def backlog(connection: Connection, now: int, account: str = "") -> Backlog:
+    """Return what is due and not yet under way, of all accounts, and which carriers of one are down."""
     is_due = and_(schema.WAITING, message.c.due_at <= now)
     row = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
-    return Backlog(count=row[0], oldest=row[1], stop=stopped(connection))
+    return Backlog(count=row[0], oldest=row[1], stop=stopped(connection), down=down(connection, account))
 
 
 def conversation_by_key(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
@@ -13,9 +13,10 @@ from prometheus_client.registry import Collector
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
+from mail2sms.store.outages import down
 from mail2sms.store.sending import stopped
 from mail2sms.store.views import counts
-from mail2sms.web.context import Here
+from mail2sms.web.context import Context, Here
 
 _STATES = ("queued", "sending", "unknown")
 _KEPT_S = 1.0  # anybody may ask, and counting costs a query
@@ -55,29 +56,35 @@ class Metrics:
         self._stopped = Gauge(
             "mail2sms_sending_stopped", "Whether the operator lets nothing leave.", registry=self._registry
         )
+        self._carrier_up = Gauge(
+            "mail2sms_carrier_up", "Whether a carrier works.", ("carrier",), registry=self._registry
+        )
         self._store_up = Gauge("mail2sms_store_up", "Whether the database answers.", registry=self._registry)
         self._cost = _Cost()
         self._registry.register(self._cost)
         self._counted_s = -_KEPT_S
 
-    async def scrape(self, store: Store, spent: Mapping[tuple[str, str], int]) -> bytes:
-        """Return all values in the text format; `spent` as in the context."""
-        self._cost.spent = spent
+    async def scrape(self, context: Context) -> bytes:
+        """Return all values in the text format."""
+        self._cost.spent = context.spent()
         if time.monotonic() - self._counted_s >= _KEPT_S:
             self._counted_s = time.monotonic()
-            await self._count(store)
+            await self._count(context.store, context.account, context.carriers)
         return generate_latest(self._registry)
 
-    async def _count(self, store: Store) -> None:
+    async def _count(self, store: Store, account: str, carriers: Collection[str]) -> None:
         try:
             found = await store.read(counts) if store.is_answering else None
             is_stopped = found is not None and await store.read(stopped) is not None
+            outages = await store.read(down, account) if found is not None else {}
         except StoreUnavailable:
             found = None
         self._store_up.set(found is not None)
         if found is None:
             return
         self._stopped.set(is_stopped)
+        for name in carriers:
+            self._carrier_up.labels(name).set(name not in outages)
         self._notices.set(found["notices"])
         for status in _STATES:
             self._queue.labels(status).set(found.get(status, 0))
@@ -86,5 +93,5 @@ class Metrics:
 @router.get("/metrics", include_in_schema=False)
 async def scrape(request: Request, context: Here) -> Response:
     """Answer Prometheus."""
-    text = await request.app.state.metrics.scrape(context.store, context.spent())
+    text = await request.app.state.metrics.scrape(context)
     return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})

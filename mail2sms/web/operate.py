@@ -67,7 +67,7 @@ class Happened(bodies.Event):
 
     id: int
     about: str
-    kind: Literal["message", "mo", "notice"]
+    kind: Literal["message", "mo", "notice", "carrier"]
     to: str
     writer: str
     told: str

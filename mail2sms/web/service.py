@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from mail2sms.breaker import Breaker
 from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
@@ -33,9 +34,10 @@ class Certificate(BaseModel):
 
 
 class Health(BaseModel):
-    """Each part is `ok`, or says what ails it. `queue` counts what is due; its oldest has waited for so long.
+    """Each part is `ok`, or says what ails it; of carriers only those that are down are told.
 
-    `stopped_at`: since then the operator lets nothing leave, which is no failure.
+    `queue` counts what is due; its oldest has waited for so long. `stopped_at`: since then the operator lets nothing
+    leave, which is no failure.
     """
 
     status: str
@@ -62,11 +64,11 @@ class Due:
         self._looked_s = -_KEPT_S
         self._looking = asyncio.Lock()
 
-    async def look(self, store: Store) -> Backlog | None:
+    async def look(self, store: Store, account: str) -> Backlog | None:
         """Return it; None when the database does not tell."""
         async with self._looking:
             if time.monotonic() - self._looked_s >= _KEPT_S:
-                self._found = await _backlog(store) if store.is_answering else None
+                self._found = await _backlog(store, account) if store.is_answering else None
                 self._looked_s = time.monotonic()
             return self._found
 
@@ -91,7 +93,8 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
     state = context.certificate()
     if state is not None and state.days < 0:
         found["certificate"] = "expired"
-    waiting = await request.app.state.due.look(context.store)
+    waiting = await request.app.state.due.look(context.store, context.account)
+    found |= {f"carrier {name}": _told(how) for name, how in (waiting.down if waiting else {}).items()}
     parts = dict.fromkeys(_PARTS, _OK) | found
     oldest = waiting.oldest if waiting else None
     stop = waiting.stop if waiting else None
@@ -106,10 +109,15 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
     )
 
 
-async def _backlog(store: Store) -> Backlog | None:
+def _told(how: Breaker) -> str:
+    since, until = bodies.iso(how.down_since or 0), bodies.iso(how.until)
+    return f"down since {since}, tried again at {until}: {how.why}"
+
+
+async def _backlog(store: Store, account: str) -> Backlog | None:
     try:
         async with asyncio.timeout(_STORE_S):
-            return await store.read(backlog, now_ms())
+            return await store.read(backlog, now_ms(), account)
     except (StoreUnavailable, TimeoutError):
         return None
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from mail2sms.breaker import Breaker
 from mail2sms.consent import Said, Word
 from mail2sms.lifecycle import Change, Wish
 from mail2sms.model import (
@@ -33,12 +34,14 @@ from mail2sms.store import (
     Blocking,
     Bundle,
     Claim,
+    Diverting,
     Intent,
     Lifting,
     NewMo,
     NewNotice,
     NoticeClaim,
     NoticeOutcome,
+    Outage,
     PartOutcome,
     Recovery,
     Renewal,
@@ -322,6 +325,16 @@ class Work:
         )
 
     async def _wish(self) -> None:
+        self._names("mark")
+        sick = Breaker(failures=5, down_since=self.now, until=self.now, why="connect")
+        for breaker in (sick, sick, Breaker()):
+            await self.store.mark(
+                Outage(account=fakes.ACCOUNT, carrier=self.carrier, breaker=breaker, now=self.now)
+            )
+        self._names("divert")
+        await self.store.divert(
+            Diverting(carrier=self.carrier, up=frozenset({"other"}), after=(self.now, ""), now=self.now)
+        )
         self._names("put")
         await self.put("m-work-held")
         self._names("wish")
@@ -475,7 +488,7 @@ class Work:
         self._names("counts")
         await read(views.counts)
         self._names("backlog")
-        await read(views.backlog, self.now)
+        await read(views.backlog, self.now, fakes.ACCOUNT)
         self._names("conversation_by_key")
         await read(views.conversation_by_key, account, self.old.msisdn, "abcdefghij")
         self._names("read_mo")

@@ -20,7 +20,7 @@ from tests.proofs import _statements
 from tests.proofs._history import History, opened
 from tests.servers.postgresql import PostgreSQL
 
-SMALL = frozenset({"setting"})
+SMALL = frozenset({"setting", "outage"})
 """Tables of a few rows, which PostgreSQL rightly reads whole."""
 
 

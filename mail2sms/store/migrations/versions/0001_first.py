@@ -158,6 +158,17 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_opt_out_account_at"), "opt_out", ["account", "at"], unique=False)
     op.create_table(
+        "outage",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("carrier", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "carrier", name=op.f("pk_outage")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "repeat",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
