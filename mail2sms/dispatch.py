@@ -149,7 +149,10 @@ class Dispatch:
         chance = random.random()  # noqa: S311  # spreads retries
         change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self.on_unknown)
         ended = tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True))
-        await self._settle(Settlement(mt=mt, outcomes=ended, change=change, now=now_ms()))
+        settlement = Settlement(
+            mt=mt, outcomes=ended, change=change, now=now_ms(), is_reported=carrier.reports
+        )
+        await self._settle(settlement)
         await self._outages.note(mt.carrier, outcomes)
         if change.status is Status.ENROUTE:
             self.sent += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import NewType
@@ -84,7 +84,7 @@ DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.CERTIFICATE, Proof.KEY, Proof.OPER
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class User:
-    """A person of the configuration."""
+    """A person of the configuration. `receipts`: asked (by a mail), always or never."""
 
     address: str
     name: str = ""
@@ -93,6 +93,7 @@ class User:
     zone: str | None = None
     teams: tuple[str, ...] = ()
     class_: MessageClass = MessageClass.TRANSACTIONAL
+    receipts: str = "asked"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +119,7 @@ class Writer:
     language: str = "en"
     zone: str = "UTC"
     class_: MessageClass = MessageClass.TRANSACTIONAL
+    receipts: str = "asked"
 
     @property
     def is_direct(self) -> bool:
@@ -158,21 +160,28 @@ class Conversation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dsn:
-    """What a client asked to be reported of one recipient (RFC 3461).
+    """What is to be reported of one recipient: what a client asked for (RFC 3461), and whether a receipt is owed.
 
     `notify` is NEVER, or of SUCCESS, FAILURE and DELAY; empty when nothing was said. `original` is the address that
-    was written to first, with its type (`rfc822;marie@acme.example`); `envelope_id` is the sender's own.
+    was written to first, with its type (`rfc822;marie@acme.example`); `envelope_id` is the sender's own. `report_to`
+    is where reports go of what was asked for by name.
     """
 
     notify: tuple[str, ...] = ()
     original: str = ""
     envelope_id: str = ""
     ret: str = ""
+    report_to: str = ""
+    has_receipt: bool = False
 
     @property
     def wants_failure(self) -> bool:
         """Whether an email is to say that the recipient was not reached."""
         return not self.notify or "FAILURE" in self.notify
+
+    def asks(self, event: str) -> bool:
+        """Whether a report (RFC 3464) was asked for of SUCCESS, FAILURE or DELAY, by its name."""
+        return event in self.notify and bool(self.report_to)
 
 
 NO_DSN = Dsn()
@@ -208,6 +217,8 @@ class Submission:
     left_out: tuple[LeftOut, ...] = ()
     conversation: Conversation | None = None  # the mail answers one: its address is the sender ID
     addresses: tuple[Address, ...] = ()  # as SMTP was given them
+    has_receipt: bool = False  # the writer is told when all of it is over
+    original: bytes = field(default=b"", repr=False)  # of the mail, what a report gives back
 
     def dsns(self) -> dict[Msisdn, Dsn]:
         """Return what is to be reported of each recipient of whom something was said: as its first address asks."""
@@ -215,6 +226,8 @@ class Submission:
         for address in self.addresses:
             for phone in address.phones or self.recipients:
                 found.setdefault(phone, address.dsn)
+        if self.has_receipt:
+            found = {p: replace(found.get(p, NO_DSN), has_receipt=True) for p in self.recipients}
         return {phone: dsn for phone, dsn in found.items() if dsn != NO_DSN}
 
 

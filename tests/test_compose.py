@@ -26,12 +26,11 @@ from mail2sms.relay.compose import (
     Outgoing,
     RefusedFacts,
     ReplyFacts,
-    UndeliveredFacts,
     held_email,
     refused_email,
     reply_email,
-    undelivered_email,
 )
+from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
 from mail2sms.wording import LANGUAGES
 

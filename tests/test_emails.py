@@ -9,15 +9,19 @@ from html.parser import HTMLParser
 import pytest
 
 from mail2sms.errors import Problem
-from mail2sms.model import Photo, Status
+from mail2sms.model import Msisdn, Photo, Status
 from mail2sms.money import Money
 from mail2sms.reasons import REASONS
 from mail2sms.relay.compose import Outgoing
+from mail2sms.relay.receipt import Fate, ReceiptFacts, receipt_email
 from mail2sms.wording import LANGUAGES
 from tests.test_compose import (
     AT,
     CORRECTED,
+    ORIGIN,
+    RENDER,
     UNKNOWN_FIELD,
+    addressee,
     asked,
     held,
     read,
@@ -38,6 +42,29 @@ ABROAD = Problem(reason="country.not_allowed", facts={"country": "US", "to": "+1
 FAR = Problem(reason="route.none", facts={"country": "GB", "to": "+44 7700 900123"})
 PRICE = Money(1_045_000, "EUR")
 HEBREW = "שלום, Marie!\nÀ demain"
+
+
+def receipt(language: str, *fates: tuple[Status, str], **changes: object) -> Outgoing:
+    """Return the receipt of a mail whose messages have come so far."""
+    phones = [Msisdn(f"+3363998{number:04}") for number in range(1234, 1234 + len(fates))]
+    rows = [Fate(msisdn=m, status=s, reason=why, at=AT) for m, (s, why) in zip(phones, fates, strict=True)]
+    values = {
+        "id": "m-1",
+        "notice": "n-1",
+        "addressee": addressee(language),
+        "fates": tuple(rows),
+        "text": "Bonjour,\nà demain",
+        "accepted_at": AT,
+        "at": AT,
+        "conversation": "c-1",
+        "template_address": "sms@sms.acme.example",
+        "origin": ORIGIN,
+    }
+    return receipt_email(ReceiptFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
+
+
+ARRIVED, UNDER_WAY = (Status.DELIVERED, ""), (Status.ENROUTE, "")
+GONE = (Status.UNDELIVERABLE, "carrier.unknown_number")
 
 Compose = Callable[[str], Outgoing]
 # One of each shape that a template can take.
@@ -77,6 +104,17 @@ SHAPES: dict[str, Compose] = {
     "undelivered, with others": lambda language: undelivered(language, others=4),
     "undelivered, again": lambda language: undelivered(language, will_retry=True, charged="yes"),
     "undelivered, at a price": lambda language: undelivered(language, charged="maybe", cost=PRICE),
+    "receipt": lambda language: receipt(language, ARRIVED),
+    "receipt, of many": lambda language: receipt(language, *[ARRIVED] * 31),
+    "receipt, one failed": lambda language: receipt(language, ARRIVED, GONE, UNDER_WAY),
+    "receipt, two failed": lambda language: receipt(language, ARRIVED, GONE, GONE),
+    "receipt, very many": lambda language: receipt(language, GONE, *[ARRIVED] * 60),
+    "receipt, so far": lambda language: receipt(language, ARRIVED, UNDER_WAY, (Status.QUEUED, "")),
+    "receipt, in doubt": lambda language: receipt(language, (Status.UNKNOWN, "carrier.unknown"), ARRIVED),
+    "receipt, cancelled": lambda language: receipt(language, (Status.CANCELLED, "")),
+    "report, on its way": lambda language: receipt(language, UNDER_WAY),
+    "report, handed over": lambda language: receipt(language, UNDER_WAY, is_silent=True),
+    "report, delayed": lambda language: receipt(language, (Status.QUEUED, "")),
     "unknown": lambda language: undelivered(
         language, status=Status.UNKNOWN, reason="carrier.unknown", charged="maybe"
     ),

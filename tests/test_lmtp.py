@@ -247,7 +247,8 @@ async def test_who_wants_no_report_gets_none(receiver: Receiver, store: Store) -
 
 async def test_what_is_to_be_reported_is_kept(receiver: Receiver, store: Store) -> None:
     """With each message: of a team by its address, of the template's phones by that of the template."""
-    first, second = Dsn(envelope_id="QQ1", original="rfc822;x@b.example"), Dsn(notify=("SUCCESS", "FAILURE"))
+    first = Dsn(envelope_id="QQ1", original="rfc822;x@b.example")
+    second = Dsn(notify=("SUCCESS", "FAILURE"), report_to="marie@acme.example")
     await receiver.mail(mail("Bonjour", GOOD, "mixed", dsns=(first, second)))
     await receiver.mail(mail(f"To: {GOOD_TOO}\n\nBonsoir\n##\n", "sms", dsns=(NEVER,)))
     claimed = await store.claim(Claim(carrier="sim", owner="n", now=now_ms() + 1, lease_ms=1000, limit=50))

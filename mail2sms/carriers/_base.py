@@ -40,6 +40,9 @@ class Carrier(ABC):
     splits: bool = True
     """Whether the carrier segments a long text itself: then a message is one part."""
 
+    reports: bool = True
+    """Whether the provider says later what became of what it took."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -25,7 +25,7 @@ from mail2sms.model import Status
 
 _LIMIT = 100
 
-Kind = Literal["refused", "reply", "held", "undelivered"]
+Kind = Literal["refused", "reply", "held", "undelivered", "receipt", "dsn"]
 Told = Literal["queued", "sent", "failed", "dropped"]
 
 

@@ -167,7 +167,7 @@ def listener(settings: Settings, door: str, certificate: Certificate | None) -> 
         context=context,
         is_lmtp=door == "lmtp",
         is_lenient=door == "devices",
-        has_dsn=door in {"smtp", "lmtp"},
+        has_dsn=True,
         proxies=option.proxy,
     )
 

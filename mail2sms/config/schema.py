@@ -142,6 +142,8 @@ class UserOption(Options):
     """What they send; marketing keeps quiet hours. Example: marketing"""
     quota: LimitsOption = ()
     """How much they may send, instead of `quotas.user`. Example: 200/day"""
+    receipts: Literal["asked", "always", "never"] = "asked"
+    """Whether an email tells when all of a mail has arrived: for mails that ask for it, or all. Example: always"""
 
 
 class TeamOption(Options):
@@ -323,6 +325,7 @@ class Settings(Options):
             zone=option.timezone,
             teams=tuple(sorted(names)),
             class_=MessageClass.MARKETING if "marketing" in classes else MessageClass.TRANSACTIONAL,
+            receipts=option.receipts,
         )
 
     def all_teams(self) -> dict[str, Team]:

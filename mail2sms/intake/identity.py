@@ -221,6 +221,7 @@ class Identity:
             language=user.language or self._language,
             zone=user.zone or self._zone,
             class_=user.class_,
+            receipts=user.receipts,
         )
 
     def _find_rules(self, address: str) -> tuple[SenderRule, ...]:

@@ -51,6 +51,7 @@ class Letter:
     references: tuple[str, ...]
     thread_index: str | None
     is_automatic: bool
+    asks_receipt: bool = False
     text: str = ""
     text_source: str = "plain"  # or html
     attachments: tuple[Attachment, ...] = ()
@@ -124,9 +125,11 @@ def without_text(fields: Fields) -> Letter:
         references=headers.message_ids(fields.first("references")),
         thread_index=headers.thread_index(fields.first("thread-index")),
         is_automatic=_is_automatic(fields),
+        asks_receipt=any(name in fields for name in _RECEIPT_FIELDS),
     )
 
 
+_RECEIPT_FIELDS = ("disposition-notification-to", "return-receipt-to")  # RFC 8098; sendmail's
 _AUTOMATIC_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
 _AUTOMATIC_FIELDS = ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-loop", "list-id")
 

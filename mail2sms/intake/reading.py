@@ -15,7 +15,7 @@ from typing import Any
 from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
-from mail2sms.intake import headers, mime, quotes
+from mail2sms.intake import headers, mime, quotes, smtp_dsn
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mailauth import Mailauth
@@ -127,6 +127,11 @@ class Reader:
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic:
             raise Refusal(Problem(reason="sender.automatic"))
+        envelope = replace(
+            envelope,
+            dsns=smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer)),
+        )
+        original = smtp_dsn.returned(envelope.content, head[1], envelope.dsns)
         targets = [self.target(address) for address in envelope.rcpts]
         is_by_template = any(target.is_template for target in targets)
         asked = Asked(writer=writer, origin=_origin(letter), submissions=(), is_by_template=is_by_template)
@@ -140,7 +145,10 @@ class Reader:
             return replace(asked, refusal=late, late=submissions)
         except Refusal as refusal:
             return replace(asked, refusal=refusal)
-        made = {group.target: _submission(group, order, letter, writer) for group in groups}
+        made = {
+            group.target: replace(_submission(group, order, letter, writer), original=original)
+            for group in groups
+        }
         return replace(
             asked,
             submissions=tuple(made.values()),
@@ -268,6 +276,7 @@ def _submission(group: _Group, order: Order, letter: Letter, writer: Writer) -> 
         left_out=_left_out(order, letter),
         conversation=group.conversation,
         addresses=tuple(each if each.phones else replace(each, phones=named) for each in group.addresses),
+        has_receipt=writer.receipts == "always" or (writer.receipts == "asked" and letter.asks_receipt),
     )
 
 

@@ -1,4 +1,4 @@
-"""What became of a message, as emails: the reply, the refusal, the notices that it waits or was not delivered. Pure.
+"""What became of a message, as emails: the reply, the refusal, the notice that it waits. Pure.
 
 Says what stands in which header and which facts a template gets; knows no database, clock, or delivery. The words are
 in templates/email/. Headers: RFC 3834 (nobody's responder answers), RFC 2919 (one filter rule finds all), and
@@ -7,7 +7,7 @@ in templates/email/. Headers: RFC 3834 (nobody's responder answers), RFC 2919 (o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
@@ -17,11 +17,10 @@ from zoneinfo import ZoneInfo
 
 from mail2sms import numbers
 from mail2sms.errors import Problem
-from mail2sms.model import Msisdn, Origin, Photo, Status
-from mail2sms.money import Money
+from mail2sms.model import Msisdn, Origin, Photo
 from mail2sms.relay import caret, threading, wire
 from mail2sms.render import Render
-from mail2sms.wording import money, when
+from mail2sms.wording import when
 
 _MAILTO_LIMIT: Final = 1900  # characters of a link; Windows hands 2,048 to the mail program, less its own
 
@@ -98,37 +97,6 @@ class RefusedFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class UndeliveredFacts:
-    """A message that did not arrive, or of which nobody knows (`status` unknown). `id` names the MT.
-
-    `carrier`, `code` and `detail` are the carrier's own words; `charged` is no, maybe or yes, and `cost` how much.
-    `others` of the same writer to that phone share its fate, `more` of the same mail to other phones.
-    """
-
-    id: str
-    addressee: Addressee
-    msisdn: Msisdn
-    text: str = field(repr=False)
-    status: Status
-    reason: str
-    charged: str
-    cost: Money | None = None
-    accepted_at: int
-    attempted_at: int
-    conversation: str
-    template_address: str
-    reply_address: str = ""
-    name: str = ""
-    carrier: str = ""
-    code: str = ""
-    detail: str = ""
-    will_retry: bool = False
-    others: int = 0
-    more: int = 0
-    origin: Origin | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class HeldFacts:
     """A message that waits since `at`, until `until` where that is known, at the longest until `expires_at`.
 
@@ -156,11 +124,11 @@ class HeldFacts:
 def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
     """Return the mail whose first words are the phone's, in the thread of the mail that it answers."""
     who, origin, domain = facts.addressee, facts.origin, facts.addressee.domain
-    number = _number(facts.msisdn)
+    number = shown_number(facts.msisdn)
     values = {
         "text": wire.clean_text(facts.text),
         "photos": len(facts.photos),
-        "who": _shown(facts.msisdn, facts.name),
+        "who": shown_phone(facts.msisdn, facts.name),
         "received": when(facts.received_at, who.zone, who.language),
         "can_answer": bool(facts.reply_address) and facts.said != "optout.stop",
         "said": facts.said,
@@ -174,9 +142,9 @@ def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
     headers = [
         ("From", wire.mailbox("From", f"{facts.name or number} (SMS)", sender)),
         ("To", wire.mailbox("To", "", who.to)),
-        *_reply_to(facts.reply_address),
+        *reply_to(facts.reply_address),
         ("Subject", wire.unstructured("Subject", subject)),
-        ("Date", _date(facts.received_at, who.zone)),
+        ("Date", date(facts.received_at, who.zone)),
         ("Message-ID", message_id),
         *_thread(facts.conversation, domain, origin),
         ("Thread-Topic", wire.unstructured("Thread-Topic", topic)),
@@ -187,7 +155,7 @@ def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
         ("X-Mail2SMS-Conversation", facts.conversation),
     ]
     safe = {"From": f"<{sender}>", "Subject": "SMS", "Thread-Topic": "SMS"}
-    content = _write(headers, safe, "reply", render, who.language, values, facts.photos)
+    content = written(headers, safe, "reply", render, who.language, values, facts.photos)
     return Outgoing(to=who.to, envelope_from=facts.reply_address, message_id=message_id, content=content)
 
 
@@ -223,8 +191,10 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
     }
     message_id = f"<refused.{facts.id}@{domain}>"
     headers = [
-        *_notice(who, facts.template_address, render.in_language("refused.subject", who.language, **values)),
-        ("Date", _date(facts.at, who.zone)),
+        *notice_headers(
+            who, facts.template_address, render.in_language("refused.subject", who.language, **values)
+        ),
+        ("Date", date(facts.at, who.zone)),
         ("Message-ID", message_id),
         *_answering(facts.origin),
         ("Auto-Submitted", "auto-replied"),
@@ -232,44 +202,7 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
         ("X-Mail2SMS-Message", facts.id),
         ("X-Mail2SMS-Reason", facts.problems[0].reason),
     ]
-    content = _write(headers, {"Subject": "SMS"}, "refused", render, who.language, values)
-    return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
-
-
-def undelivered_email(facts: UndeliveredFacts, render: Render) -> Outgoing:
-    """Return the notice that says why, what to do, what it cost, and whether we try again."""
-    who, domain = facts.addressee, facts.addressee.domain
-    number = _number(facts.msisdn)
-    carrier = " ".join(filter(None, (facts.carrier, facts.code, facts.detail and f'"{facts.detail}"')))
-    values = {
-        "number": number,
-        "who": _shown(facts.msisdn, facts.name),
-        "more": facts.more,
-        "cause": render.reason_text(facts.reason, who.language, {"value": number, "domain": domain}),
-        "is_unknown": facts.status == Status.UNKNOWN,
-        "will_retry": facts.will_retry,
-        "others": facts.others,
-        "charged": facts.charged,
-        "price": f" ({money(facts.cost, who.language)})" if facts.cost else "",
-        "text": wire.clean_text(facts.text),
-        "accepted": when(facts.accepted_at, who.zone, who.language, facts.attempted_at),
-        "attempted": when(facts.attempted_at, who.zone, who.language),
-        "carrier": wire.clean_header(carrier),
-        "reason": facts.reason,
-    }
-    message_id = (
-        f"<undelivered.{facts.id}.{facts.status}@{domain}>"  # unknown first, rejected later: two mails
-    )
-    headers = [
-        *_notice(
-            who, facts.template_address, render.in_language("undelivered.subject", who.language, **values)
-        ),
-        *_reply_to(facts.reply_address),
-        ("Date", _date(facts.attempted_at, who.zone)),
-        ("Message-ID", message_id),
-        *_about_message(facts.id, facts.conversation, facts.reason, domain, facts.origin),
-    ]
-    content = _write(headers, {"Subject": "SMS"}, "undelivered", render, who.language, values)
+    content = written(headers, {"Subject": "SMS"}, "refused", render, who.language, values)
     return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
 
 
@@ -279,8 +212,8 @@ def held_email(facts: HeldFacts, render: Render, template: str = "held", **more_
     known = {"country": numbers.region(facts.msisdn), "domain": domain}
     until, expires = facts.until, facts.expires_at if facts.until is None else None
     values = {
-        "number": _number(facts.msisdn),
-        "who": _shown(facts.msisdn, facts.name),
+        "number": shown_number(facts.msisdn),
+        "who": shown_phone(facts.msisdn, facts.name),
         "cause": render.reason_text(facts.reason, who.language, known),
         "others": facts.others,
         "until": when(until, who.zone, who.language, facts.at) if until else "",
@@ -293,18 +226,18 @@ def held_email(facts: HeldFacts, render: Render, template: str = "held", **more_
     }
     message_id = f"<{template}.{facts.notice}@{domain}>"
     headers = [
-        *_notice(
+        *notice_headers(
             who, facts.template_address, render.in_language(f"{template}.subject", who.language, **values)
         ),
-        ("Date", _date(facts.at, who.zone)),
+        ("Date", date(facts.at, who.zone)),
         ("Message-ID", message_id),
-        *_about_message(facts.id, facts.conversation, facts.reason, domain, facts.origin),
+        *about_message(facts.id, facts.conversation, facts.reason, domain, facts.origin),
     ]
-    content = _write(headers, {"Subject": "SMS"}, template, render, who.language, values)
+    content = written(headers, {"Subject": "SMS"}, template, render, who.language, values)
     return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
 
 
-def _write(
+def written(
     headers: wire.Headers,
     safe: Mapping[str, str],
     template: str,
@@ -312,13 +245,16 @@ def _write(
     language: str,
     values: Mapping[str, object],
     photos: tuple[Photo, ...] = (),
+    report: Sequence[bytes] = (),
 ) -> bytes:
+    """Return the mail that a template makes in both its forms; see `wire.write`."""
     text = render.in_language(f"{template}.txt", language, **values)
     html = render.in_language(f"{template}.html", language, **values)
-    return wire.write(headers, safe, f"{text.rstrip()}\n", html, photos)
+    return wire.write(headers, safe, f"{text.rstrip()}\n", html, photos, report)
 
 
-def _notice(who: Addressee, sender: str, subject: str) -> wire.Headers:
+def notice_headers(who: Addressee, sender: str, subject: str) -> wire.Headers:
+    """Return from whom a notice is, to whom, and its subject."""
     return [
         ("From", wire.mailbox("From", f"SMS ({who.domain})", sender)),
         ("To", wire.mailbox("To", "", who.to)),
@@ -326,7 +262,7 @@ def _notice(who: Addressee, sender: str, subject: str) -> wire.Headers:
     ]
 
 
-def _about_message(
+def about_message(
     id_: str, conversation: str, reason: str, domain: str, origin: Origin | None
 ) -> wire.Headers:
     """What every notice about one message has: its thread, nobody's answer, and the names of things for support."""
@@ -340,7 +276,8 @@ def _about_message(
     ]
 
 
-def _reply_to(address: str) -> wire.Headers:
+def reply_to(address: str) -> wire.Headers:
+    """Return where an answer goes; nothing where nobody can be answered."""
     return [("Reply-To", wire.mailbox("Reply-To", "", address))] if address else []
 
 
@@ -373,16 +310,18 @@ def _phone_address(msisdn: str, domain: str) -> str:
     return f"{digits if digits.isascii() and digits.isdigit() else 'no-reply'}@{domain}"
 
 
-def _number(msisdn: Msisdn) -> str:
+def shown_number(msisdn: Msisdn) -> str:
     """The number in groups; a name or a short code as it came."""
     return numbers.display(msisdn) if msisdn.startswith("+") else wire.clean_header(msisdn)
 
 
-def _shown(msisdn: Msisdn, name: str) -> str:
-    return f"{_number(msisdn)} ({wire.clean_header(name)})" if name else _number(msisdn)
+def shown_phone(msisdn: Msisdn, name: str) -> str:
+    """Return the number with the name of its owner, where that is known."""
+    return f"{shown_number(msisdn)} ({wire.clean_header(name)})" if name else shown_number(msisdn)
 
 
-def _date(at: int, zone: str) -> str:
+def date(at: int, zone: str) -> str:
+    """Return a moment as RFC 5322 writes it, by the reader's clock."""
     return format_datetime(datetime.fromtimestamp(at / 1000, ZoneInfo(zone)))
 
 

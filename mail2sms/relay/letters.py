@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mail2sms import numbers
@@ -21,15 +21,16 @@ from mail2sms.relay.compose import (
     Outgoing,
     RefusedFacts,
     ReplyFacts,
-    UndeliveredFacts,
     held_email,
     refused_email,
     reply_email,
-    undelivered_email,
 )
+from mail2sms.relay.receipt import Fate, ReceiptFacts, is_told, receipt_email
+from mail2sms.relay.report import OF_SUCCESS, Report, of_failure
+from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
-from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Store
-from mail2sms.store.views import read_mo, read_one
+from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Search, Store
+from mail2sms.store.views import find, read_mo, read_one, read_original
 
 _NOBODY_THERE = "carrier.unknown_number"  # no answer reaches anybody
 _STALE = {
@@ -37,6 +38,13 @@ _STALE = {
     "expired": {"expired"},
 }
 """Statuses that may be mended later: then there is nothing to tell any more."""
+_STANDS_FOR = {
+    "dsn.delivered": {Status.DELIVERED},
+    "dsn.relayed": {Status.ENROUTE},
+    "dsn.delayed": {Status.QUEUED, Status.SENDING},
+}
+"""Reports are told only while they are true."""
+_RECIPIENTS = 10_000
 _MISSING = {"template.missing_field", "template.empty_field"}
 _FIELD_ALONE = re.compile(r"[^:\n]+:([^\n]+)\n\n")  # fields are followed by a blank line, then the text
 _WAITING = frozenset({"held", "approval"})
@@ -142,6 +150,10 @@ class Letters(Refusals):
         message = await self._store.read(read_one, notice.account, notice.message or "")
         if message is None or _is_stale(notice, message):
             return None
+        if notice.kind == "receipt":
+            return await self._receipt(message, notice)
+        if notice.kind == "dsn":
+            return await self._report(message, notice)
         if notice.kind == "held":
             return held_email(self._held(message, notice), self._render)
         if notice.kind == "approval":
@@ -154,7 +166,9 @@ class Letters(Refusals):
             mo = await self._store.read(read_mo, notice.mo or "", notice.address)
             return None if mo is None else self._reply_event(notice, mo)
         message = await self._store.read(read_one, notice.account, notice.message or "")
-        if message is None or _is_stale(notice, message) or notice.kind in _WAITING:  # no event for chats
+        if (
+            message is None or _is_stale(notice, message) or notice.kind != "undelivered"
+        ):  # no event for chats
             return None
         return HookEvent(
             id=notice.id,
@@ -230,6 +244,50 @@ class Letters(Refusals):
             cost=message.cost * (held.others + 1) if message.cost else None,
         )
 
+    async def _receipt(self, message: MessageView, notice: Notice) -> Outgoing | None:
+        search = Search(submission=message.submission, limit=_RECIPIENTS)
+        found = await self._store.read(find, notice.account, search)
+        fates = tuple(_fate(each) for each in reversed(found))
+        return None if is_told(fates) else receipt_email(self._fates(message, notice, fates), self._render)
+
+    def _fates(self, message: MessageView, notice: Notice, fates: tuple[Fate, ...]) -> ReceiptFacts:
+        return ReceiptFacts(
+            id=message.id,
+            notice=notice.id,
+            addressee=replace(self._house.addressee(message.writer), to=notice.address),
+            fates=fates,
+            text=message.text,
+            accepted_at=message.created_at,
+            at=max(notice.created_at, *(fate.at for fate in fates)),
+            conversation=message.conversation,
+            template_address=self._house.template_address,
+            reason=notice.reason,
+            is_silent=notice.reason == "dsn.relayed",
+            origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
+        )
+
+    async def _report(self, message: MessageView, notice: Notice) -> Outgoing:
+        original = await self._store.read(read_original, message.submission)
+        of = OF_SUCCESS.get(notice.reason) or of_failure(notice.reason, message.dsn, message.to)
+        action, status, diagnostic = of
+        report = Report(
+            dsn=message.dsn,
+            recipient=f"{message.to.removeprefix('+')}@{self._house.domain}",
+            action=action,
+            status=status,
+            diagnostic=diagnostic,
+            arrived_at=message.created_at,
+            attempted_at=message.updated_at,
+            until=message.expires_at if notice.reason == "dsn.delayed" else None,
+            original=original,
+        )
+        if notice.reason in OF_SUCCESS:
+            facts = self._fates(message, notice, (_fate(message),))
+            return receipt_email(facts, self._render, report)
+        failed = self._undelivered(message, notice)
+        told = replace(failed, addressee=replace(self._house.addressee(message.writer), to=notice.address))
+        return undelivered_email(told, self._render, report)
+
     def _undelivered(self, message: MessageView, notice: Notice) -> UndeliveredFacts:
         key = reply_key(self._store.reply_secret, message.conversation)
         reply_address = self._house.reply_address(message.to, message.sender_id, key)
@@ -255,6 +313,15 @@ class Letters(Refusals):
         )
 
 
+def _fate(message: MessageView) -> Fate:
+    return Fate(
+        msisdn=Msisdn(message.to),
+        status=Status(message.status),
+        reason=message.reason if message.reason in REASONS else "",
+        at=message.updated_at,
+    )
+
+
 def _may_be_simple(corrected: str, problems: Sequence[Mapping[str, Any]]) -> bool:
     """Whether all that is missing is the number: then the address can say it."""
     missing = any(problem["reason"] in _MISSING for problem in problems)
@@ -275,6 +342,8 @@ def _cost_nothing(message: MessageView) -> bool:
 def _is_stale(notice: Notice, message: MessageView) -> bool:
     if notice.kind in _WAITING:
         return message.status in _WAITS_NO_MORE
+    if notice.reason in _STANDS_FOR:
+        return message.status not in _STANDS_FOR[notice.reason]
     told = notice.reason.removeprefix("carrier.")
     return told in _STALE and message.status not in _STALE[told]
 

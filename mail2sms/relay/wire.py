@@ -26,6 +26,7 @@ Headers = Sequence[tuple[str, str]]
 """Names and values in order; values as `unstructured`, `mailbox` or our own code made them."""
 
 _HEADER_LIMIT: Final = 200  # characters
+_LONGEST_LINE: Final = 900  # characters, with room for the field's name in the 998 of RFC 5322
 _LINE: Final = 76  # RFC 2047 section 2: a line that holds an encoded word
 
 _BLANKS = re.compile("[\t-\r\x85\u2028\u2029]+")
@@ -85,14 +86,26 @@ def mailbox(name: str, shown: str, address: str) -> str:
     return f"{_encoded(phrase, len(name) + 2)}\r\n <{address}>"
 
 
+def plain(text: str) -> str:
+    """Return `text` as one ASCII line that holds no encoded word, for fields that machines read inside a mail."""
+    shown = _BLANKS.sub(" ", text).encode("ascii", "replace").decode()
+    return _UNSEEN.sub("", shown).replace("=?", "= ?")[:_LONGEST_LINE].strip()
+
+
 def write(
-    headers: Headers, safe: Mapping[str, str], text: str, html: str, photos: Sequence[Photo] = ()
+    headers: Headers,
+    safe: Mapping[str, str],
+    text: str,
+    html: str,
+    photos: Sequence[Photo] = (),
+    report: Sequence[bytes] = (),
 ) -> bytes:
     """Return the mail. Were a header to come out otherwise than given, those in `safe` replace it.
 
-    Raises DeliveryFailed when even then the mail does not read as written.
+    `report` are whole parts for machines, which make it a multipart/report (RFC 6522). Raises DeliveryFailed when even
+    then the mail does not read as written.
     """
-    outer, parts = _body(text, html, photos)
+    outer, parts = _body(text, html, photos, report)
     for head in (headers, [(name, safe.get(name, value)) for name, value in headers]):
         whole = [*head, ("MIME-Version", "1.0"), ("Content-Type", outer)]
         content = "".join(f"{name}: {value}\r\n" for name, value in whole).encode("utf-8", "replace")
@@ -139,16 +152,25 @@ def _fold(name: str, text: str) -> str:
     return "\r\n".join(lines)
 
 
-def _body(text: str, html: str, photos: Sequence[Photo]) -> tuple[str, bytes]:
+def _body(text: str, html: str, photos: Sequence[Photo], report: Sequence[bytes]) -> tuple[str, bytes]:
     """Return the outer Content-Type and everything after the header's blank line."""
-    name = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:20]
-    inner = _join(f"=_a{name}", [_words("plain", text), _words("html", html)])  # "=_" is in no QP or base64
+    name = _boundary(text, report)
+    inner = _join(f"=_a{name}", [_words("plain", text), _words("html", html)])
     inner_type = f'multipart/alternative;\r\n boundary="=_a{name}"'
-    if not photos:
+    if not (photos or report):
         return inner_type, inner
     wrapped = f"Content-Type: {inner_type}\r\n\r\n".encode() + inner
-    attached = [_attachment(photo, number) for number, photo in enumerate(photos, 1)]
-    return f'multipart/mixed;\r\n boundary="=_m{name}"', _join(f"=_m{name}", [wrapped, *attached])
+    attached = report or [_attachment(photo, number) for number, photo in enumerate(photos, 1)]
+    kind = "report; report-type=delivery-status" if report else "mixed"
+    return f'multipart/{kind};\r\n boundary="=_m{name}"', _join(f"=_m{name}", [wrapped, *attached])
+
+
+def _boundary(text: str, report: Sequence[bytes]) -> str:
+    """Return what is in none of the parts: "=_" is in no QP or base64, but a report gives back what others wrote."""
+    name = hashlib.sha256(text.encode("utf-8", "replace") + b"".join(report)).hexdigest()[:20]
+    while any(name.encode() in part for part in report):
+        name = hashlib.sha256(name.encode()).hexdigest()[:20]
+    return name
 
 
 def _join(boundary: str, parts: Sequence[bytes]) -> bytes:

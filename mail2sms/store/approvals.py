@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from mail2sms import lifecycle
-from mail2sms.store import queue, schema
+from mail2sms.store import notices, owed, queue, schema
 from mail2sms.store.holds import OPEN, notice
 from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import read_message
@@ -74,9 +74,11 @@ def _apply(connection: Connection, row: Row[Any], decision: Decision) -> None:
             read_message(each), decision.now, is_released=decision.status == RELEASED
         )
         values = {**queue.changed(change, read_message(each), decision.now), "fence": message.c.fence + 1}
-        connection.execute(update(message).where(message.c.id == each.id).values(**values))
+        changed = update(message).where(message.c.id == each.id).values(**values).returning(message)
+        after = connection.execute(changed).one()
         told = replace(change, detail=f"{decision.status} by {decision.by}")
         queue.write_event(connection, each, told, decision.now)
+        notices.about_change(connection, after, decision.now)
     if decision.status == REFUSED and rows:
         _tell_writer(connection, row, rows, decision.now)
 
@@ -87,9 +89,11 @@ _WAITS = (message.c.status == "queued") & (message.c.reason == lifecycle.APPROVA
 def _tell_writer(connection: Connection, row: Row[Any], rows: Sequence[Row[Any]], now: int) -> None:
     query = select(submission.c.writer).where(submission.c.id == row.submission)
     writer = connection.execute(query).scalar_one()
-    if "@" in writer:
-        told = notice(rows[0], "undelivered", writer, "approval.refused", now, {"more": len(rows) - 1})
-        insert_notices(connection, [told])
+    told = [each for each in rows if owed.wants_email(each, writer)]
+    if told:
+        more = {"more": len(told) - 1}
+        about = notice(told[0], "undelivered", writer, "approval.refused", now, more)
+        insert_notices(connection, [about])
 
 
 DECIDE: Verb[Decision, ApprovalView | None] = Verb(_decide, wakes=lambda *_: ("mt", "notice"))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
 
 from mail2sms import lifecycle
-from mail2sms.model import Status, derive_id
-from mail2sms.store import schema
+from mail2sms.model import FINAL, Status, derive_id
+from mail2sms.store import owed, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import (
@@ -44,17 +44,24 @@ def hook_channels(connection: Connection, kind: str) -> tuple[str, ...]:
     return tuple(name for name, kinds in hooks.items() if kind in kinds)
 
 
-def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
-    """Queue what the writer and the hooks are told when a message row has failed or is unknown; else nothing."""
-    if row.status not in TOLD:
-        return
+def about_change(connection: Connection, row: Row[Any], now: int, *, is_reported: bool = True) -> None:
+    """Queue what is to be told when a message row has changed: of failures, and what was asked for.
+
+    `is_reported`: its carrier says what becomes of what it takes.
+    """
+    if row.dsn is not None:
+        _about_asked(connection, row, now, is_reported=is_reported)
+    if row.status in TOLD:
+        _about_failure(connection, row, now)
+
+
+def _about_failure(connection: Connection, row: Row[Any], now: int) -> None:
     query = select(schema.submission.c.writer).where(schema.submission.c.id == row.submission)
     writer = connection.execute(query).scalar_one()
-    addresses = [(EMAIL, writer)] if "@" in writer and read_dsn(row.dsn).wants_failure else []
+    addresses = [(EMAIL, writer)] if owed.wants_email(row, writer) else []
     addresses += [(name, "") for name in hook_channels(connection, "failed")]
     # What nobody approved is told once for all that one mail or API call asked for.
     about = row.submission if row.reason == "approval.expired" else row.id
-    due_at = now + _SETTLE_MS if row.status == Status.UNKNOWN else now
     insert_notices(
         connection,
         [
@@ -67,12 +74,45 @@ def about_failure(connection: Connection, row: Row[Any], now: int) -> None:
                 message=row.id,
                 reason=row.reason or TOLD[row.status],
                 created_at=now,
-                due_at=due_at,
+                due_at=_due_at(row, now),
                 expires_at=now + VALID_MS,
             )
             for channel, address in addresses
         ],
     )
+
+
+def _due_at(row: Row[Any], now: int) -> int:
+    return now + _SETTLE_MS if row.status == Status.UNKNOWN else now
+
+
+def _about_asked(connection: Connection, row: Row[Any], now: int, *, is_reported: bool) -> None:
+    is_told = row.status in TOLD or (row.status == Status.CANCELLED and row.reason)
+    if row.status == Status.ENROUTE:
+        insert_notices(connection, owed.handed_over(row, now, is_reported=is_reported))
+    elif row.status == Status.DELIVERED or is_told:
+        reason = row.reason or TOLD.get(row.status, "")
+        insert_notices(connection, owed.ended(row, reason, now, _due_at(row, now)))
+    if read_dsn(row.dsn).has_receipt and (row.status in FINAL or not is_reported):
+        _bring_receipt_forward(connection, row, now)
+
+
+def _bring_receipt_forward(connection: Connection, row: Row[Any], now: int) -> None:
+    """Let the receipt go when this was the last message of its mail.
+
+    Locked first, looked at then: of two nodes that end the last two messages, the second one sees both.
+    """
+    mine = and_(notice.c.id == owed.receipt_id(row.submission), notice.c.due_at > now)
+    waits = select(notice.c.id).where(mine, notice.c.status == "queued").with_for_update()
+    if connection.execute(waits).first() is None:
+        return
+    message = schema.message
+    is_over: ColumnElement[bool] = message.c.status.in_([status.value for status in FINAL])
+    if row.status == Status.ENROUTE:  # its carrier says no more
+        is_over |= and_(message.c.status == row.status, message.c.carrier == row.carrier)
+    others = select(message.c.id).where(message.c.submission == row.submission, ~is_over)
+    if connection.execute(others.limit(1)).first() is None:
+        connection.execute(update(notice).where(mine).values(due_at=now))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

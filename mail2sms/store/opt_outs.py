@@ -29,7 +29,7 @@ from sqlalchemy import (
 from mail2sms.lifecycle import OPTED_OUT
 from mail2sms.model import MessageClass, Msisdn, MtMessage, Status, derive_id
 from mail2sms.rules._base import OptOut
-from mail2sms.store import facts, notices, reports, schema
+from mail2sms.store import facts, notices, owed, reports, schema
 from mail2sms.store.facts import phone_key
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
@@ -198,7 +198,7 @@ def cancel(connection: Connection, fits: ColumnElement[bool], now: int) -> list[
     events = [event_row(r, Status(r.status), now, reason=r.reason, detail=r.detail) for r in rows]
     insert_rows(connection, schema.event, events)
     for row in rows:
-        notices.about_failure(connection, row, now)  # those in doubt
+        notices.about_change(connection, row, now)
     insert_notices(connection, _told(connection, [row for row in rows if row.status == "cancelled"], now))
     return rows
 
@@ -212,12 +212,12 @@ def _told(connection: Connection, rows: Sequence[Row[Any]], now: int) -> list[Ne
         writers |= {r.id: r.writer for r in connection.execute(select(submission).where(some))}
     first: dict[str, list[Row[Any]]] = {}
     for row in sorted(rows, key=lambda r: (r.created_at, r.id)):
-        first.setdefault(writers[row.submission], []).append(row)
+        if owed.wants_email(row, writers[row.submission]):
+            first.setdefault(writers[row.submission], []).append(row)
     channels = notices.hook_channels(connection, "failed")
     told = [_notice(row, name, "", 0, now) for row in rows for name in channels]
     for writer, theirs in first.items():
-        if "@" in writer:
-            told.append(_notice(theirs[0], EMAIL, writer, len(theirs) - 1, now))
+        told.append(_notice(theirs[0], EMAIL, writer, len(theirs) - 1, now))
     return told
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, case, delete, literal_column, select, up
 
 from mail2sms.model import Msisdn, Submission
 from mail2sms.rules._base import Reservation
-from mail2sms.store import facts, holds, schema, sending
+from mail2sms.store import facts, holds, owed, schema, sending
 from mail2sms.store.counters import Exceeded, Ledger
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
@@ -22,6 +22,7 @@ from mail2sms.store.rows import (
     message_row,
     notice_event_row,
     notice_row,
+    original_row,
     submission_row,
 )
 from mail2sms.store.writer import Verb
@@ -243,8 +244,12 @@ def insert(connection: Connection, fresh: Sequence[tuple[Bundle, Collection[str]
                 contents.append(
                     content_row(submission.id, account, submission.id, submission.text.encode(), at)
                 )
-                waiting = [new for new in news if new.mt.submission == submission.id and new.hold]
+                if submission.original:
+                    contents.append(original_row(submission))
+                mine = [new for new in news if new.mt.submission == submission.id]
+                waiting = [new for new in mine if new.hold]
                 _ask(submission, waiting, bundle.approvers, approvals, notices)
+                notices += owed.at_start(submission, [new.mt for new in mine])
         for new in news:
             messages.append(message_row(holds.as_it_waits(new), new.mt.submission))
             events += _first_events(new)

@@ -193,12 +193,13 @@ class PartOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settlement:
-    """The outcomes of one attempt of a message, and what follows."""
+    """The outcomes of one attempt of a message, and what follows; `is_reported`: its carrier says more of it later."""
 
     mt: MtMessage
     outcomes: tuple[PartOutcome, ...]
     change: Change
     now: int
+    is_reported: bool = True
 
 
 def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[Status]:
@@ -243,6 +244,7 @@ def _write_outcomes(connection: Connection, settlements: Sequence[Settlement]) -
 
 
 _TAKEN_WHOLE = Change(status=Status.ENROUTE)
+_OF_TAKEN = ("id", "account", "carrier", "status", "reason", "submission", "expires_at", "dsn")
 _SETTLED = (
     update(message)
     .where(held(message), message.c.status == "sending")
@@ -254,7 +256,7 @@ _SETTLED = (
         lease_owner=None,
         lease_until=None,
     )
-    .returning(message.c.id, message.c.account, message.c.carrier)
+    .returning(*(message.c[name] for name in _OF_TAKEN))
 )
 
 
@@ -266,6 +268,10 @@ def _settle_taken(connection: Connection, settlements: Sequence[Settlement]) -> 
     rows = connection.execute(_SETTLED, {**held_by(s.mt for s in settlements), "now": now}).all()
     if rows:
         insert_rows(connection, schema.event, [event_row(row, Status.ENROUTE, now) for row in rows])
+    silent = {s.mt.id for s in settlements if not s.is_reported}
+    for row in rows:
+        if row.dsn is not None:
+            notices.about_change(connection, row, now, is_reported=row.id not in silent)
     return {row.id for row in rows}
 
 
@@ -283,7 +289,7 @@ def _settle_one(connection: Connection, settlement: Settlement) -> None:
     ).first()
     if row is not None:
         write_event(connection, row, change, now)
-        notices.about_failure(connection, row, now)
+        notices.about_change(connection, row, now, is_reported=settlement.is_reported)
 
 
 def changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:

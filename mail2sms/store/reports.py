@@ -237,7 +237,7 @@ def _move(connection: Connection, ids: Sequence[str], status: Status, code: str,
     events = [event_row(row, status, at, reason=reason, detail=code) for row in rows]
     insert_rows(connection, schema.event, events)
     for row in rows:
-        notices.about_failure(connection, row, at)
+        notices.about_change(connection, row, at)
 
 
 _THEIR_STRAYS = and_(stray.c.carrier == bindparam("which"), stray.c.carrier_message_id.in_(_IDS))

@@ -96,7 +96,7 @@ def _change(connection: Connection, row: Row[Any], change: Change, now: int) -> 
     changed = update(message).where(message.c.id == row.id).values(**values).returning(message)
     after = connection.execute(changed).one()
     queue.write_event(connection, after, change, now)
-    notices.about_failure(connection, after, now)
+    notices.about_change(connection, after, now)
 
 
 RECOVER: Verb[Recovery, int] = Verb(_recover, wakes=lambda _, count: ("mt", "notice") * bool(count))
@@ -216,6 +216,7 @@ def _cancel_one(connection: Connection, account: str, id_: str, now: int) -> Sta
     ).first()
     if row is not None:
         queue.write_event(connection, row, Change(status=Status.CANCELLED), now)
+        notices.about_change(connection, row, now)
         return Status.CANCELLED
     current = connection.execute(select(message.c.status).where(mine)).scalar_one_or_none()
     return Status.UNKNOWN if current == "queued" else Status(current) if current else None

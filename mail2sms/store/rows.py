@@ -250,6 +250,18 @@ def content_row(id_: str, account: str, owner: str, data: bytes, at: int, **abou
     }
 
 
+def original_id(submission: str) -> str:
+    """Return where what a report gives back of a mail is kept."""
+    return f"{submission}-mail"
+
+
+def original_row(submission: Submission) -> dict[str, Any]:
+    """Return the content row of what a report gives back of a mail."""
+    account, at = submission.writer.account, submission.created_at
+    about = {"name": "mail", "media_type": "message/rfc822"}
+    return content_row(original_id(submission.id), account, submission.id, submission.original, at, **about)
+
+
 def event_row(mt: Any, status: Status, at: int, *, reason: str = "", detail: str = "") -> dict[str, Any]:
     """Return the event that goes with a status change of `mt` (a message value or row)."""
     return {

@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, liter
 
 from mail2sms.breaker import Breaker
 from mail2sms.lifecycle import due_when_free
-from mail2sms.model import Conversation, LeftOut, Msisdn, Photo
+from mail2sms.model import NO_DSN, Conversation, Dsn, LeftOut, Msisdn, Photo
 from mail2sms.money import Money
 from mail2sms.store import schema
 from mail2sms.store.outages import down
-from mail2sms.store.rows import read_cost
+from mail2sms.store.rows import original_id, read_cost, read_dsn
 from mail2sms.store.sending import Stop, stopped
 
 message, submission, content = schema.message, schema.submission, schema.content
@@ -68,6 +68,7 @@ class MessageView:
     left_out: tuple[LeftOut, ...] = ()
     text: str = field(default="", repr=False)
     events: tuple[EventView, ...] = ()
+    dsn: Dsn = NO_DSN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +134,7 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         left_out=tuple(LeftOut(kind=kind, lines=lines) for kind, lines in json.loads(row.left_out)),
         text=bytes(row.data or b"").decode(),
         events=events,
+        dsn=read_dsn(row.dsn),
     )
 
 
@@ -142,6 +144,12 @@ def read_one(connection: Connection, account: str, id_: str) -> MessageView | No
     if row is None:
         return None
     return _view(row, events_of(connection, id_))
+
+
+def read_original(connection: Connection, submission_id: str) -> bytes:
+    """Return what a report gives back of a mail; nothing where none was asked for, or when it was erased."""
+    found = connection.scalar(select(content.c.data).where(content.c.id == original_id(submission_id)))
+    return bytes(found or b"")
 
 
 def events_of(connection: Connection, id_: str) -> tuple[EventView, ...]:

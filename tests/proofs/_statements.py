@@ -21,6 +21,7 @@ from mail2sms.consent import Said, Word
 from mail2sms.lifecycle import Change, Wish
 from mail2sms.model import (
     DeliveryReport,
+    Dsn,
     MoMessage,
     Msisdn,
     MtMessage,
@@ -199,6 +200,9 @@ def _shape(statement: str) -> str:
     return re.sub(r"(\(\.\.\), )+\(\.\.\)", "(..)", text)
 
 
+_ALL_ASKED = Dsn(notify=("SUCCESS", "FAILURE", "DELAY"), report_to="marie@acme.example", has_receipt=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Old:
     """Something of the history: a message, its conversation and phone."""
@@ -243,7 +247,10 @@ class Work:
             due_at=self.now,
             expires_at=self.now + 86_400_000,
             conversation=self.old.conversation,
+            dsn=_ALL_ASKED,
         )
+        asked = replace(new.submissions[0], has_receipt=True, original=b"Subject: x\r\n\r\n")
+        new = replace(new, submissions=(asked,))
         allowance = Reservation(key="today", amount=1, limit=10**9, until=self.now + 86_400_000)
         await self.store.put(replace(new, at=self.now, reservations=(allowance,)))
 
@@ -459,6 +466,7 @@ class Work:
         account, read = fakes.ACCOUNT, self.store.read
         self._names("read_one")
         await read(views.read_one, account, self.old.id)
+        await read(views.read_original, "m-work-0")
         searches = {
             "all": Search(),
             "to": Search(to=self.old.msisdn),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import re
 import smtplib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -27,14 +29,14 @@ class Bridge:
     def __init__(self, daemon: Daemon, proxy: Proxy, postfix: Postfix, inbox: MailSink) -> None:
         self.daemon, self.proxy, self.postfix, self.inbox = daemon, proxy, postfix, inbox
 
-    def send(self, text: str, *mailboxes: str) -> None:
-        """Give Postfix one mail."""
+    def send(self, text: str, *mailboxes: str, mail: Sequence[str] = (), rcpt: Sequence[str] = ()) -> None:
+        """Give Postfix one mail, with these parameters."""
         to = [f"{mailbox.removeprefix('+')}@{DOMAIN}" for mailbox in mailboxes]
-        mail = (
+        content = (
             f"From: marie@acme.example\r\nMessage-ID: <{text}@acme.example>\r\nSubject: x\r\n\r\n{text}\r\n"
         )
         with smtplib.SMTP("127.0.0.1", self.postfix.port, "client.example", timeout=30) as smtp:
-            smtp.sendmail("marie@acme.example", to, mail)
+            smtp.sendmail("marie@acme.example", to, content, mail, rcpt)
 
     def fates(self) -> list[tuple[str, str]]:
         """What Postfix says became of each recipient, so far."""
@@ -100,3 +102,28 @@ def test_a_lost_answer_sends_nothing_twice(bridge: Bridge) -> None:
     assert wait_until(lambda: len(bridge.texts(GOOD)) == 2, 20)
     assert [sorted(bridge.texts(phone)) for phone in (GOOD, GOOD_TOO)] == [["du", "un"], ["du", "un"]]
     assert len(bridge.inbox.wait_for(2)) == 2
+
+
+def test_a_report_that_was_asked_of_postfix_comes_from_us_alone(bridge: Bridge) -> None:
+    """Postfix hands on what it was asked, answers nothing itself, and passes our reports on as they are."""
+    asked = {
+        "mail": ["RET=HDRS", "ENVID=QQ+2B1"],
+        "rcpt": ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;marie+2Bs@x.example"],
+    }
+    bridge.send("un", GOOD, **asked)
+    (report,) = bridge.inbox.wait_for(1)
+    with smtplib.SMTP("127.0.0.1", bridge.postfix.port, "client.example", timeout=30) as smtp:
+        smtp.sendmail("", ["marie@acme.example"], report)
+    for content in bridge.inbox.wait_for(2):
+        parsed = email.message_from_bytes(content, policy=email.policy.default)
+        assert parsed.get_content_type() == "multipart/report"
+        (of_mail, of_phone) = parsed.get_payload(1).get_payload()
+        assert of_mail["Original-Envelope-Id"] == "QQ+1"
+        assert (of_phone["Action"], of_phone["Final-Recipient"]) == (
+            "delivered",
+            f"rfc822; {GOOD[1:]}@{DOMAIN}",
+        )
+        assert of_phone["Original-Recipient"] == "rfc822; marie+s@x.example"
+        assert "Message-ID: <un@acme.example>" in parsed.get_payload(2).get_payload()
+    assert {mail.sender for mail in bridge.inbox.mails} <= {"", "<>"}
+    assert bridge.fates() == [(GOOD[1:], "sent")]
