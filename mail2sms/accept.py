@@ -7,23 +7,21 @@ disk. Raises Refusal when nothing may go; which recipients may not, a notice sto
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from mail2sms import routing
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import KeyReused, Problem, Refusal
 from mail2sms.log import log
-from mail2sms.model import Msisdn, MtMessage, Origin, Submission, Writer, derive_id, reply_key
+from mail2sms.model import MtMessage, Origin, Submission, Writer, derive_id, reply_key
 from mail2sms.money import shown, total
-from mail2sms.rules import approval, quiet_hours, quotas
+from mail2sms.rules import approval, loops, quotas
 from mail2sms.rules._base import Policy
 from mail2sms.store import (
     Bundle,
     Exceeded,
     NewMessage,
-    NewNotice,
     Repeat,
     Reservation,
     Store,
@@ -31,14 +29,14 @@ from mail2sms.store import (
     counters,
     facts,
     holds,
+    teaching,
 )
 from mail2sms.store.earlier import messages_of, repeat_of
-from mail2sms.verdict import Judge, RefusedPhone, Verdict, merge, refuse_phones
+from mail2sms.store.views import heard
+from mail2sms.verdict import Judge, RefusedPhone, Verdict, refuse_phones
 
 _HOUR_MS = 3_600_000
 _NOTICES_PER_HOUR = 20
-_NOTICE_VALID_MS = 86_400_000
-_QUOTED = 16_384  # characters of a text that is sent back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,6 +145,7 @@ class Accept:
         """
         verdict = self._judge.judge(submissions)
         if verdict.messages and not (verdict.refused or verdict.refusals):
+            verdict = await self._guarded(verdict, submissions)
             bundle = whole(replace(self._bundle(verdict, submissions), is_blind=True), verdict)
             stored = await self._store.put(bundle)
             if not stored.is_unjudged:
@@ -163,7 +162,7 @@ class Accept:
             at=first.created_at,
             submissions=tuple(_as_sent(submission, verdict) for submission in submissions),
             messages=messages,
-            notices=(*notices(first, verdict), *_held(first, verdict)),
+            notices=(*teaching.notices(first, verdict), *teaching.held(first, verdict)),
             approvers=self.policy.quotas.approvers,
         )
 
@@ -194,7 +193,15 @@ class Accept:
         verdict = self._judge.judge(submissions, known)
         if not verdict.messages:
             raise NothingGoes(verdict)
-        return verdict
+        return await self._guarded(verdict, submissions)
+
+    async def _guarded(self, verdict: Verdict, submissions: Sequence[Submission]) -> Verdict:
+        answers = {each.id: each for each in submissions if each.conversation is not None}
+        if not answers:
+            return verdict
+        talks = {id_: each.conversation.id for id_, each in answers.items() if each.conversation}
+        last = {id_: await self._store.read(heard, talk) for id_, talk in talks.items()}
+        return replace(verdict, guards={id_: loops.guards(answers[id_], last[id_]) for id_ in answers})
 
     async def earlier(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Return the ids of what these mails became when they came before; nothing if not all of it did.
@@ -212,10 +219,10 @@ class Accept:
         """Store the email that tells a proven writer of a refusal; returns its id.
 
         `repeat` recognises the same mail coming again. Raises the refusal itself when the writer was told often
-        enough this hour.
+        enough this hour, or the same of the same words: a program that answers us says nothing else.
         """
         now = now_ms()
-        notice = refused_notice(new_id("n", now), writer, origin, refusal, now)
+        notice = teaching.refused_notice(new_id("n", now), writer, origin, refusal, now)
         hour = now // _HOUR_MS
         cap = Reservation(
             key=f"notice:{writer.account}:{writer.address}:{refusal.problems[0].reason}:{hour}"[:128],
@@ -224,7 +231,8 @@ class Accept:
             until=(hour + 1) * _HOUR_MS,
         )
         key = _repeat_key(writer, repeat, "refused", "")
-        bundle = Bundle(id=notice.id, at=now, notices=(notice,), reservations=(cap,), repeat_key=key)
+        caps = (cap, loops.told(_digest(writer.account, writer.address, *_said(refusal)), now))
+        bundle = Bundle(id=notice.id, at=now, notices=(notice,), reservations=caps, repeat_key=key)
         stored = await self._store.put(bundle)
         if stored.exceeded is not None:
             raise refusal
@@ -233,7 +241,10 @@ class Accept:
 
     def _news(self, verdict: Verdict, submissions: Sequence[Submission]) -> tuple[NewMessage, ...]:
         by_id = {submission.id: submission for submission in submissions}
-        return tuple(self._new(mt, by_id[mt.submission]) for mt in verdict.messages)
+        of = verdict.guards
+        return tuple(
+            self._new(mt, by_id[mt.submission], of.get(mt.submission, ())) for mt in verdict.messages
+        )
 
     def _ask(self, messages: tuple[NewMessage, ...], writer: Writer) -> tuple[NewMessage, ...]:
         """Let all wait for approval, or none."""
@@ -247,9 +258,11 @@ class Accept:
             exceeded = stored.refused.get(new.mt.id)
             if exceeded is not None:
                 submission, reservation = by_id[new.mt.submission], exceeded.reservation
-                of = quotas.uses(new.mt, submission.writer, self.policy.quotas)
-                use = next(each for each in of if each.reservation.key == reservation.key)
-                problem = use.problem(exceeded.used, reservation.amount, submission.writer.zone)
+                problem = loops.problem(reservation)
+                if problem is None:
+                    of = quotas.uses(new.mt, submission.writer, self.policy.quotas)
+                    use = next(each for each in of if each.reservation.key == reservation.key)
+                    problem = use.problem(exceeded.used, reservation.amount, submission.writer.zone)
                 yield RefusedPhone(submission=submission, msisdn=new.mt.msisdn, problem=problem)
 
     async def _tell_over(self, first: Submission, over: Sequence[RefusedPhone]) -> None:
@@ -258,11 +271,11 @@ class Accept:
             return
         id_, at = derive_id("n", first.id, "over"), first.created_at
         refusal = refuse_phones(over, is_partly=True)
-        notice = refused_notice(id_, first.writer, first.origin, refusal, at, is_partly=True)
+        notice = teaching.refused_notice(id_, first.writer, first.origin, refusal, at, is_partly=True)
         key = _repeat_key(first.writer, first.origin.message_id or first.id, "over", "")
         await self._store.put(Bundle(id=id_, at=at, notices=(notice,), repeat_key=key))
 
-    def _new(self, mt: MtMessage, submission: Submission) -> NewMessage:
+    def _new(self, mt: MtMessage, submission: Submission, guards: tuple[Reservation, ...]) -> NewMessage:
         message_id = submission.origin.message_id
         key = None
         if message_id is not None:
@@ -273,7 +286,7 @@ class Accept:
             mt=mt,
             reply_key=reply_key(self._store.reply_secret, mt.conversation),
             repeat_key=key,
-            reservations=tuple(use.reservation for use in uses),
+            reservations=(*guards, *(use.reservation for use in uses)),
         )
 
 
@@ -281,6 +294,10 @@ def _as_sent(submission: Submission, verdict: Verdict) -> Submission:
     """Return a submission with the text that was counted: what is stored goes to the carrier as it is."""
     sent = next((mt.text for mt in verdict.messages if mt.submission == submission.id), submission.text)
     return submission if sent == submission.text else replace(submission, text=sent)
+
+
+def _said(refusal: Refusal) -> tuple[str, ...]:
+    return (*(problem.reason for problem in refusal.problems), refusal.text, *refusal.source)
 
 
 def _first(mt: MtMessage, repeated: Mapping[str, str]) -> MtMessage:
@@ -311,90 +328,3 @@ def _repeat_key(writer: Writer, *what: str) -> str:
 
 def _digest(*what: str) -> str:
     return hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
-    """Return what tells the writer of all that is refused beside what goes out."""
-    told, untold = [], _untold(verdict)
-    if untold and first.origin.source == "smtp":  # SMTP has one answer for all; the API says so in its own
-        told.append(("partly", refuse_phones(untold, is_partly=True)))
-    if verdict.refusals:
-        told.append(("refused", merge(verdict.refusals)))
-    return tuple(
-        refused_notice(
-            derive_id("n", first.id, kind),
-            first.writer,
-            first.origin,
-            about,
-            first.created_at,
-            is_partly=True,
-        )
-        for kind, about in told
-    )
-
-
-def _held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
-    """Some wait for the morning: an email says until when, one for all of them; the API says so in its answer."""
-    held = [mt for mt in verdict.messages if mt.reason == quiet_hours.REASON]
-    if not held or first.origin.source != "smtp":
-        return ()
-    mt, now = held[0], first.created_at
-    return (
-        NewNotice(
-            id=derive_id("n", mt.id, "quiet_hours"),
-            account=mt.account,
-            kind="held",
-            channel="email",
-            address=first.writer.address,
-            message=mt.id,
-            reason="held.quiet_hours",
-            payload=json.dumps({"until": mt.due_at, "others": len(held) - 1}).encode(),
-            created_at=now,
-            due_at=now,
-            expires_at=mt.due_at,
-        ),
-    )
-
-
-def _untold(verdict: Verdict) -> list[RefusedPhone]:
-    """Return the refused recipients that only an email can name.
-
-    Others hear by a reply of their own (LMTP), or their sender wants to hear nothing (NOTIFY=NEVER).
-    """
-    gone = {(each.submission.id, each.msisdn) for each in verdict.refused}
-    heard, unheard, unwanted = (set[tuple[str, Msisdn]]() for _ in range(3))
-    for submission in {each.submission.id: each.submission for each in verdict.refused}.values():
-        for address in submission.addresses:
-            phones = {(submission.id, phone) for phone in address.phones or submission.recipients}
-            (heard if address.has_reply and phones <= gone else unheard).update(phones)
-        unwanted.update((submission.id, p) for p, dsn in submission.dsns().items() if not dsn.wants_failure)
-    settled = (heard - unheard) | unwanted
-    return [each for each in verdict.refused if (each.submission.id, each.msisdn) not in settled]
-
-
-def refused_notice(
-    id_: str, writer: Writer, origin: Origin, refusal: Refusal, now: int, *, is_partly: bool = False
-) -> NewNotice:
-    """Return the notice that tells a proven writer of a refusal; `is_partly`: others get the text."""
-    payload = {
-        "problems": [asdict(problem) for problem in refusal.problems],
-        "source": list(refusal.source),
-        "corrected": refusal.corrected,
-        "is_example": refusal.is_example,
-        "text": refusal.text[:_QUOTED] + "…" * (len(refusal.text) > _QUOTED),
-        "language": writer.language,
-        "origin": asdict(origin),
-        "is_partly": is_partly,
-    }
-    return NewNotice(
-        id=id_,
-        account=writer.account,
-        kind="refused",
-        channel="email",
-        address=writer.address,
-        reason=refusal.problems[0].reason,
-        payload=json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"),
-        created_at=now,
-        due_at=now,
-        expires_at=now + _NOTICE_VALID_MS,
-    )

@@ -218,6 +218,7 @@ class Submission:
     conversation: Conversation | None = None  # the mail answers one: its address is the sender ID
     addresses: tuple[Address, ...] = ()  # as SMTP was given them
     has_receipt: bool = False  # the writer is told when all of it is over
+    answers_notice: bool = False  # it is an answer to an email of ours that is about a mail, not from a phone
     original: bytes = field(default=b"", repr=False)  # of the mail, what a report gives back
 
     def dsns(self) -> dict[Msisdn, Dsn]:

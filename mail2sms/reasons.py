@@ -161,6 +161,12 @@ REASONS: dict[str, Reason] = {
     "quota.total": _quota("all users together may send {rate}"),
     "quota.cost": _quota("all SMS together may cost {rate}"),
     "sending.stopped": _no(550, "5.7.1", "your administrator has stopped all sending for now"),
+    "loop.answers": _no(
+        550,
+        "5.4.6",
+        "this looks like two machines that answer each other: the same answer came before in this conversation, "
+        "or many came quickly",
+    ),
     # the mail itself
     "mail.too_large": _no(552, "5.3.4", "the mail is larger than {limit} bytes"),
     "mail.bare_newline": _no(

@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from mail2sms import numbers, prices, routing, segments
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission, conversation_of
 from mail2sms.rules import countries, fiction, opt_outs, parts, quiet_hours, sender_ids, trial
-from mail2sms.rules._base import Candidate, Facts, Policy
+from mail2sms.rules._base import Candidate, Facts, Policy, Reservation
 
 _RULES = (countries.judge, fiction.judge, trial.judge, parts.judge)
 _OF_PHONES = {
@@ -36,11 +36,15 @@ class RefusedPhone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What would become of one email or API call. `refusals` are about all of one submission."""
+    """What would become of one email or API call. `refusals` are about all of one submission.
+
+    `guards`, by submission, are what each of its messages reserves against answers without end.
+    """
 
     messages: tuple[MtMessage, ...]
     refused: tuple[RefusedPhone, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    guards: Mapping[str, tuple[Reservation, ...]] = field(default_factory=dict)
 
     def refusal(self) -> Refusal:
         """Return all that is refused as one refusal."""

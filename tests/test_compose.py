@@ -43,7 +43,14 @@ ORIGIN = Origin(
 
 REPLY_HEADERS = [
     *("From", "To", "Reply-To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Thread-Topic"),
-    *("Thread-Index", "Auto-Submitted", "X-Auto-Response-Suppress", "List-Id", "X-Mail2SMS-Message"),
+    *(
+        "Thread-Index",
+        "Auto-Submitted",
+        "X-Auto-Response-Suppress",
+        "List-Id",
+        "X-Mail2SMS-Loop",
+        "X-Mail2SMS-Message",
+    ),
     *("X-Mail2SMS-Conversation", "MIME-Version", "Content-Type"),
 ]
 
@@ -351,7 +358,13 @@ def test_a_notice_is_answered_by_no_machine() -> None:
     mail = read(outgoing)
     assert raw_headers(outgoing) == [
         *("From", "To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted"),
-        *("X-Auto-Response-Suppress", "List-Id", "X-Mail2SMS-Message", "X-Mail2SMS-Reason"),
+        *(
+            "X-Auto-Response-Suppress",
+            "List-Id",
+            "X-Mail2SMS-Loop",
+            "X-Mail2SMS-Message",
+            "X-Mail2SMS-Reason",
+        ),
         *("MIME-Version", "Content-Type"),
     ]
     assert outgoing.envelope_from == ""
@@ -633,7 +646,13 @@ def test_an_answer_to_what_waits_reaches_no_phone() -> None:
     mail = read(outgoing)
     assert raw_headers(outgoing) == [
         *("From", "To", "Subject", "Date", "Message-ID", "In-Reply-To", "References", "Auto-Submitted"),
-        *("X-Auto-Response-Suppress", "List-Id", "X-Mail2SMS-Message", "X-Mail2SMS-Conversation"),
+        *(
+            "X-Auto-Response-Suppress",
+            "List-Id",
+            "X-Mail2SMS-Loop",
+            "X-Mail2SMS-Message",
+            "X-Mail2SMS-Conversation",
+        ),
         *("X-Mail2SMS-Reason", "MIME-Version", "Content-Type"),
     ]
     assert mail["From"].addresses[0].addr_spec == "sms@sms.acme.example"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mail2sms.accept import refused_notice
 from mail2sms.errors import Refusal
 from mail2sms.model import Origin, Status, User
 from mail2sms.money import read as read_money
 from mail2sms.relay.letters import House, Letters, Refusals
 from mail2sms.render import Render
 from mail2sms.store import Change, NewNotice, Notice, NoticeClaim, Store
+from mail2sms.store.teaching import refused_notice
 from tests.fakes import ACCOUNT, NOW, bundle, writer
 from tests.fuzz_templates import CONTEXT, shipped
 from tests.store.test_store import claim, intend, settlement

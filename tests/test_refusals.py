@@ -74,7 +74,7 @@ BEFORE_THE_PROOF = {
 }
 
 # By what stands in the store, not by the mail: limits that are reached, what an approver decides, the switch.
-BY_THE_STORE = ("quota.", "approval.", "sending.")
+BY_THE_STORE = ("quota.", "approval.", "sending.", "loop.")
 
 each_mail = pytest.mark.parametrize("name", MAILS)
 each_language = pytest.mark.parametrize("language", LANGUAGES)

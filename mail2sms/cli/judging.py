@@ -11,7 +11,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from mail2sms import routing, segments
-from mail2sms.accept import notices, refused_notice
 from mail2sms.addresses import canonical
 from mail2sms.cli.explained import (
     Address,
@@ -46,6 +45,7 @@ from mail2sms.render import Render
 from mail2sms.rules import sender_ids
 from mail2sms.rules._base import NUMBER
 from mail2sms.store import NewNotice
+from mail2sms.store.teaching import notices, refused_notice
 from mail2sms.verdict import Judge, Verdict
 from mail2sms.yamltext import Document
 

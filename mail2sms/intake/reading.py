@@ -28,6 +28,10 @@ from mail2sms.rules import countries, fiction, sender_ids
 from mail2sms.rules._base import Candidate, Policy
 
 _TARGETS = 4096
+_MACHINES = frozenset({"mailer-daemon"})  # RFC 3834 section 2: bounces of old servers have nothing else
+_NOTICE_ID = re.compile(
+    r"<(?:refused|undelivered|held|approval|receipt|dsn|digest)\.[^@\s<>]+@(?P<domain>[^>\s]+)>"
+)
 _REPLY = re.compile(r"(?P<digits>[0-9]{6,15})\+r(?P<key>[a-z2-7]{10})", re.IGNORECASE)
 
 
@@ -75,7 +79,8 @@ class Asked:
     `refusal` is why none could be read: then there are no submissions, but those in `late` where only its time is
     over, which may have been accepted before. `is_by_template`: the template was followed; else the mail is simple.
     `rcpts` are the addresses of the envelope: the id of the submission that each became part of, and its phones (none:
-    all of it).
+    all of it). `answers_notice`: it is an answer to an email that we wrote about a mail: of what is wrong with such a
+    one no email tells, since a program may have written it that would answer again.
     """
 
     writer: Writer
@@ -85,6 +90,7 @@ class Asked:
     is_by_template: bool = False
     late: tuple[Submission, ...] = ()
     rcpts: tuple[tuple[str, tuple[Msisdn, ...]], ...] = ()
+    answers_notice: bool = False
 
 
 class Reader:
@@ -125,7 +131,7 @@ class Reader:
         letter, unread = await self._letter(envelope, head, writer)
         if letter.from_addresses != authors:  # two readings of one mail: the proof would be for another text
             raise Refusal(Problem(reason="sender.from_missing"))
-        if letter.is_automatic:
+        if letter.is_automatic or authors[0].partition("@")[0] in _MACHINES:
             raise Refusal(Problem(reason="sender.automatic"))
         envelope = replace(
             envelope,
@@ -134,7 +140,14 @@ class Reader:
         original = smtp_dsn.returned(envelope.content, head[1], envelope.dsns)
         targets = [self.target(address) for address in envelope.rcpts]
         is_by_template = any(target.is_template for target in targets)
-        asked = Asked(writer=writer, origin=_origin(letter), submissions=(), is_by_template=is_by_template)
+        answers = _answers_notice(letter, self._desk.domain)
+        asked = Asked(
+            writer=writer,
+            origin=_origin(letter),
+            submissions=(),
+            is_by_template=is_by_template,
+            answers_notice=answers,
+        )
         if unread is not None:
             return replace(asked, refusal=unread)
         groups = await self._groups(targets, envelope)
@@ -146,7 +159,9 @@ class Reader:
         except Refusal as refusal:
             return replace(asked, refusal=refusal)
         made = {
-            group.target: replace(_submission(group, order, letter, writer), original=original)
+            group.target: replace(
+                _submission(group, order, letter, writer), original=original, answers_notice=answers
+            )
             for group in groups
         }
         return replace(
@@ -251,6 +266,12 @@ class _Group:
     target: Target
     addresses: tuple[Address, ...]
     conversation: Conversation | None = None
+
+
+def _answers_notice(letter: Letter, domain: str) -> bool:
+    """Whether it answers an email of ours by that mail's id; `compose` and its like give these."""
+    found = (_NOTICE_ID.fullmatch(id_) for id_ in letter.in_reply_to)
+    return any(id_ is not None and id_["domain"].lower() == domain for id_ in found)
 
 
 def _authors(fields: list[str]) -> tuple[str, ...]:

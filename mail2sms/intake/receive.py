@@ -102,12 +102,12 @@ class Receiver:
     async def _refuse(self, envelope: Envelope, asked: Asked, refusal: Refusal) -> str:
         """Tell the writer: in the reply itself who is there to read it, by an email whose mail came through a relay.
 
-        Who wants no such email (NOTIFY=NEVER) gets the reply.
+        Who wants no such email (NOTIFY=NEVER), or answers one, gets the reply.
         """
         if asked.late and (ids := await self._accept.earlier(asked.late)):
             return f"250 2.0.0 {ids[0]}"
         is_unwanted = bool(envelope.dsns) and not any(dsn.wants_failure for dsn in envelope.dsns)
-        if asked.writer.is_direct or is_unwanted:
+        if asked.writer.is_direct or is_unwanted or asked.answers_notice:
             raise refusal
         repeat = asked.origin.message_id or new_id("x", now_ms())
         told = await self._accept.tell_refusal(asked.writer, asked.origin, refusal, repeat)

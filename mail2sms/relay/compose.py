@@ -150,7 +150,7 @@ def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
         ("Thread-Topic", wire.unstructured("Thread-Topic", topic)),
         ("Thread-Index", _thread_index(facts)),
         ("Auto-Submitted", "auto-generated"),
-        *_quiet(f"SMS replies <replies.{domain}>"),
+        *quiet("SMS replies <replies", domain),
         ("X-Mail2SMS-Message", facts.id),
         ("X-Mail2SMS-Conversation", facts.conversation),
     ]
@@ -198,7 +198,7 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
         ("Message-ID", message_id),
         *_answering(facts.origin),
         ("Auto-Submitted", "auto-replied"),
-        *_quiet(f"SMS notices <notices.{domain}>"),
+        *quiet("SMS notices <notices", domain),
         ("X-Mail2SMS-Message", facts.id),
         ("X-Mail2SMS-Reason", facts.problems[0].reason),
     ]
@@ -269,7 +269,7 @@ def about_message(
     return [
         *_thread(conversation, domain, origin),
         ("Auto-Submitted", "auto-replied"),
-        *_quiet(f"SMS notices <notices.{domain}>"),
+        *quiet("SMS notices <notices", domain),
         ("X-Mail2SMS-Message", id_),
         ("X-Mail2SMS-Conversation", conversation),
         ("X-Mail2SMS-Reason", reason),
@@ -281,9 +281,16 @@ def reply_to(address: str) -> wire.Headers:
     return [("Reply-To", wire.mailbox("Reply-To", "", address))] if address else []
 
 
-def _quiet(list_id: str) -> wire.Headers:
-    """No responder answers, and one filter rule finds all. Not `All`: Exchange would then not tell us of bounces."""
-    return [("X-Auto-Response-Suppress", "OOF, AutoReply, RN, NRN"), ("List-Id", list_id)]
+def quiet(list_id: str, domain: str) -> wire.Headers:
+    """No responder answers, and one filter rule finds all. Not `All`: Exchange would then not tell us of bounces.
+
+    Where such a mail comes to a bridge again, ours or another, it goes no further.
+    """
+    return [
+        ("X-Auto-Response-Suppress", "OOF, AutoReply, RN, NRN"),
+        ("List-Id", f"{list_id}.{domain}>"),
+        ("X-Mail2SMS-Loop", domain),
+    ]
 
 
 def _thread(conversation: str, domain: str, origin: Origin | None) -> wire.Headers:

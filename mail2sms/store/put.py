@@ -239,13 +239,8 @@ def insert(connection: Connection, fresh: Sequence[tuple[Bundle, Collection[str]
         wanted = {new.mt.submission for new in news}
         for submission in bundle.submissions:
             if submission.id in wanted:
-                account, at = submission.writer.account, submission.created_at
                 submissions.append(submission_row(submission))
-                contents.append(
-                    content_row(submission.id, account, submission.id, submission.text.encode(), at)
-                )
-                if submission.original:
-                    contents.append(original_row(submission))
+                contents += _contents(submission)
                 mine = [new for new in news if new.mt.submission == submission.id]
                 waiting = [new for new in mine if new.hold]
                 _ask(submission, waiting, bundle.approvers, approvals, notices)
@@ -262,6 +257,13 @@ def insert(connection: Connection, fresh: Sequence[tuple[Bundle, Collection[str]
     insert_rows(connection, schema.event, [event for event in events if event["about"] in stored])
     insert_rows(connection, schema.approval, approvals)
     insert_notices(connection, notices)
+
+
+def _contents(submission: Submission) -> Iterator[dict[str, Any]]:
+    account, at = submission.writer.account, submission.created_at
+    yield content_row(submission.id, account, submission.id, submission.text.encode(), at)
+    if submission.original:
+        yield original_row(submission)
 
 
 def _first_events(new: NewMessage) -> Iterator[dict[str, Any]]:

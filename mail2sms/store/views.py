@@ -13,6 +13,7 @@ from mail2sms.breaker import Breaker
 from mail2sms.lifecycle import due_when_free
 from mail2sms.model import NO_DSN, Conversation, Dsn, LeftOut, Msisdn, Photo
 from mail2sms.money import Money
+from mail2sms.rules.loops import Heard
 from mail2sms.store import schema
 from mail2sms.store.outages import down
 from mail2sms.store.rows import original_id, read_cost, read_dsn
@@ -276,6 +277,15 @@ def conversation_by_key(
         msisdn=Msisdn(row.msisdn),
         writers=frozenset(connection.scalars(wrote)),
     )
+
+
+def heard(connection: Connection, conversation: str) -> Heard | None:
+    """Return the last text of the phone in a conversation; None when there is none, or it was erased."""
+    mo = schema.mo
+    last = select(mo.c.id, mo.c.created_at).where(mo.c.conversation == conversation)
+    row = connection.execute(last.order_by(mo.c.created_at.desc()).limit(1)).first()
+    data = connection.scalar(select(content.c.data).where(content.c.id == f"{row.id}-0")) if row else None
+    return None if row is None or data is None else Heard(text=bytes(data).decode(), at=row.created_at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -467,6 +467,7 @@ class Work:
         self._names("read_one")
         await read(views.read_one, account, self.old.id)
         await read(views.read_original, "m-work-0")
+        await read(views.heard, self.old.conversation)
         searches = {
             "all": Search(),
             "to": Search(to=self.old.msisdn),

@@ -1,0 +1,103 @@
+"""What a mail makes us tell its writer, beside what SMTP answers: the notices that are stored with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from mail2sms.errors import Refusal
+from mail2sms.model import Msisdn, Origin, Submission, Writer, derive_id
+from mail2sms.rules import quiet_hours
+from mail2sms.store.rows import NewNotice
+from mail2sms.verdict import RefusedPhone, Verdict, merge, refuse_phones
+
+_NOTICE_VALID_MS = 86_400_000
+_QUOTED = 16_384  # characters of a text that is sent back
+
+
+def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
+    """Return what tells the writer of all that is refused beside what goes out."""
+    told, untold = [], _untold(verdict)
+    if untold and first.origin.source == "smtp":  # SMTP has one answer for all; the API says so in its own
+        told.append(("partly", refuse_phones(untold, is_partly=True)))
+    if verdict.refusals:
+        told.append(("refused", merge(verdict.refusals)))
+    return tuple(
+        refused_notice(
+            derive_id("n", first.id, kind),
+            first.writer,
+            first.origin,
+            about,
+            first.created_at,
+            is_partly=True,
+        )
+        for kind, about in told
+    )
+
+
+def held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
+    """Some wait for the morning: an email says until when, one for all of them; the API says so in its answer."""
+    waiting = [mt for mt in verdict.messages if mt.reason == quiet_hours.REASON]
+    held = [mt for mt in waiting if mt.dsn.notify != ("NEVER",)]
+    if not held or first.origin.source != "smtp":
+        return ()
+    mt, now = held[0], first.created_at
+    return (
+        NewNotice(
+            id=derive_id("n", mt.id, "quiet_hours"),
+            account=mt.account,
+            kind="held",
+            channel="email",
+            address=first.writer.address,
+            message=mt.id,
+            reason="held.quiet_hours",
+            payload=json.dumps({"until": mt.due_at, "others": len(held) - 1}).encode(),
+            created_at=now,
+            due_at=now,
+            expires_at=mt.due_at,
+        ),
+    )
+
+
+def _untold(verdict: Verdict) -> list[RefusedPhone]:
+    """Return the refused recipients that only an email can name.
+
+    Others hear by a reply of their own (LMTP), or their sender wants to hear nothing (NOTIFY=NEVER).
+    """
+    gone = {(each.submission.id, each.msisdn) for each in verdict.refused}
+    heard, unheard, unwanted = (set[tuple[str, Msisdn]]() for _ in range(3))
+    for submission in {each.submission.id: each.submission for each in verdict.refused}.values():
+        for address in submission.addresses:
+            phones = {(submission.id, phone) for phone in address.phones or submission.recipients}
+            (heard if address.has_reply and phones <= gone else unheard).update(phones)
+        unwanted.update((submission.id, p) for p, dsn in submission.dsns().items() if not dsn.wants_failure)
+    settled = (heard - unheard) | unwanted
+    return [each for each in verdict.refused if (each.submission.id, each.msisdn) not in settled]
+
+
+def refused_notice(
+    id_: str, writer: Writer, origin: Origin, refusal: Refusal, now: int, *, is_partly: bool = False
+) -> NewNotice:
+    """Return the notice that tells a proven writer of a refusal; `is_partly`: others get the text."""
+    payload = {
+        "problems": [asdict(problem) for problem in refusal.problems],
+        "source": list(refusal.source),
+        "corrected": refusal.corrected,
+        "is_example": refusal.is_example,
+        "text": refusal.text[:_QUOTED] + "…" * (len(refusal.text) > _QUOTED),
+        "language": writer.language,
+        "origin": asdict(origin),
+        "is_partly": is_partly,
+    }
+    return NewNotice(
+        id=id_,
+        account=writer.account,
+        kind="refused",
+        channel="email",
+        address=writer.address,
+        reason=refusal.problems[0].reason,
+        payload=json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"),
+        created_at=now,
+        due_at=now,
+        expires_at=now + _NOTICE_VALID_MS,
+    )
