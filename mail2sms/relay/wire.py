@@ -109,7 +109,7 @@ def write(
     for head in (headers, [(name, safe.get(name, value)) for name, value in headers]):
         whole = [*head, ("MIME-Version", "1.0"), ("Content-Type", outer)]
         content = "".join(f"{name}: {value}\r\n" for name, value in whole).encode("utf-8", "replace")
-        if _reads_as(whole, content):
+        if _reads_as(whole, content) and _is_whole(outer, parts):
             return content + b"\r\n" + parts
     raise DeliveryFailed("the mail cannot be written safely", is_final=True)
 
@@ -122,6 +122,18 @@ def _reads_as(headers: Headers, content: bytes) -> bool:
     # Python 3.11.2 misses the body of a multipart here: it was asked to read headers only.
     defects = [d for d in parsed.defects if not isinstance(d, MultipartInvariantViolationDefect)]
     return found == wanted and not defects and not parsed.get_payload()
+
+
+def _is_whole(outer: str, parts: bytes) -> bool:
+    """Whether nothing in the parts reads as a boundary of theirs that we did not write."""
+    name = outer.rpartition('"=_')[2][1:-1].encode()
+    lines = re.findall(rb"^--=_(.)" + name + rb"(--)?\s*$", parts, re.MULTILINE)
+    closed = [kind for kind, end in lines if end]
+    inner = [b"a", b"a", b"a"]  # text, HTML, the end
+    at_top = [kind for kind, _ in lines]
+    if outer.startswith("multipart/alternative"):
+        return at_top == inner and closed == [b"a"]
+    return at_top[:4] == [b"m", *inner] and set(at_top[4:]) == {b"m"} and closed == [b"a", b"m"]
 
 
 def _encoded(text: str, used: int) -> str:
