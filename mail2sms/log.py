@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -24,7 +26,7 @@ if not _has_rich:
 EVENTS = frozenset(
     {
         "daemon_started", "daemon_ready", "daemon_stopping", "daemon_stopped",
-        "daemon_reloaded", "daemon_stalled", "reload_refused", "store_opened", "store_recovered",
+        "daemon_reloaded", "daemon_stalled", "daemon_crashed", "reload_refused", "store_opened", "store_recovered",
         "store_failed", "store_halved", "mail_accepted", "mail_repeated", "mail_refused", "mail_failed",
         "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_accepted", "api_failed",
         "mt_intent", "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
@@ -59,8 +61,35 @@ def _json(_: Any, __: str, line: MutableMapping[str, Any]) -> str:
     return _PRIORITY.get(str(line.get("level")), "<6>") + _encode(line)
 
 
+class _Placed(logging.Formatter):
+    """Who logged, and of an error its class and place: what others write, and errors' texts, may be personal."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # logging's
+        return where(ei[1])
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  # logging's
+        return ""
+
+
+def _crashed(kind: type[BaseException] | None, error: BaseException | None, _: Any = None) -> None:
+    """Python itself would print the error with its text."""
+    if kind is not None and issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error or kind(), None)
+    else:
+        log.error("daemon_crashed", error=where(error) if error else str(kind), where=_way(error))
+
+
+def _way(error: BaseException | None) -> str:
+    """Return where an error came by, the place where it began last."""
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    return " ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames)
+
+
 def configure(level: str = "info") -> None:
     """Send our events to standard error. Other libraries' loggers stay quiet below warning."""
+    sys.excepthook = _crashed
+    threading.excepthook = lambda thread: _crashed(thread.exc_type, thread.exc_value)
+    sys.unraisablehook = lambda ignored: _crashed(ignored.exc_type, ignored.exc_value)
     is_terminal = sys.stderr.isatty()
     render: Any = structlog.dev.ConsoleRenderer() if is_terminal else _json
     structlog.configure(
@@ -74,7 +103,9 @@ def configure(level: str = "info") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(levelname)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Placed("%(name)s: %(levelname)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def where(error: BaseException) -> str:
