@@ -22,6 +22,7 @@ from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.mailer import Mailer
 from mail2sms.model import MessageClass, SenderId
+from mail2sms.relay.digest import Subscription
 from mail2sms.relay.letters import Letters
 from mail2sms.render import Render
 from mail2sms.store import Store
@@ -49,6 +50,7 @@ class Parts:
     desk: Desk
     receiver: Receiver
     letters: Letters
+    digests: tuple[Subscription, ...]
     mailer: Mailer | None
     limits: Limits
     certificate: Certificate | None
@@ -95,6 +97,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
         desk=desk,
         receiver=Receiver(desk, identity, accept, base.store, base.sandbox, base.mailauth),
         letters=Letters(base.store, derived.house(settings), Render()),
+        digests=derived.digests(settings),
         mailer=Mailer(smarthost, hello=settings.domain) if smarthost is not None else None,
         limits=derived.limits(settings),
         certificate=certificates.load(settings.tls) if settings.tls else None,

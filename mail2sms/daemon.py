@@ -132,6 +132,7 @@ class Daemon:
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
         channels = Channels(mailer=self.parts.mailer, hooks=built, http=http)
         self.relay = Relay(self.store, self.parts.letters, channels, owner)
+        self.relay.subscribe(settings.account, self.parts.digests)
         self._renewal = Renewal(self._renew)
         self._renewal.use(settings.tls, self.parts.certificate)
         self._keep(asyncio.create_task(self._renewal.run()))
@@ -245,6 +246,7 @@ class Daemon:
         for server in self._servers:
             change(server.app, context, parts.key_ring)
         self.relay.adopt(parts.letters, parts.mailer)
+        self.relay.subscribe(parts.settings.account, parts.digests)
         before.identity.retire()
         if before.mailer is not None:
             self._keep(asyncio.create_task(before.mailer.close()))

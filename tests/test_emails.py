@@ -13,6 +13,7 @@ from mail2sms.model import Msisdn, Photo, Status
 from mail2sms.money import Money
 from mail2sms.reasons import REASONS
 from mail2sms.relay.compose import Outgoing
+from mail2sms.relay.digest import DigestFacts, Failure, digest_email
 from mail2sms.relay.receipt import Fate, ReceiptFacts, receipt_email
 from mail2sms.wording import LANGUAGES
 from tests.test_compose import (
@@ -63,6 +64,23 @@ def receipt(language: str, *fates: tuple[Status, str], **changes: object) -> Out
     return receipt_email(ReceiptFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
 
 
+def digest(language: str, **changes: object) -> Outgoing:
+    """Return the digest of a day."""
+    values = {
+        "id": "n-1",
+        "addressee": addressee(language),
+        "since": AT - 86_400_000,
+        "until": AT,
+        "template_address": "sms@sms.acme.example",
+        "is_all": True,
+    }
+    return digest_email(DigestFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
+
+
+LOST = Failure(
+    msisdn=Msisdn("+33639981234"), at=AT, reason="carrier.unknown_number", writer="paul@acme.example"
+)
+DOUBTFUL = Failure(msisdn=Msisdn("+33639981235"), at=AT, reason="carrier.unknown", is_unknown=True)
 ARRIVED, UNDER_WAY = (Status.DELIVERED, ""), (Status.ENROUTE, "")
 GONE = (Status.UNDELIVERABLE, "carrier.unknown_number")
 
@@ -112,6 +130,21 @@ SHAPES: dict[str, Compose] = {
     "receipt, so far": lambda language: receipt(language, ARRIVED, UNDER_WAY, (Status.QUEUED, "")),
     "receipt, in doubt": lambda language: receipt(language, (Status.UNKNOWN, "carrier.unknown"), ARRIVED),
     "receipt, cancelled": lambda language: receipt(language, (Status.CANCELLED, "")),
+    "digest": lambda language: digest(language, sent=31, delivered=31, replies=4, cost=PRICE),
+    "digest, of one": lambda language: digest(language, sent=1, delivered=1, is_all=False),
+    "digest, one failed": lambda language: digest(
+        language, sent=31, delivered=29, failed=1, failures=(LOST,), refused=(("template.no_text", 3),)
+    ),
+    "digest, many failed": lambda language: digest(
+        language, sent=3100, delivered=3075, failed=25, failures=(LOST,) * 25, is_all=False
+    ),
+    "digest, in doubt": lambda language: digest(
+        language, sent=2, delivered=1, unknown=1, failures=(DOUBTFUL,), is_all=False
+    ),
+    "digest, so far": lambda language: digest(language, sent=31, delivered=1),
+    "digest, refused alone": lambda language: digest(language, refused=(("quota.user", 1),)),
+    "digest, replies alone": lambda language: digest(language, replies=2),
+    "digest, empty": digest,
     "report, on its way": lambda language: receipt(language, UNDER_WAY),
     "report, handed over": lambda language: receipt(language, UNDER_WAY, is_silent=True),
     "report, delayed": lambda language: receipt(language, (Status.QUEUED, "")),

@@ -13,7 +13,8 @@ import pytest
 from mail2sms.errors import Refusal
 from mail2sms.model import Origin, Status, User
 from mail2sms.money import read as read_money
-from mail2sms.relay.letters import House, Letters, Refusals
+from mail2sms.relay.house import House
+from mail2sms.relay.letters import Letters, Refusals
 from mail2sms.render import Render
 from mail2sms.store import Change, NewNotice, Notice, NoticeClaim, Store
 from mail2sms.store.teaching import refused_notice

@@ -35,7 +35,8 @@ from mail2sms.mailer import Mailer, SmarthostOptions
 from mail2sms.model import Msisdn, Proof, SenderId, User
 from mail2sms.money import read
 from mail2sms.options import Endpoint, Secret, read_networks
-from mail2sms.relay.letters import House, Letters
+from mail2sms.relay.house import House
+from mail2sms.relay.letters import Letters
 from mail2sms.relay.loop import Channels, Relay
 from mail2sms.render import Render, own_folder
 from mail2sms.routing import Route

@@ -25,7 +25,7 @@ from mail2sms.model import Status
 
 _LIMIT = 100
 
-Kind = Literal["refused", "reply", "held", "undelivered", "receipt", "dsn"]
+Kind = Literal["refused", "reply", "held", "undelivered", "receipt", "dsn", "digest"]
 Told = Literal["queued", "sent", "failed", "dropped"]
 
 

@@ -20,7 +20,8 @@ from mail2sms.intake.limits import Limits
 from mail2sms.intake.reading import Desk
 from mail2sms.model import Msisdn, SenderId
 from mail2sms.quiet import Quiet
-from mail2sms.relay.letters import House
+from mail2sms.relay.digest import Subscription
+from mail2sms.relay.house import House
 from mail2sms.render import own_folder
 from mail2sms.rules._base import NUMBER, Policy
 from mail2sms.verdict import Judge
@@ -124,6 +125,24 @@ def house(settings: Settings) -> House:
         users=settings.all_users(),
         web_url=settings.listen.web.url if settings.listen.web else "",
     )
+
+
+def digests(settings: Settings) -> tuple[Subscription, ...]:
+    """Return who gets a daily digest: of all messages, or else of their own."""
+    known, found = house(settings), dict[str, Subscription]()
+    own = {canonical(written): option.digest for written, option in settings.users.items()}
+    for address, at in own.items():
+        if at is not None:
+            zone = known.addressee(address).zone
+            found[address] = Subscription(address=address, at=at, zone=zone, is_all=False)
+    option = settings.relay.digest
+    for address in option.to if option else ():
+        assert option is not None
+        zone = known.addressee(address).zone
+        found[address] = Subscription(
+            address=address, at=option.at, zone=zone, is_all=True, when_empty=option.when_empty
+        )
+    return tuple(found.values())
 
 
 def desk(settings: Settings) -> Desk:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from mail2sms.addresses import canonical
 from mail2sms.config.consent import OptOutOptions, QuietOption
+from mail2sms.config.digest import Clock, DigestOptions
 from mail2sms.config.listeners import Listen
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
@@ -144,6 +145,8 @@ class UserOption(Options):
     """How much they may send, instead of `quotas.user`. Example: 200/day"""
     receipts: Literal["asked", "always", "never"] = "asked"
     """Whether an email tells when all of a mail has arrived: for mails that ask for it, or all. Example: always"""
+    digest: Clock | None = None
+    """When a daily email tells what became of their messages. Example: 08:00"""
 
 
 class TeamOption(Options):
@@ -192,6 +195,8 @@ class Relay(Options):
     """The mail server that our emails leave by."""
     hooks: tuple[HookOption, ...] = ()
     """Chat rooms and web services that are told what happens."""
+    digest: DigestOptions | None = None
+    """The daily email about all messages."""
 
 
 class Limits(Options):

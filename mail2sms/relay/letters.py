@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, Problem
 from mail2sms.hooks._base import HookEvent
-from mail2sms.model import FINAL, Msisdn, Origin, Status, User, approval_key, reply_key
+from mail2sms.model import FINAL, Msisdn, Origin, Status, reply_key
 from mail2sms.reasons import REASONS
 from mail2sms.relay.approval import ApprovalFacts, approval_email
 from mail2sms.relay.compose import (
-    Addressee,
     HeldFacts,
     Outgoing,
     RefusedFacts,
@@ -25,11 +25,14 @@ from mail2sms.relay.compose import (
     refused_email,
     reply_email,
 )
+from mail2sms.relay.digest import DigestFacts, Failure, digest_email
+from mail2sms.relay.house import House
 from mail2sms.relay.receipt import Fate, ReceiptFacts, is_told, receipt_email
 from mail2sms.relay.report import OF_SUCCESS, Report, of_failure
 from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
 from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Search, Store
+from mail2sms.store.days import FailedView, Span, read_day
 from mail2sms.store.views import find, read_mo, read_one, read_original
 
 _NOBODY_THERE = "carrier.unknown_number"  # no answer reaches anybody
@@ -49,46 +52,6 @@ _MISSING = {"template.missing_field", "template.empty_field"}
 _FIELD_ALONE = re.compile(r"[^:\n]+:([^\n]+)\n\n")  # fields are followed by a blank line, then the text
 _WAITING = frozenset({"held", "approval"})
 _WAITS_NO_MORE = FINAL | {Status.SENDING, Status.ENROUTE, Status.UNKNOWN}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class House:
-    """How we present ourselves: our domain, the template mailbox, and whose language and zone is what."""
-
-    domain: str
-    country: str
-    template_mailbox: str
-    language: str
-    zone: str
-    users: Mapping[str, User] = field(default_factory=dict)
-    web_url: str = ""
-
-    def addressee(self, address: str, language: str = "") -> Addressee:
-        """Return how this person reads: as the configuration says, else as the house does."""
-        user = self.users.get(address.lower())
-        wanted = (user.language if user else None) or language or self.language
-        zone = (user.zone if user else None) or self.zone
-        return Addressee(to=address, language=wanted, zone=zone, domain=self.domain)
-
-    def help_url(self, language: str) -> str:
-        """Return where mails that work are shown; "" when nothing is served."""
-        return f"{self.web_url.rstrip('/')}/help?lang={language}" if self.web_url else ""
-
-    def approval_url(self, id_: str, address: str, secret: bytes) -> str:
-        """Return where this approver decides; "" when nothing is served."""
-        key = approval_key(secret, id_, address)
-        return f"{self.web_url.rstrip('/')}/approve/{id_}.{key}" if self.web_url else ""
-
-    @property
-    def template_address(self) -> str:
-        """Where mail that follows the template goes."""
-        return f"{self.template_mailbox}@{self.domain}"
-
-    def reply_address(self, msisdn: str, our_address: str, key: str) -> str:
-        """Return the address that answers a conversation; "" when a name was written to or wrote."""
-        if not (our_address.startswith("+") and msisdn.startswith("+")):
-            return ""
-        return f"{msisdn[1:]}+r{key}@{self.domain}"
 
 
 class Refusals:
@@ -147,9 +110,14 @@ class Letters(Refusals):
                 return None
             # Photos are encoded at some 12 ms a megabyte: off the loop.
             return await asyncio.to_thread(reply_email, self._reply(mo, notice), self._render)
+        if notice.kind == "digest":
+            return await self._digest(notice)
         message = await self._store.read(read_one, notice.account, notice.message or "")
         if message is None or _is_stale(notice, message):
             return None
+        return await self._about(message, notice)
+
+    async def _about(self, message: MessageView, notice: Notice) -> Outgoing | None:
         if notice.kind == "receipt":
             return await self._receipt(message, notice)
         if notice.kind == "dsn":
@@ -244,6 +212,31 @@ class Letters(Refusals):
             cost=message.cost * (held.others + 1) if message.cost else None,
         )
 
+    async def _digest(self, notice: Notice) -> Outgoing | None:
+        said: dict[str, Any] = json.loads(notice.payload or b"{}")
+        since, until, is_all = said["since"], said["until"], said["is_all"]
+        writer = "" if is_all else notice.address.lower()
+        span = Span(account=notice.account, since=since, until=until, writer=writer)
+        day = await self._store.read(read_day, span)
+        count = Counter(day.statuses)
+        facts = DigestFacts(
+            id=notice.id,
+            addressee=self._house.addressee(notice.address),
+            since=since,
+            until=until,
+            template_address=self._house.template_address,
+            is_all=is_all,
+            sent=count.total(),
+            delivered=count[Status.DELIVERED],
+            failed=sum(count[status] for status in FINAL - {Status.DELIVERED}),
+            unknown=count[Status.UNKNOWN],
+            replies=day.replies,
+            refused=tuple(sorted(day.refused.items(), key=lambda each: (-each[1], each[0]))),
+            failures=tuple(_failure(each, is_all=is_all) for each in day.failed),
+            cost=day.cost,
+        )
+        return None if facts.is_empty and not said["when_empty"] else digest_email(facts, self._render)
+
     async def _receipt(self, message: MessageView, notice: Notice) -> Outgoing | None:
         search = Search(submission=message.submission, limit=_RECIPIENTS)
         found = await self._store.read(find, notice.account, search)
@@ -311,6 +304,16 @@ class Letters(Refusals):
             others=json.loads(notice.payload or b"{}").get("others", 0),
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
         )
+
+
+def _failure(view: FailedView, *, is_all: bool) -> Failure:
+    return Failure(
+        msisdn=view.msisdn,
+        at=view.at,
+        reason=view.reason if view.reason in REASONS else "",
+        is_unknown=view.status == Status.UNKNOWN,
+        writer=view.writer if is_all else "",
+    )
 
 
 def _fate(message: MessageView) -> Fate:

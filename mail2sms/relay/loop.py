@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -20,13 +21,16 @@ from mail2sms.hooks._base import Hook
 from mail2sms.lane import Lane
 from mail2sms.log import log, where
 from mail2sms.mailer import Mailer
+from mail2sms.relay.digest import Subscription, due
 from mail2sms.relay.letters import Letters
-from mail2sms.store import Notice, NoticeClaim, NoticeOutcome, Renewal, Store
+from mail2sms.store import Bundle, NewNotice, Notice, NoticeClaim, NoticeOutcome, Renewal, Store
 from mail2sms.store.notices import next_attempt_at
 from mail2sms.store.rows import EMAIL
 
 _LEASE_MS = 15_000
 _WINDOW = 8
+_DIGESTS_S = 20.0
+_DIGEST_VALID_MS = 86_400_000  # then there is the next one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +54,9 @@ class Relay:
         self._stopping = asyncio.Event()
         self._held: set[str] = set()
         self._lanes = [self._lane(name) for name in names]
+        self._account = ""
+        self._digests: tuple[Subscription, ...] = ()
+        self._begun: set[str] = set()
 
     @property
     def progressed_s(self) -> float:
@@ -61,14 +68,51 @@ class Relay:
         async with asyncio.TaskGroup() as group:
             lanes = [group.create_task(lane.run()) for lane in self._lanes]
             lanes.append(group.create_task(self._wait_for_stop()))
-            renewing = group.create_task(self._renew())
+            beside = [group.create_task(work()) for work in (self._renew, self._begin_digests)]
             await asyncio.wait(lanes)
-            renewing.cancel()
+            for task in beside:
+                task.cancel()
 
     def adopt(self, letters: Letters, mailer: Mailer | None) -> None:
         """Compose and send from now on with these; what is under way keeps what it has."""
         self._letters = letters
         self._channels = replace(self._channels, mailer=mailer)
+
+    def subscribe(self, account: str, digests: tuple[Subscription, ...]) -> None:
+        """Begin the digests of these people from now on, and of no others."""
+        self._account, self._digests = account, digests
+
+    async def _begin_digests(self) -> None:
+        """Queue each digest when its hour has come: of all nodes, and of all that look again, one does."""
+        while True:
+            now = now_ms()
+            new = [self._digest(each, now) for each in self._digests]
+            new = [notice for notice in new if notice.id not in self._begun]
+            with contextlib.suppress(StoreUnavailable):
+                if new and self._channels.mailer is not None:
+                    await self._store.put(Bundle(id=new[0].id, at=now, notices=tuple(new)))
+                    self._begun = {notice.id for notice in new} | self._begun
+            await asyncio.sleep(_DIGESTS_S)
+
+    def _digest(self, subscription: Subscription, now: int) -> NewNotice:
+        found = due(subscription, self._account, now)
+        said = {
+            "since": found.since,
+            "until": found.until,
+            "is_all": subscription.is_all,
+            "when_empty": subscription.when_empty,
+        }
+        return NewNotice(
+            id=found.id,
+            account=self._account,
+            kind="digest",
+            channel=EMAIL,
+            address=subscription.address,
+            payload=json.dumps(said).encode(),
+            created_at=now,
+            due_at=now,
+            expires_at=now + _DIGEST_VALID_MS,
+        )
 
     async def _wait_for_stop(self) -> None:
         await self._stopping.wait()

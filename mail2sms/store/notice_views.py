@@ -11,7 +11,7 @@ from mail2sms.store import schema
 
 notice, content = schema.notice, schema.content
 
-KINDS = ("reply", "refused", "held", "undelivered", "receipt", "dsn")
+KINDS = ("reply", "refused", "held", "undelivered", "receipt", "dsn", "digest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,7 +32,8 @@ from mail2sms.intake.smtp_syntax import Collector, CommandRefused, read_mail_par
 from mail2sms.intake.template import Order
 from mail2sms.model import Conversation, Msisdn, Proof, User, conversation_of
 from mail2sms.options import read_networks
-from mail2sms.relay.letters import House, Letters
+from mail2sms.relay.house import House
+from mail2sms.relay.letters import Letters
 from mail2sms.render import Render
 from mail2sms.routing import Route
 from mail2sms.rules._base import Facts, Policy

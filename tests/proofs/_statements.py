@@ -54,6 +54,7 @@ from mail2sms.store import (
     Wished,
     approvals,
     counters,
+    days,
     earlier,
     events,
     facts,
@@ -468,6 +469,9 @@ class Work:
         await read(views.read_one, account, self.old.id)
         await read(views.read_original, "m-work-0")
         await read(views.heard, self.old.conversation)
+        for writer in ("", "marie@acme.example"):
+            span = days.Span(account=account, since=self.now - 60_000, until=self.now, writer=writer)
+            await read(days.read_day, span)
         searches = {
             "all": Search(),
             "to": Search(to=self.old.msisdn),
