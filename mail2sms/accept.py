@@ -215,14 +215,22 @@ class Accept:
             return ()
         return await self._store.read(messages_of, keys, now_ms())
 
-    async def tell_refusal(self, writer: Writer, origin: Origin, refusal: Refusal, repeat: str) -> str:
-        """Store the email that tells a proven writer of a refusal; returns its id.
+    async def tell_refusal(
+        self,
+        writer: Writer,
+        origin: Origin,
+        refusal: Refusal,
+        repeat: str,
+        asking: teaching.Asking = teaching.NOBODY,
+    ) -> str:
+        """Store the email that tells a proven writer of a refusal, and the report that was asked for; returns its id.
 
         `repeat` recognises the same mail coming again. Raises the refusal itself when the writer was told often
         enough this hour, or the same of the same words: a program that answers us says nothing else.
         """
         now = now_ms()
-        notice = teaching.refused_notice(new_id("n", now), writer, origin, refusal, now)
+        notices = teaching.refused_notices(new_id("n", now), writer, origin, refusal, now, asking)
+        notice = notices[0]
         hour = now // _HOUR_MS
         cap = Reservation(
             key=f"notice:{writer.account}:{writer.address}:{refusal.problems[0].reason}:{hour}"[:128],
@@ -232,7 +240,7 @@ class Accept:
         )
         key = _repeat_key(writer, repeat, "refused", "")
         caps = (cap, loops.told(_digest(writer.account, writer.address, *_said(refusal)), now))
-        bundle = Bundle(id=notice.id, at=now, notices=(notice,), reservations=caps, repeat_key=key)
+        bundle = Bundle(id=notice.id, at=now, notices=notices, reservations=caps, repeat_key=key)
         stored = await self._store.put(bundle)
         if stored.exceeded is not None:
             raise refusal
@@ -271,9 +279,10 @@ class Accept:
             return
         id_, at = derive_id("n", first.id, "over"), first.created_at
         refusal = refuse_phones(over, is_partly=True)
-        notice = teaching.refused_notice(id_, first.writer, first.origin, refusal, at, is_partly=True)
-        key = _repeat_key(first.writer, first.origin.message_id or first.id, "over", "")
-        await self._store.put(Bundle(id=id_, at=at, notices=(notice,), repeat_key=key))
+        who, asking = first.writer, teaching.of_phones(over)
+        notices = teaching.refused_notices(id_, who, first.origin, refusal, at, asking, is_partly=True)
+        key = _repeat_key(who, first.origin.message_id or first.id, "over", "")
+        await self._store.put(Bundle(id=id_, at=at, notices=notices, repeat_key=key))
 
     def _new(self, mt: MtMessage, submission: Submission, guards: tuple[Reservation, ...]) -> NewMessage:
         message_id = submission.origin.message_id

@@ -11,12 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from mail2sms.accept import Accept
+from mail2sms.clock import now_ms
+from mail2sms.intake.envelope import Client, Envelope
+from mail2sms.intake.identity import Identity, SenderRule
+from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_dsn import addressed, report_to, returned
+from mail2sms.intake.template import compile_template
 from mail2sms.lifecycle import Change
 from mail2sms.model import NO_DSN, Dsn, Proof, Status
+from mail2sms.options import read_networks
 from mail2sms.relay import report as reports
 from mail2sms.relay.letters import Letters
-from mail2sms.render import Render
+from mail2sms.render import Render, own_folder
+from mail2sms.routing import Route
+from mail2sms.rules._base import Policy
 from mail2sms.store import (
     Blocking,
     Bundle,
@@ -330,7 +340,7 @@ def test_the_first_address_as_it_was_meant(original: str, shown: str) -> None:
         status="5.0.0",
         arrived_at=NOW,
     )
-    status = reports.parts(made, "sms.acme.example")[0]
+    status = reports.parts("sms.acme.example", made)[0]
     assert f"Original-Recipient: {shown}\r\n".encode() in status
 
 
@@ -386,3 +396,52 @@ async def test_who_was_told_that_the_one_message_failed_gets_no_receipt_of_it(st
     (mail,) = await mails(store)
     assert mail["Message-ID"].startswith("<undelivered.")
     assert await mails(store, 2 * DAY) == []
+
+
+async def refused(store: Store, dsn: Dsn, to: str) -> list[EmailMessage]:
+    """Let a mail that asks for reports so be refused; return what is told of it."""
+    identity = Identity(
+        (SenderRule(pattern="*@acme.example", networks=read_networks("192.0.2.0/24")),),
+        {},
+        {},
+        account=ACCOUNT,
+    )
+    strict = compile_template((own_folder() / "intake" / "strict.txt").read_text(encoding="utf-8"), "strict")
+    desk = Desk(
+        account=ACCOUNT,
+        domain=ACCOUNT,
+        country="FR",
+        template_mailbox="sms",
+        template=strict,
+        simple=strict,
+        teams={},
+    )
+    policy = Policy(countries=frozenset({"FR"}), sender_ids={"default": "ACME"})
+    door = Accept(store, policy, (Route(to=("any",), via=("sim",)),), DAY)
+    sandbox = Sandbox()
+    mail = Envelope(
+        client=Client(ip="192.0.2.1"),
+        mail_from=to,
+        rcpts=(f"sms@{ACCOUNT}", f"{PHONE[1:]}@{ACCOUNT}"),
+        content=b"From: marie@acme.example\r\nSubject: x\r\n\r\nTel: 06 39 98 12 34\r\n\r\nBonjour\r\n",
+        dsns=(dsn, NO_DSN),
+    )
+    (reply,) = await Receiver(desk, identity, door, store, sandbox).mail(mail)
+    assert reply.startswith("250 2.0.0 n-")
+    await sandbox.close()
+    return await mails(store, now_ms() - NOW + 1)
+
+
+@pytest.mark.parametrize(("to", "kinds"), [(MARIE, ["report"]), (BOUNCES, ["alternative", "report"])])
+async def test_a_refused_mail_is_reported_to_who_asked(store: Store, to: str, kinds: list[str]) -> None:
+    """Of the recipients that it was asked of; the writer has the words in any case, once."""
+    asked = Dsn(notify=("SUCCESS", "FAILURE"), envelope_id="QQ1", original="rfc822;x@y.example", ret="FULL")
+    found = await refused(store, asked, to)
+    assert sorted(mail.get_content_subtype() for mail in found) == kinds
+    (report,) = [mail for mail in found if mail.get_content_subtype() == "report"]
+    fields = statuses(report)
+    assert (report["To"], fields["Final-Recipient"]) == (to, f"rfc822; sms@{ACCOUNT}")
+    assert (fields["Action"], fields["Status"], fields["Original-Envelope-Id"]) == ("failed", "5.6.0", "QQ1")
+    assert fields["Diagnostic-Code"].startswith("smtp; 550 5.6.0 body line 1: there is no field")
+    assert all("mailto:sms@" in str(mail.get_body(("plain",)).get_content()) for mail in found)  # type: ignore[union-attr]
+    assert [part.get_content_type() for part in report.iter_parts()][2] == "message/rfc822"

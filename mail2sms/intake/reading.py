@@ -26,6 +26,7 @@ from mail2sms.model import NO_DSN, Address, Conversation, LeftOut, Msisdn, Origi
 from mail2sms.reasons import REASONS
 from mail2sms.rules import countries, fiction, sender_ids
 from mail2sms.rules._base import Candidate, Policy
+from mail2sms.store.teaching import NOBODY, Asking
 
 _TARGETS = 4096
 _MACHINES = frozenset({"mailer-daemon"})  # RFC 3834 section 2: bounces of old servers have nothing else
@@ -80,7 +81,8 @@ class Asked:
     over, which may have been accepted before. `is_by_template`: the template was followed; else the mail is simple.
     `rcpts` are the addresses of the envelope: the id of the submission that each became part of, and its phones (none:
     all of it). `answers_notice`: it is an answer to an email that we wrote about a mail: of what is wrong with such a
-    one no email tells, since a program may have written it that would answer again.
+    one no email tells, since a program may have written it that would answer again. `asking` want to be told by a
+    report.
     """
 
     writer: Writer
@@ -91,6 +93,7 @@ class Asked:
     late: tuple[Submission, ...] = ()
     rcpts: tuple[tuple[str, tuple[Msisdn, ...]], ...] = ()
     answers_notice: bool = False
+    asking: Asking = NOBODY
 
 
 class Reader:
@@ -147,6 +150,7 @@ class Reader:
             submissions=(),
             is_by_template=is_by_template,
             answers_notice=answers,
+            asking=Asking.of(zip(envelope.rcpts, envelope.dsns, strict=False), original),
         )
         if unread is not None:
             return replace(asked, refusal=unread)

@@ -110,7 +110,7 @@ class Receiver:
         if asked.writer.is_direct or is_unwanted or asked.answers_notice:
             raise refusal
         repeat = asked.origin.message_id or new_id("x", now_ms())
-        told = await self._accept.tell_refusal(asked.writer, asked.origin, refusal, repeat)
+        told = await self._accept.tell_refusal(asked.writer, asked.origin, refusal, repeat, asked.asking)
         return f"250 2.0.0 {told} not sent, an email says why"
 
     async def _conversation(self, target: Target) -> Conversation:

@@ -19,6 +19,7 @@ from mail2sms import numbers
 from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, Origin, Photo
 from mail2sms.relay import caret, threading, wire
+from mail2sms.relay.report import Report, parts
 from mail2sms.render import Render
 from mail2sms.wording import when
 
@@ -159,8 +160,11 @@ def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
     return Outgoing(to=who.to, envelope_from=facts.reply_address, message_id=message_id, content=content)
 
 
-def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
-    """Return the notice that says what is wrong where, and how the corrected mail is sent with one click."""
+def refused_email(facts: RefusedFacts, render: Render, reports: Sequence[Report] = ()) -> Outgoing:
+    """Return the notice that says what is wrong where, and how the corrected mail is sent with one click.
+
+    `reports`: for machines, too.
+    """
     who, domain = facts.addressee, facts.addressee.domain
     subject = wire.clean_header(threading.bare_subject(facts.origin.subject)) if facts.origin else ""
     known = {"domain": domain, "mailbox": facts.template_address.partition("@")[0]}
@@ -202,7 +206,8 @@ def refused_email(facts: RefusedFacts, render: Render) -> Outgoing:
         ("X-Mail2SMS-Message", facts.id),
         ("X-Mail2SMS-Reason", facts.problems[0].reason),
     ]
-    content = written(headers, {"Subject": "SMS"}, "refused", render, who.language, values)
+    machines = parts(domain, *reports)
+    content = written(headers, {"Subject": "SMS"}, "refused", render, who.language, values, report=machines)
     return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)
 
 

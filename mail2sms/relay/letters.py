@@ -13,7 +13,7 @@ from typing import Any
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, Problem
 from mail2sms.hooks._base import HookEvent
-from mail2sms.model import FINAL, Msisdn, Origin, Status, reply_key
+from mail2sms.model import FINAL, NO_DSN, Dsn, Msisdn, Origin, Status, reply_key
 from mail2sms.reasons import REASONS
 from mail2sms.relay.approval import ApprovalFacts, approval_email
 from mail2sms.relay.compose import (
@@ -63,7 +63,30 @@ class Refusals:
 
     def refused(self, notice: Notice | NewNotice) -> Outgoing:
         """Return the email that tells of a refusal."""
-        return refused_email(self._refused(notice), self._render)
+        return refused_email(self._refused(notice), self._render, self._reports(notice))
+
+    def _reports(self, notice: Notice | NewNotice) -> list[Report]:
+        """What machines are told of a refused mail, each recipient for itself."""
+        said: dict[str, Any] = json.loads(notice.payload or b"{}")
+        if "reports" not in said:
+            return []
+        problem, found = Problem(**said["problems"][0]), []
+        for address, fields in said["reports"]:
+            dsn = Dsn(**{**fields, "notify": tuple(fields["notify"])})
+            action, status, diagnostic = of_failure(problem, NO_DSN)
+            is_phone = address.startswith("+") and "@" not in address
+            found.append(
+                Report(
+                    dsn=dsn,
+                    recipient=f"{address[1:]}@{self._house.domain}" if is_phone else address,
+                    action=action,
+                    status=status,
+                    diagnostic=diagnostic,
+                    arrived_at=notice.created_at,
+                    original=said["original"].encode("latin-1", "replace"),
+                )
+            )
+        return found
 
     def _refused(self, notice: Notice | NewNotice) -> RefusedFacts:
         payload: dict[str, Any] = json.loads(notice.payload or b"{}")
@@ -261,8 +284,8 @@ class Letters(Refusals):
 
     async def _report(self, message: MessageView, notice: Notice) -> Outgoing:
         original = await self._store.read(read_original, message.submission)
-        of = OF_SUCCESS.get(notice.reason) or of_failure(notice.reason, message.dsn, message.to)
-        action, status, diagnostic = of
+        failure = Problem(reason=notice.reason, value=message.to)
+        action, status, diagnostic = OF_SUCCESS.get(notice.reason) or of_failure(failure, message.dsn)
         report = Report(
             dsn=message.dsn,
             recipient=f"{message.to.removeprefix('+')}@{self._house.domain}",

@@ -101,7 +101,7 @@ def receipt_email(facts: ReceiptFacts, render: Render, report: Report | None = N
         ("Message-ID", message_id),
         *about_message(facts.id, facts.conversation, facts.reason or "receipt", domain, facts.origin),
     ]
-    machines = parts(report, domain) if report else ()
+    machines = parts(domain, report) if report else ()
     safe = {"Subject": "SMS"}
     content = written(headers, safe, "receipt", render, who.language, values, report=machines)
     return Outgoing(to=who.to, envelope_from="", message_id=message_id, content=content)

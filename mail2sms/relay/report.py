@@ -40,13 +40,13 @@ class Report:
     original: bytes = field(default=b"", repr=False)
 
 
-def of_failure(reason: str, dsn: Dsn, value: str) -> tuple[str, str, str]:
+def of_failure(problem: Problem, dsn: Dsn) -> tuple[str, str, str]:
     """Return action, status and diagnostic of a message that failed.
 
     Of one in doubt it is a delay that is told, where delays were asked for; else a failure, which its words explain.
     """
-    enhanced = REASONS[reason].enhanced
-    diagnostic = f"smtp; {smtp_reply(Problem(reason=reason, value=value))}"
+    enhanced = REASONS[problem.reason].enhanced
+    diagnostic = f"smtp; {smtp_reply(problem)}"
     if enhanced.startswith("4") and dsn.asks("DELAY"):
         return "delayed", enhanced, diagnostic
     return "failed", f"5{enhanced[1:]}", diagnostic
@@ -60,14 +60,23 @@ OF_SUCCESS = {
 """Action, status and diagnostic by the reason of a notice."""
 
 
-def parts(report: Report, domain: str) -> tuple[bytes, ...]:
-    """Return the parts that follow the words for people: the status, and the mail or its header."""
+def parts(domain: str, *reports: Report) -> tuple[bytes, ...]:
+    """Return the parts that follow the words for people: the status of each recipient, and the mail or its header."""
+    if not reports:
+        return ()
+    first = reports[0]
     about_mail = {
-        "Original-Envelope-Id": report.dsn.envelope_id,
+        "Original-Envelope-Id": first.dsn.envelope_id,
         "Reporting-MTA": f"dns; {domain}",
-        "Arrival-Date": _date(report.arrived_at),
+        "Arrival-Date": _date(first.arrived_at),
     }
-    about_recipient = {
+    blocks = "\r\n".join(_fields(each) for each in (about_mail, *map(_of_recipient, reports)))
+    status = f"Content-Type: message/delivery-status\r\n\r\n{blocks}".encode("ascii")
+    return (status, _returned(first)) if first.original else (status,)
+
+
+def _of_recipient(report: Report) -> dict[str, str]:
+    return {
         "Original-Recipient": _typed(report.dsn.original),
         "Final-Recipient": f"rfc822; {report.recipient}",
         "Action": report.action,
@@ -76,11 +85,6 @@ def parts(report: Report, domain: str) -> tuple[bytes, ...]:
         "Last-Attempt-Date": _date(report.attempted_at),
         "Will-Retry-Until": _date(report.until),
     }
-    status = (
-        f"Content-Type: message/delivery-status\r\n\r\n{_fields(about_mail)}\r\n{_fields(about_recipient)}"
-    )
-    found = (status.encode("ascii"),)
-    return (*found, _returned(report)) if report.original else found
 
 
 def _fields(fields: dict[str, str]) -> str:

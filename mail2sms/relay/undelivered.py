@@ -80,7 +80,7 @@ def undelivered_email(facts: UndeliveredFacts, render: Render, report: Report | 
     }
     kind = "dsn" if report else "undelivered"
     message_id = f"<{kind}.{facts.id}.{facts.status}@{domain}>"  # unknown first, rejected later: two mails
-    machines = parts(report, domain) if report else ()
+    machines = parts(domain, report) if report else ()
     headers = [
         *notice_headers(
             who, facts.template_address, render.in_language("undelivered.subject", who.language, **values)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from mail2sms.errors import Refusal
-from mail2sms.model import Msisdn, Origin, Submission, Writer, derive_id
+from mail2sms.model import NO_DSN, Dsn, Msisdn, Origin, Submission, Writer, derive_id
 from mail2sms.rules import quiet_hours
 from mail2sms.store.rows import NewNotice
 from mail2sms.verdict import RefusedPhone, Verdict, merge, refuse_phones
@@ -15,24 +16,44 @@ _NOTICE_VALID_MS = 86_400_000
 _QUOTED = 16_384  # characters of a text that is sent back
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asking:
+    """Recipients (addresses, or phones) of whose failure a report was asked for, and what it gives back of the mail."""
+
+    recipients: tuple[tuple[str, Dsn], ...] = ()
+    original: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def of(cls, dsns: Iterable[tuple[str, Dsn]], original: bytes) -> Asking:
+        """Return those that ask for it by name."""
+        return cls(recipients=tuple(each for each in dsns if each[1].asks("FAILURE")), original=original)
+
+
+NOBODY = Asking()
+
+
 def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
     """Return what tells the writer of all that is refused beside what goes out."""
-    told, untold = [], _untold(verdict)
+    told: list[tuple[str, Refusal, Asking]] = []
+    untold = _untold(verdict)
     if untold and first.origin.source == "smtp":  # SMTP has one answer for all; the API says so in its own
-        told.append(("partly", refuse_phones(untold, is_partly=True)))
+        told.append(("partly", refuse_phones(untold, is_partly=True), of_phones(untold)))
     if verdict.refusals:
-        told.append(("refused", merge(verdict.refusals)))
+        told.append(("refused", merge(verdict.refusals), NOBODY))
+    who, origin, at = first.writer, first.origin, first.created_at
     return tuple(
-        refused_notice(
-            derive_id("n", first.id, kind),
-            first.writer,
-            first.origin,
-            about,
-            first.created_at,
-            is_partly=True,
+        notice
+        for kind, about, asking in told
+        for notice in refused_notices(
+            derive_id("n", first.id, kind), who, origin, about, at, asking, is_partly=True
         )
-        for kind, about in told
     )
+
+
+def of_phones(refused: Sequence[RefusedPhone]) -> Asking:
+    """Return which of these phones a report was asked for of."""
+    dsns = {each.msisdn: each.submission.dsns().get(each.msisdn, NO_DSN) for each in refused}
+    return Asking.of(dsns.items(), refused[0].submission.original)
 
 
 def held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
@@ -73,6 +94,33 @@ def _untold(verdict: Verdict) -> list[RefusedPhone]:
         unwanted.update((submission.id, p) for p, dsn in submission.dsns().items() if not dsn.wants_failure)
     settled = (heard - unheard) | unwanted
     return [each for each in verdict.refused if (each.submission.id, each.msisdn) not in settled]
+
+
+def refused_notices(
+    id_: str,
+    writer: Writer,
+    origin: Origin,
+    refusal: Refusal,
+    now: int,
+    asking: Asking = NOBODY,
+    *,
+    is_partly: bool = False,
+) -> tuple[NewNotice, ...]:
+    """Return the notices that tell of a refusal: to the writer, and as a report to whoever asked for one.
+
+    When both are one, it is the one email.
+    """
+    plain = refused_notice(id_, writer, origin, refusal, now, is_partly=is_partly)
+    if not asking.recipients:
+        return (plain,)
+    to = asking.recipients[0][1].report_to
+    said = json.loads(plain.payload or b"{}")
+    said["reports"] = [[address, asdict(dsn)] for address, dsn in asking.recipients]
+    said["original"] = asking.original.decode("latin-1")
+    payload = json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
+    if to.lower() == writer.address.lower():
+        return (replace(plain, payload=payload),)
+    return (plain, replace(plain, id=derive_id("n", id_, "dsn"), address=to, payload=payload))
 
 
 def refused_notice(

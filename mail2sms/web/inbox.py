@@ -24,6 +24,9 @@ _KINDS = {
     "<refused.": "refused",
     "<undelivered.": "undelivered",
     "<held.": "held",
+    "<receipt.": "receipt",
+    "<digest.": "digest",
+    "<dsn.": "dsn",
 }  # how our Message-IDs begin
 _PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"})
 """What a browser shows and that can't act, as SVG can."""
