@@ -33,6 +33,7 @@ _BLANKS = re.compile("[\t-\r\x85\u2028\u2029]+")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _UNSAFE_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
+_BOUNDARY = re.compile(rb"^--=_(.)([0-9a-f]{20})(--)?\s*$", re.MULTILINE)
 _FILE_NAME = re.compile(r'[\\/:*?"<>|%]+')
 
 # Types that may go out as what they claim to be, with the only ending their file may have.
@@ -127,7 +128,7 @@ def _reads_as(headers: Headers, content: bytes) -> bool:
 def _is_whole(outer: str, parts: bytes) -> bool:
     """Whether nothing in the parts reads as a boundary of theirs that we did not write."""
     name = outer.rpartition('"=_')[2][1:-1].encode()
-    lines = re.findall(rb"^--=_(.)" + name + rb"(--)?\s*$", parts, re.MULTILINE)
+    lines = [(kind, end) for kind, of, end in _BOUNDARY.findall(parts) if of == name]
     closed = [kind for kind, end in lines if end]
     inner = [b"a", b"a", b"a"]  # text, HTML, the end
     at_top = [kind for kind, _ in lines]
