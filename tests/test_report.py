@@ -37,6 +37,7 @@ from mail2sms.store import (
     NoticeOutcome,
     Settlement,
     Store,
+    views,
 )
 from mail2sms.store.queue import PartOutcome
 from tests.fakes import ACCOUNT, NOW, PHONE, mt, submission, writer
@@ -60,6 +61,14 @@ HOUR, DAY = 3_600_000, 86_400_000
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """An open, empty store."""
     opened = await Store.open(f"sqlite:///{tmp_path}/mail2sms.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def either(database_url: str) -> AsyncIterator[Store]:
+    """The same, on each database."""
+    opened = await Store.open(database_url)
     yield opened
     await opened.close()
 
@@ -169,12 +178,12 @@ async def test_a_delivered_message_is_reported_to_who_asked(store: Store) -> Non
     [("refused", "failed", "5.7.1"), ("uncertain", "delayed", "4.4.2")],
 )
 async def test_a_failure_is_one_mail_for_people_and_machines(
-    store: Store, outcome: str, action: str, status: str
+    either: Store, outcome: str, action: str, status: str
 ) -> None:
     """Who would get an email anyway gets it in that form; in doubt is no failure where delays are asked for."""
-    await put(store, ALL)
-    await send(store, outcome)
-    (mail,) = [each for each in await mails(store, 70_000) if each["X-Mail2SMS-Reason"] != "dsn.delayed"]
+    await put(either, ALL)
+    await send(either, outcome)
+    (mail,) = [each for each in await mails(either, 70_000) if each["X-Mail2SMS-Reason"] != "dsn.delayed"]
     fields = statuses(mail)
     assert (fields["Action"], fields["Status"]) == (action, status)
     assert fields["Diagnostic-Code"].startswith("smtp; ")
@@ -255,11 +264,11 @@ async def test_a_delay_is_told_once_it_is_one(store: Store) -> None:
     )
 
 
-async def test_an_opt_out_that_cancels_is_reported_too(store: Store) -> None:
+async def test_an_opt_out_that_cancels_is_reported_too(either: Store) -> None:
     """As a failure, and by no second email."""
-    await put(store, ALL)
-    await store.block(Blocking(account=ACCOUNT, msisdn=PHONE, now=NOW, source="keyword", who="the phone"))
-    (mail,) = await mails(store)
+    await put(either, ALL)
+    await either.block(Blocking(account=ACCOUNT, msisdn=PHONE, now=NOW, source="keyword", who="the phone"))
+    (mail,) = await mails(either)
     assert (statuses(mail)["Action"], statuses(mail)["Status"]) == ("failed", "5.7.1")
 
 
@@ -353,15 +362,15 @@ def told(fates: Sequence[Status]) -> str:
 @pytest.mark.parametrize(
     "fates", [[Status.DELIVERED] * 3, [Status.DELIVERED, Status.UNDELIVERABLE, Status.DELIVERED]]
 )
-async def test_one_receipt_when_all_of_a_mail_is_over(store: Store, fates: list[Status]) -> None:
+async def test_one_receipt_when_all_of_a_mail_is_over(either: Store, fates: list[Status]) -> None:
     """Not before the last, never again, threaded, and its subject is the verdict."""
-    await put(store, *[Dsn(has_receipt=True)] * 3, has_receipt=True)
-    await send(store)
+    await put(either, *[Dsn(has_receipt=True)] * 3, has_receipt=True)
+    await send(either)
     found: list[EmailMessage] = []
     for number, status in enumerate(fates, 1):
         assert [each for each in found if "undelivered" not in each["Message-ID"]] == []
-        await say(store, f"m-{number}", status)
-        found += await mails(store)
+        await say(either, f"m-{number}", status)
+        found += await mails(either)
     (receipt,) = [each for each in found if each["Message-ID"].startswith("<receipt.")]
     assert receipt["Subject"] == told(fates)
     assert receipt["In-Reply-To"] == "<m-1@acme.example>"
@@ -369,7 +378,7 @@ async def test_one_receipt_when_all_of_a_mail_is_over(store: Store, fates: list[
     words = receipt.get_body(("plain",))
     assert words is not None
     assert words.get_content().count("+33 6 39 98 12 34:") == 3
-    assert await mails(store, 2 * DAY) == []
+    assert await mails(either, 2 * DAY) == []
 
 
 async def test_a_receipt_waits_no_longer_than_a_day(store: Store) -> None:
@@ -378,6 +387,7 @@ async def test_a_receipt_waits_no_longer_than_a_day(store: Store) -> None:
     await send(store)
     await say(store, "m-1", Status.DELIVERED)
     assert await mails(store) == []
+    assert (await store.read(views.counts))["notices"] == 0  # nobody waits for it yet
     (receipt,) = await mails(store, DAY)
     assert receipt["Subject"] == "1 of 2 SMS delivered so far"
 

@@ -23,6 +23,7 @@ message, submission, content = schema.message, schema.submission, schema.content
 
 
 _OPEN = ("queued", "sending", "unknown")
+_LATER_MS = 3_600_000  # longer than any pause between two tries
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,7 +228,9 @@ def counts(connection: Connection) -> dict[str, int]:
         for status in _OPEN
     }
     notice = schema.notice
-    free = and_(notice.c.status == "queued", notice.c.lease_owner.is_(None))
+    # A receipt or report that is to be looked at later is owed then.
+    is_owed_now = notice.c.due_at < notice.c.updated_at + _LATER_MS
+    free = and_(notice.c.status == "queued", notice.c.lease_owner.is_(None), is_owed_now)
     counted = [select(func.count()).where(is_owed) for is_owed in (free, notice.c.lease_owner.is_not(None))]
     return {**found, "notices": sum(connection.execute(query).scalar_one() for query in counted)}
 
