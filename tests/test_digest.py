@@ -193,7 +193,7 @@ async def test_each_reader_gets_what_concerns_them(store: Store, monkeypatch: py
     }
 
 
-def test_who_is_subscribed_stands_in_the_configuration() -> None:
+def test_who_is_subscribed_stands_in_the_configuration(tmp_path: Path) -> None:
     """A user by their own clock; who gets all gets no second one."""
     extra = (
         "timezone: Europe/Paris\n"
@@ -201,8 +201,8 @@ def test_who_is_subscribed_stands_in_the_configuration() -> None:
         ' it@acme.example: {digest: "9:00"}}\n'
         'relay: {smarthost: {address: "127.0.0.1:25"}, digest: {to: it@acme.example, when_empty: yes}}\n'
     )
-    text = minimal_config(database="sqlite:////tmp/x.db", smtp_port=1, web_port=2, extra=extra)
-    settings = config.load(Path("/tmp/m.yaml"), text)  # nothing is written there
+    text = minimal_config(database=f"sqlite:///{tmp_path}/x.db", smtp_port=1, web_port=2, extra=extra)
+    settings = config.load(tmp_path / "m.yaml", text)  # nothing is written there
     assert derived.digests(settings) == (
         Subscription(address="marie@acme.example", at=time(7, 30), zone="America/New_York", is_all=False),
         Subscription(

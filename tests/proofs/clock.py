@@ -218,7 +218,7 @@ class Scene:
                 self.figures.forgotten.append(f"the allowance: {code}")
 
     def _refused(self, name: str) -> int:
-        return _mail(self.daemon.smtp_port, "sms", name, "To: 0123\r\n\r\nBonjour")[0]
+        return _mail(self.daemon.smtp_port, "sms", name, f"To: 0123\r\n\r\nBonjour, {name}")[0]
 
     def finish(self) -> None:
         """Let everything end that is not held, then also that; compare with the phones and look into the events."""
