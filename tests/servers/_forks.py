@@ -127,8 +127,9 @@ def _serve(control: socket.socket) -> None:
     os.set_blocking(waker, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(waker)
+    both: list[socket.socket | int] = [control, wakes]
     while True:
-        ready, _, _ = select.select([control, wakes], [], [])
+        ready, _, _ = select.select(both, [], [])
         if wakes in ready:
             os.read(wakes, 4096)
             _tell_of_the_dead(control)
