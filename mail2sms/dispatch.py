@@ -19,13 +19,14 @@ from mail2sms import breaker, lifecycle, segments
 from mail2sms.breaker import Breaker
 from mail2sms.carriers._base import Carrier
 from mail2sms.clock import new_id, now_ms
-from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.errors import OptedOut, Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.lane import Lane
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
 from mail2sms.model import MtMessage, Part, Status, Taken
 from mail2sms.money import shown
 from mail2sms.store import (
+    Blocking,
     Claim,
     Claimed,
     Diverting,
@@ -154,11 +155,25 @@ class Dispatch:
         )
         await self._settle(settlement)
         await self._outages.note(mt.carrier, outcomes)
+        if any(isinstance(outcome, OptedOut) for outcome in outcomes):
+            await self._block(mt)
         if change.status is Status.ENROUTE:
             self.sent += 1
             if mt.cost is not None:
                 self.spent[mt.carrier, mt.cost.currency] += mt.cost.millionths
         _log(mt, change)
+
+    async def _block(self, mt: MtMessage) -> None:
+        """Write to the phone no more, as it told the carrier. Should this be lost, the next message says it again."""
+        blocking = Blocking(
+            account=mt.account,
+            msisdn=mt.msisdn,
+            now=now_ms(),
+            source="carrier",
+            our_address=mt.sender_id,
+            who=mt.carrier,
+        )
+        await self._store.block(blocking)
 
     async def _settle(self, settlement: Settlement) -> None:
         """Write what is known until it is written: forgotten, it would be doubt, and doubt may send twice."""
@@ -316,7 +331,10 @@ def _parts(mt: MtMessage, carrier: Carrier) -> list[Part]:
 def _part_outcome(part: Part, outcome: Outcome) -> PartOutcome:
     if isinstance(outcome, Taken):
         return PartOutcome(
-            attempt_id=part.attempt_id, outcome="taken", carrier_message_id=outcome.carrier_message_id
+            attempt_id=part.attempt_id,
+            outcome="taken",
+            carrier_message_id=outcome.carrier_message_id,
+            others=outcome.others,
         )
     kind = next(word for kind, word in _KINDS.items() if isinstance(outcome, kind))
     return PartOutcome(attempt_id=part.attempt_id, outcome=kind, code=outcome.code)

@@ -80,8 +80,16 @@ class Unavailable(SendFailed):
     """Certainly not taken: try later or elsewhere."""
 
 
+class Misconfigured(Unavailable):
+    """Not taken, and nothing will be until the operator acts: the account, its credentials or its credit."""
+
+
 class Refused(SendFailed):
     """Certainly not taken, and never will be."""
+
+
+class OptedOut(Refused):
+    """Not taken: the phone told the carrier that it wants no messages from this sender."""
 
 
 class Uncertain(SendFailed):

@@ -302,14 +302,21 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Taken:
-    """The carrier has it. `carrier_message_id` is what its reports will name."""
+    """The carrier has it. `carrier_message_id` is what its reports will name.
+
+    `others`: the carrier cut the part into segments, and reports of these have ids of their own.
+    """
 
     carrier_message_id: str
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryReport:
-    """What a carrier says became of a part. `event_id` tells repeats apart; `code` is the carrier's own."""
+    """What a carrier says became of a part. `event_id` tells repeats apart; `code` is the carrier's own.
+
+    `is_opt_out`: it failed since the phone told the carrier that it wants no messages from this sender.
+    """
 
     carrier: str
     carrier_message_id: str
@@ -318,6 +325,7 @@ class DeliveryReport:
     event_id: str
     code: str = ""
     attempt_id: str | None = None
+    is_opt_out: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

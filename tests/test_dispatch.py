@@ -13,11 +13,11 @@ from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
 from mail2sms.dispatch import Dispatch
-from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.errors import OptedOut, Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
 from mail2sms.model import Part, Taken
 from mail2sms.money import read
-from mail2sms.store import Claim, Intent, MessageView, Outage, Recovery, Store, outages, views
+from mail2sms.store import Claim, Intent, MessageView, Outage, Recovery, Store, opt_outs, outages, views
 from tests.fakes import ACCOUNT, bundle
 
 HOUR = 3_600_000
@@ -275,3 +275,19 @@ async def test_a_claim_that_was_lost_does_not_end_its_successors_lease(store: St
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+
+
+async def test_a_phone_that_opted_out_with_the_carrier_is_written_to_no_more(store: Store) -> None:
+    """The message is rejected, and the phone on the list."""
+    carrier = Scripted("a", OptedOut("21610", "opted out"))
+
+    async def look() -> MessageView:
+        view = await until(store, "rejected")
+        async with asyncio.timeout(10):
+            while not await store.read(opt_outs.listed, ACCOUNT, None, 10):
+                await asyncio.sleep(0.01)
+        return view
+
+    await dispatching(store, [carrier], look, route=("a",))
+    (entry,) = await store.read(opt_outs.listed, ACCOUNT, None, 10)
+    assert (entry.source, entry.who) == ("carrier", "a")

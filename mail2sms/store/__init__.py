@@ -259,8 +259,9 @@ class Store:
         return await self._write.run(wishes.WISH, wished)
 
     async def record_report(self, report: DeliveryReport) -> Moved | None:
-        """Store a report; returns the message that it moved, and where to."""
-        return await self._write.run(reports.RECORD_REPORT, report)
+        """Store a report, and the opt-out that it tells of; returns the message that it moved, and where to."""
+        verb = opt_outs.RECORD_OPT_OUT if report.is_opt_out else reports.RECORD_REPORT
+        return await self._write.run(verb, report)
 
     async def record_mo(self, new: NewMo) -> RecordedMo:
         """Store an MO once, with what it changes if it is STOP or START, and queue its relay."""

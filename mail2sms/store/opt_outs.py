@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from mail2sms.lifecycle import OPTED_OUT
-from mail2sms.model import MessageClass, Msisdn, MtMessage, Status, derive_id
+from mail2sms.model import DeliveryReport, MessageClass, Msisdn, MtMessage, Status, derive_id
 from mail2sms.rules._base import OptOut
 from mail2sms.store import facts, notices, owed, reports, schema
 from mail2sms.store.facts import phone_key
@@ -40,6 +40,9 @@ opt_out, message, attempt = schema.opt_out, schema.message, schema.attempt
 
 KEYWORD = "keyword"
 """The source of a block that the phone itself made, and may lift again."""
+
+CARRIER = "carrier"
+"""The source of a block that a carrier told of."""
 
 _THE_PHONES: ColumnElement[str] = literal_column("'keyword'")
 _LOCK = 0x6F70746F7574  # "optout": one key for all, so that a block of every number of ours is seen too
@@ -288,3 +291,31 @@ BLOCK: Verb[Blocking, Blocked] = Verb(
 )
 LIFT: Verb[Lifting, bool] = Verb(_lift_all, is_alone=True)
 ERASE: Verb[tuple[str, Msisdn], bool] = Verb(_erase)
+
+
+def _record_opt_outs(connection: Connection, told: Sequence[DeliveryReport]) -> list[reports.Moved | None]:
+    """Store reports that say that the phone opted out with the carrier, and block what each one moved.
+
+    One that comes again moves nothing, so it blocks nobody who has written START since.
+    """
+    _exclude_intents(connection)
+    moved = reports.record(connection, told)
+    for report, one in zip(told, moved, strict=True):
+        if one is None:
+            continue
+        row = connection.execute(select(message).where(message.c.id == one.message)).one()
+        blocking = Blocking(
+            account=row.account,
+            msisdn=Msisdn(row.msisdn),
+            now=report.at,
+            source=CARRIER,
+            our_address=row.sender_id,
+            who=report.carrier,
+        )
+        block(connection, blocking)
+    return moved
+
+
+RECORD_OPT_OUT: Verb[DeliveryReport, reports.Moved | None] = Verb(
+    _record_opt_outs, wakes=lambda _, moved: ("notice",) * (moved is not None), is_alone=True
+)

@@ -183,12 +183,16 @@ def _attempt_row(intent: Intent, part: Part) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartOutcome:
-    """How one attempt ended: `outcome` is taken, unavailable, refused or uncertain."""
+    """How one attempt ended: `outcome` is taken, unavailable, refused or uncertain.
+
+    `others` are the ids of further segments, where the carrier cut the part itself.
+    """
 
     attempt_id: str
     outcome: str
     carrier_message_id: str | None = None
     code: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,7 +208,12 @@ class Settlement:
 
 def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[Status]:
     """Write outcomes and the change they cause; reports that came early are applied. Returns the statuses."""
-    carrier_ids = [(s.mt.carrier, o.carrier_message_id) for s in settlements for o in s.outcomes]
+    carrier_ids = [
+        (s.mt.carrier, cid)
+        for s in settlements
+        for o in s.outcomes
+        for cid in (o.carrier_message_id, *o.others)
+    ]
     reports.lock(connection, carrier_ids, [s.mt.id for s in settlements])
     _write_outcomes(connection, settlements)
     done = _settle_taken(connection, [s for s in settlements if s.change == _TAKEN_WHOLE])
@@ -241,6 +250,33 @@ def _write_outcomes(connection: Connection, settlements: Sequence[Settlement]) -
     ]
     if rows:
         connection.execute(_OUTCOME, rows)
+    for settlement in settlements:
+        for outcome in settlement.outcomes:
+            if outcome.others:
+                _write_segments(connection, settlement, outcome)
+
+
+def _write_segments(connection: Connection, settlement: Settlement, outcome: PartOutcome) -> None:
+    """Give each further segment a row of its own, which its reports find: delivered is what all of them are.
+
+    A report that named our attempt may have come before: its id is that row's already.
+    """
+    first = connection.execute(select(attempt).where(attempt.c.id == outcome.attempt_id)).one()
+    ids = (outcome.carrier_message_id, *outcome.others)
+    rows = [
+        {
+            **first._asdict(),
+            "id": f"{outcome.attempt_id}.{number}",
+            "part": number,
+            "outcome": "taken",
+            "ended_at": settlement.now,
+            "carrier_message_id": id_,
+            "code": "",
+            "report": None,
+        }
+        for number, id_ in enumerate((id_ for id_ in ids if id_ != first.carrier_message_id), start=1)
+    ]
+    insert_rows(connection, attempt, rows)
 
 
 _TAKEN_WHOLE = Change(status=Status.ENROUTE)

@@ -84,7 +84,7 @@ def lock(connection: Connection, ids: CarrierIds, messages: Iterable[str] = ()) 
         )
 
 
-def _record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Moved | None]:
+def record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Moved | None]:
     """Store reports; returns what moved. Reports with unknown ids are kept as strays."""
     lock(connection, [(r.carrier, r.carrier_message_id) for r in reports])
     found = list(zip(reports, _find(connection, reports), strict=True))
@@ -252,7 +252,7 @@ def apply_strays(connection: Connection, ids: Iterable[tuple[str, str | None]]) 
         if rows:
             connection.execute(_NO_STRAYS, {"which": carrier, "ids": cids})
         for row in rows:
-            _record(connection, [_report(row)])
+            record(connection, [_report(row)])
 
 
 def _report(row: Row[Any]) -> DeliveryReport:
@@ -267,7 +267,7 @@ def _report(row: Row[Any]) -> DeliveryReport:
 
 
 RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(
-    _record,
+    record,
     wakes=lambda _, moved: WAKES.get(moved.status, ()) if moved else (),
     is_alone=True,
 )

@@ -235,6 +235,7 @@ class Work:
         await self._hear()
         await self._tell()
         await self._opt_out()
+        await self._tell_of_opt_out()
         await self.sweep()
         await self._look()
 
@@ -377,6 +378,31 @@ class Work:
         )
         await self.store.record_mo(new)
         await self.store.record_mo(new)
+
+    async def _tell_of_opt_out(self) -> None:
+        """A carrier cut a message in three, and says that its phone wants none."""
+        self._names("put")
+        await self.put("m-work-stopped")
+        self._names("claim")
+        (mt,) = await self.claim(1)
+        self._names("intend")
+        await self.intend(mt)
+        self._names("settle")
+        ended = PartOutcome(
+            attempt_id=part(mt).attempt_id, outcome="taken", carrier_message_id="c-1", others=("c-2", "c-3")
+        )
+        change = Change(status=Status.ENROUTE)
+        await self.store.settle(Settlement(mt=mt, outcomes=(ended,), change=change, now=self.now))
+        self._names("record_opt_out")
+        told = DeliveryReport(
+            carrier=self.carrier,
+            carrier_message_id="c-2",
+            status=Status.REJECTED,
+            at=self.now,
+            event_id="",
+            is_opt_out=True,
+        )
+        await self.store.record_report(told)
 
     async def _opt_out(self) -> None:
         """A phone that a message waits for says STOP and START; the operator adds it, forgets its number, lifts it."""

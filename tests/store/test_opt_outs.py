@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from mail2sms.consent import Said, Word
-from mail2sms.model import MessageClass, MoMessage, Msisdn, SenderId, Status, conversation_of
+from mail2sms.model import DeliveryReport, MessageClass, MoMessage, Msisdn, SenderId, Status, conversation_of
 from mail2sms.store import (
     Blocking,
     Bundle,
@@ -322,3 +322,39 @@ async def test_a_stop_waits_for_a_message_that_is_being_stored(store: Store) -> 
     """Between the judging of a mail and its storing, STOP is committed: the intent finds it, whatever the order."""
     await asyncio.gather(store.put(bundle("m-late")), says(store, Word.STOP), store.put(bundle("m-next")))
     assert [await intend(store, one.mt) for one in await claim(store)] in ([], [False], [False, False])
+
+
+def told(**changes: object) -> DeliveryReport:
+    """Return a report that the phone has opted out with the carrier."""
+    values = {"carrier": "sim-a", "carrier_message_id": "cid", "status": Status.REJECTED, "at": NOW}
+    return DeliveryReport(**{**values, "event_id": "e", "is_opt_out": True, **changes})  # type: ignore[arg-type]
+
+
+async def test_who_opted_out_with_the_carrier_is_on_the_list(store: Store) -> None:
+    """For the sender that it was written by; what waits is cancelled, and nothing new is sent."""
+    for id_ in ("m-1", "m-2"):
+        await store.put(bundle(id_))
+    message = (await claim(store))[0].mt
+    await intend(store, message)
+    taken = PartOutcome(attempt_id="a-1", outcome="taken", carrier_message_id="cid")
+    change = Change(status=Status.ENROUTE)
+    await store.settle(Settlement(mt=message, outcomes=(taken,), change=change, now=NOW))
+    moved = await store.record_report(told())
+    assert moved is not None
+    assert moved.status is Status.REJECTED
+    other = "m-2" if message.id == "m-1" else "m-1"
+    assert (await status_of(store, other)).startswith("cancelled")
+    # The same report comes again after the phone was let in again: it changes nothing.
+    await store.lift(Lifting(account=ACCOUNT, msisdn=PHONE, now=NOW, who="it"))
+    assert await store.record_report(told()) is None
+    await store.put(bundle("m-3"))
+    (claimed,) = await claim(store)
+    assert await store.intend(Intent(mt=claimed.mt, parts=(part(claimed.mt, "a-3"),), now=NOW))
+
+
+async def test_a_report_of_nothing_blocks_nobody(store: Store) -> None:
+    """Whose message it is nobody knows."""
+    assert await store.record_report(told(carrier_message_id="another's")) is None
+    await store.put(bundle())
+    (claimed,) = await claim(store)
+    assert await store.intend(Intent(mt=claimed.mt, parts=(part(claimed.mt),), now=NOW))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from sqlalchemy import inspect
@@ -270,6 +271,44 @@ async def test_a_report_that_comes_before_the_answer_is_not_lost(store: Store) -
     assert await store.record_report(report(Status.DELIVERED)) is None
     await store.settle(settlement(message, "taken", Change(status=Status.ENROUTE), "cid"))
     assert await status_of(store) == "delivered"
+
+
+def segment(id_: str, status: Status = Status.DELIVERED, attempt_id: str | None = None) -> DeliveryReport:
+    """Return the report of one segment."""
+    return replace(report(status, id_), attempt_id=attempt_id)
+
+
+@pytest.mark.parametrize("order", list(permutations(("c-1", "c-2", "c-3"))))
+@pytest.mark.parametrize("early", range(4))
+async def test_a_part_that_the_carrier_cut_is_delivered_when_all_its_segments_are(
+    store: Store, order: tuple[str, ...], early: int
+) -> None:
+    """In any order; so many before the answer, which name the attempt."""
+    await store.put(bundle())
+    message = (await claim(store))[0].mt
+    await intend(store, message)
+    for id_ in order[:early]:
+        await store.record_report(segment(id_, attempt_id="a-1" if id_ == order[0] else None))
+    ended = PartOutcome(attempt_id="a-1", outcome="taken", carrier_message_id="c-1", others=("c-2", "c-3"))
+    change = Change(status=Status.ENROUTE)
+    await store.settle(Settlement(mt=message, outcomes=(ended,), change=change, now=NOW))
+    for id_ in order[early:]:
+        assert await status_of(store) != "delivered" or early
+        await store.record_report(segment(id_))
+    assert await status_of(store) == "delivered"
+
+
+async def test_a_segment_that_fails_fails_the_message(store: Store) -> None:
+    """Whatever becomes of the others."""
+    await store.put(bundle())
+    message = (await claim(store))[0].mt
+    await intend(store, message)
+    ended = PartOutcome(attempt_id="a-1", outcome="taken", carrier_message_id="c-1", others=("c-2",))
+    change = Change(status=Status.ENROUTE)
+    await store.settle(Settlement(mt=message, outcomes=(ended,), change=change, now=NOW))
+    await store.record_report(segment("c-2", Status.UNDELIVERABLE))
+    await store.record_report(segment("c-1"))
+    assert await status_of(store) == "undeliverable"
 
 
 async def test_a_claim_without_intent_is_free_again_after_a_crash(store: Store) -> None:
