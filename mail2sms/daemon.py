@@ -86,6 +86,7 @@ class Daemon:
     _opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _told_at: dict[str, int] = field(default_factory=dict)  # by carrier: its webhook
     _stop_by_s: float = 0.0
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -185,6 +186,7 @@ class Daemon:
             accept=parts.accept,
             inbound=parts.inbound,
             carriers=self.carriers,
+            told_at=self._told_at,
             keys=parts.keys,
             users=settings.all_users(),
             template_mailbox=settings.template_mailbox,
@@ -348,6 +350,8 @@ def _build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:
             built[name] = build_simulated(name, SimulatedOptions(type="simulated"), folder)
         else:
             built[name] = carriers.load(options.type).build(name, options, folder)
+        if settings.listen.web is not None:
+            built[name].events_url = f"{settings.listen.web.url.rstrip('/')}/events/{name}"
     return built
 
 

@@ -73,7 +73,7 @@ DOORS = {
     "alembic": ("store",),
     "argon2": ("intake.identity",),
     "charset_normalizer": ("intake.charsets",),
-    "cryptography": ("intake.dkim",),
+    "cryptography": ("intake.dkim", "carriers._keys"),
     "dns": ("dns",),
     "fastapi": ("web",),
     "idna": ("addresses",),

@@ -12,12 +12,19 @@ import pkgutil
 import re
 from types import ModuleType
 
+from mail2sms.carriers._base import CarrierOptions
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 
 
 def types() -> tuple[str, ...]:
     """Return the carrier types there are, in order of name."""
     return tuple(sorted(m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")))
+
+
+def has_webhook(options: CarrierOptions) -> bool:
+    """Whether a carrier with these options is told things over the web."""
+    return getattr(options, "signed_by", None) is not None
 
 
 def load(type_name: str) -> ModuleType:

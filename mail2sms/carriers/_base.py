@@ -7,7 +7,9 @@ Uncertain, since nobody can say how far it got.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -20,6 +22,16 @@ Record = Callable[[CarrierEvent], Awaitable[None]]
 """Stores one event durably; returns after the commit, so the carrier may then acknowledge it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptionFinding:
+    """What is wrong with an option, or ("") with what is missing; `hint` is what to write."""
+
+    option: str
+    message: str
+    hint: str = ""
+    is_warning: bool = True
+
+
 class CarrierOptions(Options):
     """Options that every carrier has: `type` is the module's name."""
 
@@ -29,6 +41,43 @@ class CarrierOptions(Options):
     """Whether the provider itself answers STOP, START and HELP: then we do not. Example: yes"""
     price: dict[Region, Price] = Field(default_factory=dict)
     """What one part costs, by country; any: in all others. Example: {FR: 0.045 EUR, any: 0.08 EUR}"""
+
+    def findings(self) -> Iterator[OptionFinding]:
+        """Give what `check` has to say of options that each are well."""
+        yield from ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Abilities:
+    """What a carrier can do, for the table in the README and for `check`.
+
+    `senders`: what may be shown to the phone. `signs`: how its webhooks are proven, "" where nothing is signed.
+    `tested`: against what, beside its case file.
+    """
+
+    title: str
+    receives: bool = True
+    mms: bool = False
+    senders: str = "numbers, short codes, names"
+    signs: str = ""
+    tested: str = "its documents"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One request to a carrier's webhook, as it came: its raw bytes are what signatures are about.
+
+    Names in `headers` are in lower case; `secret` stood behind the carrier's name in the path, `ip` is who called,
+    `at` when.
+    """
+
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    query: str = field(default="", repr=False)
+    secret: str = field(default="", repr=False)
+    ip: str = ""
+    at: int = 0
 
 
 class Carrier(ABC):
@@ -42,6 +91,11 @@ class Carrier(ABC):
 
     reports: bool = True
     """Whether the provider says later what became of what it took."""
+
+    abilities: ClassVar[Abilities]
+
+    events_url: str = ""
+    """Where its webhook is reached from outside, without a secret; the daemon sets it. Empty: nobody knows."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -61,12 +115,19 @@ class Carrier(ABC):
         """
         return ""
 
-    def events(self, headers: Mapping[str, str], body: bytes, query: str) -> tuple[CarrierEvent, ...]:
-        """Return what a webhook request of this provider tells. Raises PermissionError if it proves nothing.
+    def webhook_url(self) -> str:
+        """Return what to configure at the provider, with its secret; "" where there is no webhook."""
+        return ""
 
-        `headers` have lower-case names. Carriers without webhooks refuse all.
+    def events(self, call: Call) -> tuple[CarrierEvent, ...]:
+        """Return what a webhook request of this provider tells. Raises PermissionError if it proves nothing,
+        ValueError if it is the provider's and cannot be read. Carriers without webhooks refuse all.
         """
         raise PermissionError("this carrier has no webhook")
+
+    async def receive(self, call: Call) -> tuple[CarrierEvent, ...]:
+        """`events`, after whatever must be asked of the provider to prove the request."""
+        return self.events(call)
 
     async def stop(self) -> None:  # noqa: B027  # optional
         """Finish what is under way and close."""

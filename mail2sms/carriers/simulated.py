@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mail2sms.carriers._base import Carrier, CarrierOptions, Record
+from mail2sms.carriers._base import Abilities, Carrier, CarrierOptions, Record
 from mail2sms.carriers._picture import sunset
 from mail2sms.errors import StoreUnavailable, Unavailable, Uncertain
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Part, Photo, Status, Taken
@@ -114,6 +114,7 @@ class Simulated(Carrier):
     """Answers in the place of a carrier of any name."""
 
     window = 50
+    abilities = Abilities(title="simulated phones", mms=False, tested="all proofs")
 
     def __init__(self, name: str, options: Options, phones: Phones) -> None:
         super().__init__(name)

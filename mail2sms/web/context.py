@@ -53,7 +53,8 @@ class Context:
 
     `template_example` shows the template filled in, in a language. `health` tells what does not work, by part; `spent`
     what was paid since the start, by carrier and currency, in millionths. `reload` reads the configuration's file
-    again, if there is one. With `demo_inbox` this is the demo, whose mails go to `demo_smtp`.
+    again, if there is one. `told_at`: when each carrier's webhook was last told something. With `demo_inbox` this is
+    the demo, whose mails go to `demo_smtp`.
     """
 
     account: str
@@ -74,6 +75,7 @@ class Context:
     certificate: Callable[[], CertificateState | None] = lambda: None
     spent: Callable[[], Mapping[tuple[str, str], int]] = dict
     reload: Callable[[], Awaitable[Reloaded]] | None = None
+    told_at: dict[str, int] = field(default_factory=dict)
     demo_inbox: DemoInbox | None = None
     demo_smtp: Endpoint | None = None
 

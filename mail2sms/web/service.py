@@ -37,7 +37,7 @@ class Health(BaseModel):
     """Each part is `ok`, or says what ails it; of carriers only those that are down are told.
 
     `queue` counts what is due; its oldest has waited for so long. `stopped_at`: since then the operator lets nothing
-    leave, which is no failure.
+    leave, which is no failure. `webhooks`: when each carrier last told something, since the start.
     """
 
     status: str
@@ -47,6 +47,7 @@ class Health(BaseModel):
     oldest_s: float | None
     certificate: Certificate | None
     stopped_at: str | None
+    webhooks: dict[str, str]
 
 
 class Reload(BaseModel):
@@ -106,6 +107,7 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
         oldest_s=None if oldest is None else max(0, now - oldest) / 1000,
         certificate=None if state is None else Certificate(days=state.days, fault=state.fault),
         stopped_at=bodies.iso(stop.at) if stop else None,
+        webhooks={name: bodies.iso(at) for name, at in context.told_at.items()},
     )
 
 

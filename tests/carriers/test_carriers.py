@@ -2,61 +2,53 @@
 
 from __future__ import annotations
 
+import csv
+import json
+from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
-import yaml
 
 from mail2sms import carriers
-from mail2sms.carriers._base import Carrier
-from mail2sms.errors import Refused, SendFailed, Unavailable, Uncertain
-from mail2sms.model import Msisdn, Part, SenderId, Taken
+from mail2sms.carriers._base import Call
+from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain
+from mail2sms.http import Answer
+from mail2sms.model import Taken
+from tests.carriers.cases import FILES, NOW_S, brief, call, carrier, http_types, part, provider
 
-FOLDER = Path(__file__).with_name("cases")
-KINDS = {"taken": Taken, "unavailable": Unavailable, "refused": Refused, "uncertain": Uncertain}
+KINDS = {
+    "taken": Taken,
+    "unavailable": Unavailable,
+    "misconfigured": Misconfigured,
+    "refused": Refused,
+    "opted_out": OptedOut,
+    "uncertain": Uncertain,
+}
+CLASSES = {"permanent": Refused, "optout": OptedOut, "throttle": Unavailable, "retry": Unavailable}
+HTTP = http_types()
 
 
-def cases(kind: str) -> list[Any]:
-    """Return the cases of all carriers: `sends` or `events`."""
-    found = []
-    for path in sorted(FOLDER.glob("*.yaml")):
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for case in document.get(kind, []):
-            name = f"{path.stem}: {case['name']}"
-            found.append(pytest.param(path.stem, document.get("options", {}), case, id=name))
-    return found
-
-
-def carrier(type_name: str, options: dict[str, Any], folder: Path) -> Carrier:
-    """Build a carrier as the daemon does."""
-    module = carriers.load(type_name)
-    built = module.build("under-test", module.Options(type=type_name, **options), folder)
-    assert isinstance(built, Carrier)
-    return built
+def rows(kind: str) -> list[Any]:
+    """Return the cases of this kind of all carriers."""
+    return [
+        pytest.param(name, case, id=f"{name}: {case['name']}")
+        for name, file in FILES.items()
+        for case in file.get(kind, [])
+    ]
 
 
 def test_every_carrier_has_a_case_file_and_every_case_file_a_carrier() -> None:
     """Adding a carrier is these two files and nothing else."""
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(carriers.types())
+    assert set(FILES) == set(carriers.types())
 
 
-@pytest.mark.parametrize(("type_name", "options", "case"), cases("sends"))
-async def test_sending(tmp_path: Path, type_name: str, options: dict[str, Any], case: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("type_name", "case"), rows("sends"))
+async def test_sending(tmp_path: Path, type_name: str, case: dict[str, Any]) -> None:
     """One part in, one outcome out."""
-    part = Part(
-        message="m-1",
-        index=0,
-        count=1,
-        attempt_id="a-1",
-        attempt=case.get("attempt", 1),
-        msisdn=Msisdn(case["to"]),
-        sender_id=SenderId(case.get("from", "+33639980101")),
-        encoding="gsm7",
-        segments=1,
-        text=case.get("text", "Bonjour"),
-    )
-    under_test = carrier(type_name, options, tmp_path)
+    under_test = carrier(type_name, tmp_path)
 
     async def record(_: object) -> None:
         """Forget."""
@@ -64,24 +56,208 @@ async def test_sending(tmp_path: Path, type_name: str, options: dict[str, Any], 
     await under_test.start(record)
     outcome: Taken | SendFailed
     try:
-        outcome = await under_test.send(part)
+        outcome = await under_test.send(part(msisdn=case["to"], attempt=case.get("attempt", 1)))
     except SendFailed as failure:
         outcome = failure
     await under_test.stop()
-    assert type(outcome) is KINDS[case["outcome"]]
+    check(outcome, case)
+
+
+def check(outcome: Taken | SendFailed, case: dict[str, Any]) -> None:
+    """Compare with what the case says of it."""
+    assert type(outcome) is KINDS[case["outcome"]], outcome
     for name in ("code", "retry_after_s", "same_carrier"):
         if name in case:
             assert getattr(outcome, name) == case[name]
 
 
-@pytest.mark.parametrize(("type_name", "options", "case"), cases("events"))
-def test_events(tmp_path: Path, type_name: str, options: dict[str, Any], case: dict[str, Any]) -> None:
-    """One webhook request in, its events out; one that proves nothing is refused."""
-    under_test = carrier(type_name, options, tmp_path)
-    headers = case.get("headers", {})
-    if case.get("refused"):
-        with pytest.raises(PermissionError):
-            under_test.events(headers, case["body"].encode(), case.get("query", ""))
+@pytest.mark.parametrize("type_name", HTTP)
+def test_what_is_asked(tmp_path: Path, type_name: str) -> None:
+    """One request for a message, as the provider's documents have it."""
+    wanted = FILES[type_name]["request"]
+    made = provider(type_name, tmp_path).request(part(), NOW_S)
+    assert (made.method, made.url) == (wanted.get("method", "POST"), wanted["url"])
+    assert {name: made.headers[name] for name in wanted.get("headers", {})} == wanted.get("headers", {})
+    assert made.body is not None
+    if "json" in wanted:
+        assert json.loads(made.body) == wanted["json"]
     else:
-        events = under_test.events(headers, case["body"].encode(), case.get("query", ""))
-        assert [repr(event) for event in events] == case["events"]
+        assert dict(parse_qsl(made.body.decode(), strict_parsing=True)) == wanted["form"]
+
+
+@pytest.mark.parametrize("type_name", HTTP)
+def test_secrets_and_texts_are_not_shown(tmp_path: Path, type_name: str) -> None:
+    """What is logged by accident holds neither."""
+    shown = repr(provider(type_name, tmp_path).request(part(), NOW_S))
+    assert "synthetic" not in shown
+    assert "33639981234" not in shown
+
+
+def judge(type_name: str, folder: Path, case: dict[str, Any]) -> Taken | SendFailed:
+    """Return what an answer means."""
+    answer = Answer(status=case["status"], body=case["body"].encode(), headers=case.get("headers", {}))
+    try:
+        return provider(type_name, folder).accepted(answer)
+    except SendFailed as failure:
+        return failure
+
+
+@pytest.mark.parametrize("type_name", HTTP)
+def test_an_answer_that_it_was_taken(tmp_path: Path, type_name: str) -> None:
+    """The ids, one for each segment where the provider gives so many."""
+    taken = judge(type_name, tmp_path, FILES[type_name]["taken"])
+    assert isinstance(taken, Taken)
+    assert [taken.carrier_message_id, *taken.others] == FILES[type_name]["taken"]["ids"]
+
+
+@pytest.mark.parametrize("type_name", HTTP)
+def test_half_an_answer_is_a_doubt(tmp_path: Path, type_name: str) -> None:
+    """Wherever it is cut, but for what follows the JSON; and an answer without an id."""
+    whole = FILES[type_name]["taken"]
+    for end in range(len(whole["body"])):
+        assert isinstance(judge(type_name, tmp_path, {**whole, "body": whole["body"][:end]}), Uncertain), end
+    for body in (
+        "",
+        "null",
+        "{}",
+        "[]",
+        '"x"',
+        "<html>",
+        '{"id": {}}',
+        '{"sid": ["x"]}',
+        "[" * 60_000,
+        "1e999",
+    ):
+        outcome = judge(type_name, tmp_path, {**whole, "body": body})
+        assert isinstance(outcome, Uncertain), body
+
+
+@pytest.mark.parametrize("type_name", HTTP)
+@pytest.mark.parametrize(
+    ("status", "headers", "outcome"),
+    [
+        (500, {}, Uncertain),
+        (502, {}, Uncertain),
+        (504, {}, Uncertain),
+        (503, {}, Uncertain),
+        (503, {"retry-after": "5"}, Unavailable),
+        (302, {"location": "https://elsewhere.example"}, Uncertain),
+        (429, {"retry-after": "9"}, Unavailable),
+        (408, {}, Unavailable),
+        (401, {}, Misconfigured),
+        (404, {}, Misconfigured),
+    ],
+)
+def test_a_page_in_the_place_of_an_answer(
+    tmp_path: Path, type_name: str, status: int, headers: dict[str, str], outcome: type[SendFailed]
+) -> None:
+    """A proxy's page leaves it open, unless its status says clearly that nothing was taken."""
+    found = judge(type_name, tmp_path, {"status": status, "headers": headers, "body": "<html><h1>x</h1>"})
+    assert type(found) is outcome
+    if "retry-after" in headers and isinstance(found, Unavailable):
+        assert found.retry_after_s == int(headers["retry-after"])
+
+
+@pytest.mark.parametrize(("type_name", "case"), rows("answers"))
+def test_answers(tmp_path: Path, type_name: str, case: dict[str, Any]) -> None:
+    """What each kind of answer means."""
+    check(judge(type_name, tmp_path, case), case)
+
+
+def _codes() -> list[Any]:
+    text = (resources.files("mail2sms") / "data" / "provider_errors.csv").read_text(encoding="utf-8")
+    table = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return [pytest.param(row, id=f"{row['provider']} {row['stage']} {row['code']}") for row in table]
+
+
+@pytest.mark.parametrize("row", _codes())
+def test_every_code_has_its_class(tmp_path: Path, row: dict[str, str]) -> None:
+    """As the table says: in answers, where the provider has codes in them; each row has a source and a meaning."""
+    assert row["class"] in {"permanent", "config", "optout", "spend", "throttle", "retry"}
+    assert row["scope"] in {"account", "message"}
+    assert row["meaning"]
+    assert row["source"]
+    file = FILES[row["provider"]]
+    if row["stage"] == "dlr" or "error" not in file or row["code"].startswith("HTTP-"):
+        return
+    error = {**file["error"], "body": file["error"]["body"].replace("CODE", row["code"])}
+    found = judge(row["provider"], tmp_path, error)
+    default = Misconfigured if row["scope"] == "account" else Unavailable
+    assert type(found) is CLASSES.get(row["class"], default)
+    assert isinstance(found, SendFailed)
+    assert found.code == row["code"]
+    assert found.same_carrier == (row["class"] == "throttle")
+
+
+@pytest.mark.parametrize(("type_name", "case"), rows("calls"))
+async def test_what_webhooks_tell(tmp_path: Path, type_name: str, case: dict[str, Any]) -> None:
+    """One request in, its events out; the same one without its proof is refused."""
+    found = [brief(event) for event in provider(type_name, tmp_path).events(call(type_name, case))]
+    assert found == [{**{k: v for k, v in e.items() if k != "code"}, **_code(e)} for e in case["events"]]
+    with pytest.raises(PermissionError):
+        await provider(type_name, tmp_path).receive(call(type_name, case, is_proven=False))
+
+
+def _code(event: dict[str, Any]) -> dict[str, str]:
+    return {"code": str(event["code"])} if event.get("code") else {}
+
+
+def _receipts() -> list[Any]:
+    return [
+        pytest.param(name, str(status), wanted, id=f"{name}: {status}")
+        for name, file in FILES.items()
+        for status, wanted in file.get("receipts", {}).get("statuses", {}).items()
+    ]
+
+
+@pytest.mark.parametrize(("type_name", "status", "wanted"), _receipts())
+def test_every_status_of_a_receipt(tmp_path: Path, type_name: str, status: str, wanted: str | None) -> None:
+    """Each has its meaning here; those that say nothing move nothing."""
+    receipts = FILES[type_name]["receipts"]
+    case = {k: _filled(v, status) for k, v in receipts.items() if k in ("json", "form", "query", "body")}
+    found = [brief(event) for event in provider(type_name, tmp_path).events(call(type_name, case))]
+    assert [(event["id"], event["status"]) for event in found] == (
+        [(receipts["id"], wanted)] if wanted else []
+    )
+    assert all(event.get("attempt", "a-1") == "a-1" for event in found)
+
+
+def _filled(value: Any, status: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(each, status) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_filled(each, status) for each in value]
+    return (int(status) if status.isdigit() and len(status) == 1 else status) if value == "STATUS" else value
+
+
+@pytest.mark.parametrize("type_name", [name for name in HTTP if name != "wildix"])
+def test_what_does_not_prove_itself(tmp_path: Path, type_name: str) -> None:
+    """Another secret in the path, another place, another time, another body: each is refused."""
+    case = FILES[type_name]["calls"][0]
+    good = call(type_name, case)
+    under_test = provider(type_name, tmp_path)
+    assert under_test.events(good)
+    is_timed = type_name in (
+        "vonage",
+        "vonage_messages",
+        "telnyx",
+        "sinch",
+        "messagebird",
+        "seven",
+        "aws",
+        "http",
+    )
+    wrong: list[Call] = [replace(good, secret="wrong")]
+    if is_timed:
+        wrong += [replace(good, at=good.at + 3 * 3_600_000), replace(good, at=good.at - 3_600_000)]
+    if under_test.has_signature() and good.body:
+        wrong.append(replace(good, body=good.body.replace(b"e", b"E", 1)))
+        if good.headers:
+            wrong.append(replace(good, headers={}))
+    for each in wrong:
+        with pytest.raises(PermissionError):
+            under_test.events(each)
+    fenced = {**(FILES[type_name]["options"].get("webhook") or {}), "networks": "198.51.100.0/24"}
+    with pytest.raises(PermissionError):
+        provider(type_name, tmp_path, webhook=fenced).events(good)
+    assert provider(type_name, tmp_path, webhook={**fenced, "networks": "192.0.2.0/24"}).events(good)

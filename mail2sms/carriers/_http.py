@@ -1,0 +1,217 @@
+"""What every HTTP provider shares: one request for a message, sent once, and webhooks that prove themselves.
+
+A provider says what to ask (`request`), where its answer has an id or a code (`ids`, `code`), and what its webhooks
+mean (`tell`): all pure. What follows from a code is data, see `_answers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any, ClassVar
+
+from mail2sms import numbers
+from mail2sms.carriers._answers import failure, said, verdict, word
+from mail2sms.carriers._base import Call, Carrier, CarrierEvent
+from mail2sms.carriers._options import HttpOptions
+from mail2sms.carriers._proofs import base64_of, must, phone, same, text
+from mail2sms.clock import now_ms
+from mail2sms.errors import BadOption, Misconfigured, Refused, Unavailable, Uncertain
+from mail2sms.http import Answer, Http, NoAnswer, NotSent
+from mail2sms.log import log
+from mail2sms.model import DeliveryReport, MoMessage, Part, Status, Taken
+
+_REST_S = 60.0  # how long a carrier is left alone whose account is out of order
+_SHORTEST_SECRET = 16
+_UNKNOWN_SUBSCRIBER = "the subscriber is unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpRequest:
+    """One request to a provider. URL, headers and body hold secrets and texts."""
+
+    url: str = field(repr=False)
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+class HttpCarrier(Carrier):
+    """An account at one HTTP provider, of which `provider` is the name in the table of codes."""
+
+    provider: ClassVar[str]
+
+    def __init__(self, name: str, options: HttpOptions, api: str) -> None:
+        super().__init__(name)
+        for finding in options.findings():
+            if not finding.is_warning:
+                raise BadOption(f"carriers.{name}.{finding.option}: {finding.message}", finding.hint)
+        self.api = options.api or api
+        self._is_local = options.is_local
+        self._timeout_s = options.timeout / 1000
+        self._pause_s = options.rate.per_s / options.rate.count if options.rate else 0.0
+        self.window = (
+            max(1, min(options.at_once, int(1 / self._pause_s))) if self._pause_s else options.at_once
+        )
+        self._networks = options.webhook.networks
+        self.path_secret = options.webhook.secret.reveal() if options.webhook.secret else ""
+        if self.path_secret and len(self.path_secret) < _SHORTEST_SECRET:
+            raise BadOption(
+                f"carriers.{name}.webhook.secret is short", f"{_SHORTEST_SECRET} characters or more"
+            )
+        self._http = Http()
+        self._free_s = self._rests_s = 0.0  # by the loop's clock
+        self._ails = ""
+
+    @abstractmethod
+    def request(self, part: Part, now_s: int) -> HttpRequest:
+        """Return what hands over one part; `now_s` is Unix time."""
+
+    @abstractmethod
+    def ids(self, answer: Any) -> Sequence[str]:
+        """Return the ids in an answer's JSON: the message's, or one for each of its segments."""
+
+    def code(self, answer: Any) -> str:
+        """Return the provider's code for a failure in an answer's JSON, "" where there is none."""
+        return ""
+
+    def accepted(self, answer: Answer) -> Taken:
+        """Return the provider's ids. Raises Unavailable, Refused or Uncertain."""
+        found = said(answer)
+        code = self.code(found)
+        ids = [] if code or not 200 <= answer.status < 300 else [word(one) for one in self.ids(found)]
+        if not ids or not all(ids):
+            raise failure(self.provider, answer, code)
+        return Taken(carrier_message_id=ids[0], others=tuple(ids[1:]))
+
+    async def send(self, part: Part) -> Taken:
+        """Ask once. While the account is out of order nothing is asked."""
+        if numbers.is_fiction(part.msisdn):
+            raise Refused("fiction", "an example number: no phone has it")
+        clock = asyncio.get_running_loop().time
+        if (rest_s := self._rests_s - clock()) > 0:
+            raise Unavailable(self._ails, "its account is out of order", retry_after_s=rest_s)
+        if self._pause_s:
+            self._free_s = max(self._free_s, clock()) + self._pause_s
+            await asyncio.sleep(self._free_s - self._pause_s - clock())
+        try:
+            return self.accepted(await self._ask(self.request(part, now_ms() // 1000)))
+        except Misconfigured as e:
+            self._rests_s, self._ails = clock() + _REST_S, e.code
+            log.error("carrier_misconfigured", carrier=self.name, code=e.code, reason=e.detail)
+            raise
+
+    async def _ask(self, request: HttpRequest) -> Answer:
+        try:
+            return await self._http.request(
+                request.method,
+                request.url,
+                body=request.body,
+                headers=request.headers,
+                timeout_s=self._timeout_s,
+                allow_plain=self._is_local,
+            )
+        except NotSent as e:
+            raise Unavailable("not_sent", e.detail) from e
+        except NoAnswer as e:
+            raise Uncertain("no_answer", e.detail) from e
+
+    def probing(self, now_s: int) -> HttpRequest | None:
+        """Return what asks about the account and changes nothing, if there is such a thing."""
+        return None
+
+    async def probe(self) -> str:
+        """Ask once, and tell what the status says."""
+        request = self.probing(now_ms() // 1000)
+        if request is None:
+            return ""
+        try:
+            answer = await self._ask(request)
+        finally:
+            await self._http.close()
+        if 200 <= answer.status < 300:
+            return f"{self.abilities.title} knows the account"
+        if answer.status in (401, 403, 404):
+            raise Refused(str(answer.status), "the account or its credentials are not accepted")
+        raise Unavailable(str(answer.status), "no answer that says anything")
+
+    async def stop(self) -> None:
+        await self._http.close()
+
+    def has_signature(self) -> bool:
+        """Whether the provider's requests must be signed."""
+        return False
+
+    def check_signature(self, call: Call) -> None:
+        """Raise PermissionError unless the request is signed by the provider."""
+
+    @abstractmethod
+    def tell(self, call: Call) -> Iterator[CarrierEvent]:
+        """Give what a proven request tells. Raises ValueError where it can't be read."""
+
+    def webhook_url(self) -> str:
+        return self.events_url + (f"/{self.path_secret}" if self.path_secret else "")
+
+    def signed_url(self, call: Call) -> str:
+        """Return the URL that the provider called, as it is known outside."""
+        return self.webhook_url() + (f"?{call.query}" if call.query else "")
+
+    def events(self, call: Call) -> tuple[CarrierEvent, ...]:
+        """Prove the request first: where it comes from, its path, its signature."""
+        if self._networks:
+            address = ip_address(call.ip.partition("%")[0] or "::")
+            must(any(address in network for network in self._networks), "not from there")
+        must(self.has_signature() or bool(self.path_secret), "nothing would prove it")
+        must(same(call.secret, self.path_secret), "the path's secret is wrong")
+        if self.has_signature():
+            self.check_signature(call)
+        return tuple(self.tell(call))
+
+    def mo(self, *, id_: Any, sender: Any, to: Any, said: Any, at: int) -> MoMessage:
+        """Return a text from a phone. Raises ValueError without an id or a sender."""
+        key, msisdn = word(id_), phone(sender)
+        if not key or not msisdn:
+            raise ValueError("a text without id or sender")
+        return MoMessage(
+            carrier=self.name, event_id=key, msisdn=msisdn, to=str(phone(to)), at=at, text=text(said)
+        )
+
+    def report(
+        self, *, id_: Any, status: Status | None, at: int, code: Any = "", attempt: Any = ""
+    ) -> Iterator[DeliveryReport]:
+        """Give the report, or nothing where a status says nothing. Raises ValueError without an id."""
+        key, shown = word(id_), word(code).removesuffix(".0")
+        if not key:
+            raise ValueError("a report without an id")
+        if status is None:
+            return
+        shown = "" if status is Status.DELIVERED or shown in ("0", "000") else shown
+        found = verdict(self.provider, "dlr", shown) or verdict(self.provider, "api", shown)
+        is_nobody = found is not None and found.meaning == _UNKNOWN_SUBSCRIBER
+        yield DeliveryReport(
+            carrier=self.name,
+            carrier_message_id=key,
+            status=status,
+            at=at,
+            event_id=f"{key}/{status.value}/{shown}",
+            code="unknown_subscriber" if is_nobody else shown,
+            attempt_id=word(attempt) or None,
+            is_opt_out=found is not None and found.kind == "optout",
+        )
+
+
+def basic(user: str, password: str) -> str:
+    """Return the header of Basic authentication (RFC 7617)."""
+    return f"Basic {base64_of(f'{user}:{password}'.encode())}"
+
+
+def json_request(url: str, body: Mapping[str, Any], **headers: str) -> HttpRequest:
+    """Return a POST of JSON; names of headers with _ for -."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    content = {"Content-Type": "application/json", "Accept": "application/json"}
+    return HttpRequest(url=url, headers={**content, **named}, body=data)

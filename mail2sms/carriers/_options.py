@@ -1,0 +1,78 @@
+"""The options that every HTTP provider has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator
+
+from mail2sms.carriers._base import CarrierOptions, OptionFinding
+from mail2sms.errors import BadOption
+from mail2sms.options import Count, DurationMs, Endpoint, Networks, Options, RateOption, SecretOption, Written
+
+
+def read_base_url(value: Any) -> str:
+    """https, or http on this machine or in a private network; without a slash at its end."""
+    url = str(value).strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise BadOption(f'expected a URL, got "{value}"', "such as https://api.example.com")
+    return url
+
+
+BaseUrl = Annotated[str, BeforeValidator(read_base_url), Written("a URL", "^https?://.+$")]
+
+
+class WebhookOptions(Options):
+    """What a provider's webhook must show, beside its signature, if it has one."""
+
+    secret: SecretOption | None = None
+    """The last step of its URL: what proves the provider where nothing is signed. Example: credential:webhook"""
+    networks: Networks = ()
+    """Where its requests come from; none: from anywhere. Example: 192.0.2.0/24"""
+
+
+class HttpOptions(CarrierOptions):
+    """Options of every HTTP provider."""
+
+    api: BaseUrl | None = None
+    """The API's base URL, if not the provider's own; plain http on this machine only. Example: https://api.example"""
+    timeout: DurationMs = 20_000
+    """How long an answer may take; after that nobody knows whether the message was taken. Example: 20s"""
+    at_once: Count = 10
+    """Requests under way at once. Example: 10"""
+    rate: RateOption | None = None
+    """How many messages it is given at most. Example: 10/s"""
+    webhook: WebhookOptions = WebhookOptions()
+    """What its webhook must show."""
+
+    signed_by: ClassVar[str | None] = ""
+    """The option without which its webhooks are not signed; "" where they never are, None where there are none."""
+    is_local: ClassVar[bool] = False
+    """Whether it may be a device of one's own: then plain http may go to its private network."""
+
+    def findings(self) -> Iterator[OptionFinding]:
+        """Plain http, and webhooks that prove little or nothing."""
+        parts = urlsplit(self.api or "")
+        if parts.scheme == "http" and not Endpoint(parts.hostname or "", 0).is_loopback:
+            if not (self.is_local and Endpoint(parts.hostname or "", 0).is_private):
+                message = "plain http would show texts and passwords to the network"
+                yield OptionFinding(option="api", message=message, hint="write https", is_warning=False)
+            else:
+                message = "texts and the password go through your network unencrypted"
+                yield OptionFinding(option="api", message=message, hint="https, if the device can")
+        if self.signed_by is None or (self.signed_by and getattr(self, self.signed_by)):
+            return
+        also = f", or {self.signed_by}" if self.signed_by else ""
+        if self.webhook.secret is None:
+            message = "nothing would prove its webhook, so it is refused: no reports and no replies come"
+            yield OptionFinding(
+                option="", message=message, hint=f"add webhook: {{secret: credential:NAME}}{also}"
+            )
+        elif not self.webhook.networks:
+            message = "its webhook is not signed: whoever learns its URL can forge reports and replies"
+            yield OptionFinding(
+                option="webhook", message=message, hint=f"add networks: where it calls from{also}"
+            )

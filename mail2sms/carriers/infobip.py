@@ -1,0 +1,116 @@
+"""Infobip, SMS API v3. https://www.infobip.com/docs/api/channels/sms (read 2026-11).
+
+The id of a message is ours: so a lost answer is settled by its report. Nothing is signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mail2sms.carriers._answers import dig, word
+from mail2sms.carriers._base import Abilities, Call, CarrierEvent
+from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._options import BaseUrl, HttpOptions
+from mail2sms.carriers._proofs import as_json, moment
+from mail2sms.model import Part, Status
+from mail2sms.options import SecretOption
+
+_MINUTES = range(1, 2881)
+_REJECTED = 5
+STATUS = {  # by groupId
+    0: Status.ENROUTE,
+    1: Status.ENROUTE,
+    2: Status.UNDELIVERABLE,
+    3: Status.DELIVERED,
+    4: Status.EXPIRED,
+    _REJECTED: Status.REJECTED,
+}
+
+
+class Options(HttpOptions):
+    """One account."""
+
+    api: BaseUrl
+    """The account's own base URL. Example: https://abc123.api.infobip.com"""
+    key: SecretOption
+    """An API key. Example: credential:infobip"""
+
+
+class Infobip(HttpCarrier):
+    """One account."""
+
+    provider = "infobip"
+    abilities = Abilities(title="Infobip")
+
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name, options, options.api)
+        self._login = f"App {options.key.reveal()}"
+
+    def request(self, part: Part, now_s: int) -> HttpRequest:
+        """One message with an id of ours."""
+        to = {"to": part.msisdn.removeprefix("+"), "messageId": part.attempt_id}
+        message: dict[str, Any] = {
+            "sender": part.sender_id.removeprefix("+"),
+            "destinations": [to],
+            "content": {"text": part.text},
+        }
+        minutes = (part.expires_at // 1000 - now_s) // 60
+        if minutes in _MINUTES:
+            message["options"] = {"validityPeriod": {"amount": minutes, "timeUnit": "MINUTES"}}
+        if self.events_url.startswith("https://"):
+            told = {"delivery": {"url": self.webhook_url()}, "contentType": "application/json"}
+            message["webhooks"] = told
+        return json_request(f"{self.api}/sms/3/messages", {"messages": [message]}, Authorization=self._login)
+
+    def ids(self, answer: Any) -> Sequence[str]:
+        return [dig(answer, "messages", 0, "messageId")]
+
+    def code(self, answer: Any) -> str:
+        """A refusal may stand in an answer that is 200."""
+        refused = dig(answer, "messages", 0, "status", "groupId") == _REJECTED
+        name = dig(answer, "messages", 0, "status", "name") if refused else None
+        found = (
+            name or dig(answer, "requestError", "serviceException", "messageId") or dig(answer, "errorCode")
+        )
+        return word(found)
+
+    def probing(self, now_s: int) -> HttpRequest:
+        headers = {"Authorization": self._login, "Accept": "application/json"}
+        return HttpRequest(url=f"{self.api}/account/1/balance", method="GET", headers=headers)
+
+    def tell(self, call: Call) -> Iterator[CarrierEvent]:
+        results = dig(as_json(call), "results")
+        for one in results if isinstance(results, list) else []:
+            if dig(one, "status") is not None:
+                yield from self.report(
+                    id_=dig(one, "messageId"),
+                    status=_status(dig(one, "status", "groupId")),
+                    at=moment(dig(one, "doneAt"), call),
+                    code=_error(dig(one, "error", "name")),
+                    attempt=dig(one, "messageId"),
+                )
+            elif dig(one, "from") is not None:
+                parts = dig(one, "message")
+                found = [dig(p, "url") or dig(p, "value") for p in parts] if isinstance(parts, list) else []
+                yield self.mo(
+                    id_=dig(one, "messageId"),
+                    sender=dig(one, "from"),
+                    to=dig(one, "to"),
+                    said="\n".join(str(each) for each in [dig(one, "text"), *found] if each),
+                    at=moment(dig(one, "receivedAt"), call),
+                )
+
+
+def _status(group: Any) -> Status | None:
+    return STATUS.get(group) if isinstance(group, int) else None
+
+
+def _error(name: Any) -> str:
+    return "" if name == "NO_ERROR" else word(name)
+
+
+def build(name: str, options: Options, folder: Path) -> Infobip:
+    """Return the account. Raises BadOption when its key can't be had."""
+    return Infobip(name, options)

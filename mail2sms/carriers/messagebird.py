@@ -1,0 +1,124 @@
+"""MessageBird (Bird), SMS API. https://developers.messagebird.com/api/sms-messaging/ (read 2026-11).
+
+Reports come by GET. Each request carries a JWT with the hashes of its URL and body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mail2sms.carriers._answers import dig, word
+from mail2sms.carriers._base import Abilities, Call, CarrierEvent
+from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._options import HttpOptions
+from mail2sms.carriers._proofs import claims, fields, moment, must, same, sha256, with_ports
+from mail2sms.model import Part, Status
+from mail2sms.options import SecretOption
+
+_API = "https://rest.messagebird.com"
+_LEEWAY_S = 60
+_ALGORITHMS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+STATUS = {
+    **dict.fromkeys(("scheduled", "sent", "buffered"), Status.ENROUTE),
+    "delivered": Status.DELIVERED,
+    "delivery_failed": Status.UNDELIVERABLE,
+    "expired": Status.EXPIRED,
+}
+
+
+class Options(HttpOptions):
+    """One account."""
+
+    signed_by = "signing_key"
+
+    key: SecretOption
+    """The access key. Example: credential:messagebird"""
+    signing_key: SecretOption
+    """The signing key, another one: proves webhooks. Example: credential:messagebird_signing"""
+
+
+class MessageBird(HttpCarrier):
+    """One account."""
+
+    provider = "messagebird"
+    abilities = Abilities(
+        title="MessageBird (Bird)", signs="JWT with URL's and body's hashes", tested="its SDK"
+    )
+
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name, options, _API)
+        self._login = f"AccessKey {options.key.reveal()}"
+        self._signing = options.signing_key.reveal()
+
+    def request(self, part: Part, now_s: int) -> HttpRequest:
+        """One recipient."""
+        order: dict[str, Any] = {
+            "originator": part.sender_id.removeprefix("+"),
+            "recipients": [part.msisdn.removeprefix("+")],
+            "body": part.text,
+            "datacoding": "auto",  # its default loses what GSM 7 bit has not
+            "reference": part.attempt_id,
+        }
+        valid_s = part.expires_at // 1000 - now_s
+        if valid_s > 0:
+            order["validity"] = valid_s
+        if self.events_url.startswith("https://"):
+            order["reportUrl"] = self.webhook_url()
+        return json_request(f"{self.api}/messages", order, Authorization=self._login)
+
+    def ids(self, answer: Any) -> Sequence[str]:
+        return [dig(answer, "id")]
+
+    def code(self, answer: Any) -> str:
+        return word(dig(answer, "errors", 0, "code"))
+
+    def probing(self, now_s: int) -> HttpRequest:
+        return HttpRequest(url=f"{self.api}/balance", method="GET", headers={"Authorization": self._login})
+
+    def has_signature(self) -> bool:
+        return True
+
+    def check_signature(self, call: Call) -> None:
+        """https://developers.messagebird.com/api/#verifying-http-requests"""
+        said = claims(call.headers.get("messagebird-signature-jwt", ""), self._signing, _ALGORITHMS)
+        now_s = call.at / 1000
+        begins, ends = said.get("nbf"), said.get("exp")
+        is_now = (
+            isinstance(begins, int)
+            and isinstance(ends, int)
+            and begins - _LEEWAY_S <= now_s <= ends + _LEEWAY_S
+        )
+        must(said.get("iss") == "MessageBird", "the JWT is of somebody else")
+        must(is_now, "the JWT is not of now")
+        urls = [sha256(url.encode("utf-8", "replace")) for url in with_ports(self.signed_url(call))]
+        must(any(same(word(said.get("url_hash")), each) for each in urls), "another URL was signed")
+        given = said.get("payload_hash")
+        is_body = same(word(given), sha256(call.body)) if call.body else given is None
+        must(is_body, "the body is not the one that was signed")
+
+    def tell(self, call: Call) -> Iterator[CarrierEvent]:
+        said = fields(call)
+        if "status" in said:
+            code = said.get("statusErrorCode", "")
+            yield from self.report(
+                id_=said.get("id"),
+                status=Status.REJECTED if code == "103" else STATUS.get(said["status"]),
+                at=moment(said.get("statusDatetime", ""), call),
+                code=code,
+                attempt=said.get("reference", ""),
+            )
+        elif "originator" in said:
+            yield self.mo(
+                id_=said.get("id") or said.get("message_id"),
+                sender=said["originator"],
+                to=said.get("recipient"),
+                said=said.get("body", ""),
+                at=moment(said.get("createdDatetime", ""), call),
+            )
+
+
+def build(name: str, options: Options, folder: Path) -> MessageBird:
+    """Return the account. Raises BadOption when a key can't be had."""
+    return MessageBird(name, options)

@@ -1,0 +1,125 @@
+"""Plivo. https://www.plivo.com/docs/messaging/api/message (read 2026-11).
+
+Only its third signature is taken: the second does not cover what is told. Reports come for each segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from mail2sms.carriers._answers import dig
+from mail2sms.carriers._base import Abilities, Call, CarrierEvent
+from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_request
+from mail2sms.carriers._options import HttpOptions
+from mail2sms.carriers._proofs import base64_of, digest, fields, must, pairs, same, with_ports
+from mail2sms.model import Part, Status
+from mail2sms.options import SecretOption
+
+_API = "https://api.plivo.com"
+STATUS = {
+    **dict.fromkeys(("queued", "sent"), Status.ENROUTE),
+    **dict.fromkeys(("delivered", "read"), Status.DELIVERED),
+    "undelivered": Status.UNDELIVERABLE,
+    **dict.fromkeys(("failed", "rejected"), Status.REJECTED),
+}
+
+
+class Options(HttpOptions):
+    """One account."""
+
+    signed_by = "token"
+
+    account: str
+    """The auth id. Example: MA00000000000000000000"""
+    token: SecretOption
+    """The auth token, which signs the webhooks too. Example: credential:plivo"""
+
+
+class Plivo(HttpCarrier):
+    """One account."""
+
+    provider = "plivo"
+    abilities = Abilities(title="Plivo", signs="HMAC-SHA256 of URL and fields (V3)", tested="its SDK")
+
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name, options, _API)
+        self._token = options.token.reveal()
+        self._login = basic(options.account, self._token)
+        self._base = f"{self.api}/v1/Account/{options.account}"
+
+    def request(self, part: Part, now_s: int) -> HttpRequest:
+        order: dict[str, Any] = {
+            "src": part.sender_id.removeprefix("+"),
+            "dst": part.msisdn.removeprefix("+"),
+            "text": part.text,
+            "type": "sms",
+            "log": "false",  # its console keeps no text
+        }
+        if self.events_url.startswith("https://"):
+            order |= {"url": f"{self.webhook_url()}?attempt={part.attempt_id}", "method": "POST"}
+        return json_request(f"{self._base}/Message/", order, Authorization=self._login)
+
+    def ids(self, answer: Any) -> Sequence[str]:
+        return [dig(answer, "message_uuid", 0)]
+
+    def probing(self, now_s: int) -> HttpRequest:
+        return HttpRequest(url=f"{self._base}/", method="GET", headers={"Authorization": self._login})
+
+    def has_signature(self) -> bool:
+        return True
+
+    def check_signature(self, call: Call) -> None:
+        """https://www.plivo.com/docs/messaging/concepts/signature-validation"""
+        nonce = call.headers.get("x-plivo-signature-v3-nonce", "")
+        given = ",".join(call.headers.get(f"x-plivo-signature{n}-v3", "") for n in ("", "-ma"))
+        must(bool(nonce), "no nonce")
+        ours = [
+            base64_of(digest(self._token, _signed(url, call, nonce)))
+            for url in with_ports(self.signed_url(call))
+        ]
+        matches = [same(one.strip(), each) for one in given.split(",") for each in ours]
+        must(any(matches), "the signature is wrong")
+
+    def tell(self, call: Call) -> Iterator[CarrierEvent]:
+        said = fields(call)
+        if "Status" in said:
+            status = STATUS.get(said["Status"])
+            number, _, count = said.get("PartInfo", "").partition(" of ")
+            if status is Status.DELIVERED and number != count:
+                status = Status.ENROUTE  # one segment of several: the last one says it for all
+            yield from self.report(
+                id_=said.get("ParentMessageUUID") or said.get("MessageUUID"),
+                status=status,
+                at=call.at,
+                code=said.get("ErrorCode", ""),
+                attempt=said.get("attempt", ""),
+            )
+        elif "From" in said:
+            media = [said[f"Media{n}"] for n in range(10) if f"Media{n}" in said]
+            yield self.mo(
+                id_=said.get("MessageUUID"),
+                sender=said["From"],
+                to=said.get("To"),
+                said="\n".join(filter(None, [said.get("Text", ""), *media])),
+                at=call.at,
+            )
+
+
+def _signed(url: str, call: Call, nonce: str) -> bytes:
+    """Return what is signed: the URL with its query in order, the fields of a form, the nonce."""
+    parts = urlsplit(url)
+    query = "&".join(
+        f"{name}={value}" for name, value in sorted(parse_qsl(parts.query, keep_blank_values=True))
+    )
+    form = sorted(pairs(call)) if call.method == "POST" else []
+    bare = urlunsplit(parts._replace(query="")) + ("?" + query if query or form else "")
+    told = "." * bool(query and form) + "".join(name + value for name, value in form)  # as its SDK has it
+    return f"{bare}{told}.{nonce}".encode("utf-8", "replace")
+
+
+def build(name: str, options: Options, folder: Path) -> Plivo:
+    """Return the account. Raises BadOption when its token can't be had."""
+    return Plivo(name, options)
