@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from mail2sms import carriers
 from tests.config_cases import found, whole
+
+TYPES = ", ".join(carriers.types())
 
 # fmt: off
 FIELDS: list[tuple[str, list[str]]] = [
@@ -20,9 +23,9 @@ FIELDS: list[tuple[str, list[str]]] = [
      ['1:35 unknown option "carriers.sim.delya" -> did you mean "delay"?']),
     ("carriers: {sim: {type: simulated, delay: 1}}",
      ['1:42 expected a duration such as 30s, 15m, 12h or 90d, got "1" -> add a unit']),
-    ("carriers: {sim: {type: simulatd}}", ['1:24 unknown carrier type "simulatd" -> one of: simulated']),
-    ("carriers: {sim: {type: _base}}", ['1:24 unknown carrier type "_base" -> one of: simulated']),
-    ('carriers: {sim: {type: "../x"}}', ['1:24 unknown carrier type "../x" -> one of: simulated']),
+    ("carriers: {sim: {type: simulatd}}", [f'1:24 unknown carrier type "simulatd" -> one of: {TYPES}']),
+    ("carriers: {sim: {type: _base}}", [f'1:24 unknown carrier type "_base" -> one of: {TYPES}']),
+    ('carriers: {sim: {type: "../x"}}', [f'1:24 unknown carrier type "../x" -> one of: {TYPES}']),
     ("carriers: {sim: simulated}", ['1:17 expected a section, got "simulated"']),
     ("carriers: {sim: {delay: 1s}}", ['1:12 missing option "carriers.sim.type"']),
     ('carriers: {"a/b": {type: simulated}}',

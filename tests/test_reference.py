@@ -118,7 +118,7 @@ def test_files_obey_the_schema() -> None:
         ("max_parts: 4", "max_parts: four", "is no"),
         ("validity: 2d", "validity: 2", "validity"),
         ("mode: simulate", "mode: simulated", "not in enum"),
-        ("type: simulated", "type: simulator", "not const"),
+        ("type: simulated", "type: simulator", "not in enum"),
         ("domain: sms", "dom: sms", "domain is missing"),
         ("marie@acme.example:", "marie:", "does not match"),
     ],

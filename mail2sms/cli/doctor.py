@@ -79,7 +79,7 @@ def name_server(dns: str | None) -> Dns:
 
 def looks() -> tuple[tuple[str, Look], ...]:
     """Return everything that is looked at, in the order it is told."""
-    from mail2sms.doctor import machine, names, peers
+    from mail2sms.doctor import machine, names, peers, webhooks
 
     return (
         ("daemon", machine.daemon),
@@ -93,6 +93,7 @@ def looks() -> tuple[tuple[str, Look], ...]:
         ("TLS", machine.certificate),
         ("smarthost", peers.smarthost),
         ("carriers", peers.all_carriers),
+        ("webhooks", webhooks.all_webhooks),
         ("hooks", peers.all_hooks),
     )
 

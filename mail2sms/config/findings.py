@@ -118,7 +118,10 @@ def is_secret(steps: Steps) -> bool:
         return False
     if "hooks" in names and names[-1] == "url":  # whoever has a chat hook's URL may post
         return True
-    return names[-1] == "database" or bool(difflib.get_close_matches(names[-1], _SECRET_KEYS, 1, 0.75))
+    words = (names[-1], names[-1].rpartition("_")[2])  # signing_secret
+    return names[-1] == "database" or any(
+        difflib.get_close_matches(each, _SECRET_KEYS, 1, 0.75) for each in words
+    )
 
 
 def _masks(document: Document) -> _Masks:

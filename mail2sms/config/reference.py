@@ -29,6 +29,7 @@ from mail2sms.hooks._base import HookOptions
 from mail2sms.options import Written, read_list
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
+_LISTED = 3
 _VARIANTS: dict[Any, tuple[str, Callable[[], tuple[str, ...]], Callable[[str], Any]]] = {
     CarrierOptions: ("type", carriers.types, carriers.load),
     HookOptions: ("format", hooks.formats, hooks.load),
@@ -50,7 +51,7 @@ class Option:
     default: str = ""
     is_required: bool = False
     only: str = ""
-    schema: dict[str, Any] = field(repr=False)
+    schema: dict[str, Any] = field(repr=False, compare=False)
     options: tuple[Option, ...] = ()
 
     @property
@@ -123,15 +124,15 @@ def _object(options: Sequence[Option]) -> dict[str, Any]:
     }
 
 
-def _options(model: type[BaseModel], steps: tuple[str, ...], only: str = "") -> tuple[Option, ...]:
+def _options(model: type[BaseModel], steps: tuple[str, ...]) -> tuple[Option, ...]:
     meanings = _meanings(model)
     return tuple(
-        _option(each, (*steps, each.alias or name), meanings.get(name, ""), only)
+        _option(each, (*steps, each.alias or name), meanings.get(name, ""))
         for name, each in model.model_fields.items()
     )
 
 
-def _option(each: FieldInfo, steps: tuple[str, ...], docstring: str, only: str) -> Option:
+def _option(each: FieldInfo, steps: tuple[str, ...], docstring: str) -> Option:
     kind = _kind(each.annotation, tuple(each.metadata), steps)
     meaning, _, example = " ".join(docstring.split()).partition(" Example: ")
     value = None if each.is_required() else each.default
@@ -148,7 +149,6 @@ def _option(each: FieldInfo, steps: tuple[str, ...], docstring: str, only: str) 
         example=example,
         default=default,
         is_required=each.is_required(),
-        only=only,
         schema=kind.schema | {name: fact for name, fact in facts.items() if fact},
         options=kind.options,
     )
@@ -250,16 +250,35 @@ def _variants(kind: Any, steps: tuple[str, ...]) -> _Kind:
     """Return the options of every module there is: those that all have once, then those of each."""
     selector, names, load = _VARIANTS[kind]
     shared = _options(kind, steps)
-    options, schemas = list(shared), []
+    options, schemas = list(shared), list[dict[str, Any]]()
+    known = {option.steps for option in shared}
+    owners: dict[Option, list[str]] = {}
     for name in names():
-        own = _options(load(name).Options, steps, only=f"{selector}: {name}")
+        own = _options(load(name).Options, steps)
         named = {"const": name, "description": next(o.meaning for o in shared if o.steps[-1] == selector)}
         one = _object(own)
         one["properties"][selector] = named
         schemas.append(one)
-        known = {option.steps for option in shared}
-        options += [option for option in own if option.steps not in known]
-    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+        for option in own:
+            if option.steps not in known:
+                owners.setdefault(option, []).append(name)
+    options += [_only(option, f"{selector}: {_listed(having)}") for option, having in owners.items()]
+    schema: dict[str, Any] = schemas[0]
+    if len(schemas) > 1:
+        schema = {
+            "type": "object",
+            "properties": {selector: {"enum": list(names())}},
+            "required": [selector],
+            "anyOf": schemas,
+        }
     listed = " or ".join(names())
     options = [replace(o, words=listed) if o.steps[-1] == selector else o for o in options]
     return _Kind(words="a section", schema=schema, options=tuple(options))
+
+
+def _only(option: Option, only: str) -> Option:
+    return replace(option, only=only, options=tuple(_only(each, only) for each in option.options))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _LISTED else f"{names[0]} and {len(names) - 1} more"

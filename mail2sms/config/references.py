@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from mail2sms import numbers
 from mail2sms.addresses import canonical
-from mail2sms.config import derived, proof_checks, quota_checks, route_checks, sender_checks
+from mail2sms.config import carrier_checks, derived, proof_checks, quota_checks, route_checks, sender_checks
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.keywords import Word
@@ -332,6 +332,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("listen tls", _listeners),
     ("listen", _ports),
     ("carriers mode", _simulated),
+    ("carriers listen mode", carrier_checks.webhooks),
     ("carriers", route_checks.currencies),
     ("carriers countries routes", route_checks.prices),
     ("users teams mode", _fiction),
