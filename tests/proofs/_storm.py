@@ -61,6 +61,12 @@ KINDS: dict[str, Judge] = {
     "garbage": _doubt(status=200, body=_PAGE),
     "200 without id": _doubt(status=200, body=b'{"status": "ok"}'),
 }
+MORE: dict[str, Judge] = {
+    "redirect": _doubt(status=302, headers={"Location": "http://127.0.0.1:9/elsewhere"}),
+    "half a JSON": _doubt(status=200, body=b'{"id": "p-00000001'),
+    "a megabyte": _doubt(status=200, body=b" " * 1_000_000),
+}
+"""Kinds that only the proof `providers` has."""
 MIXED = "all of them"
 
 
@@ -115,19 +121,24 @@ class Storm:
         kind = self.kinds[int(text.split()[1])]
         if self._chance.random() >= self._rates[kind]:
             return TAKEN
-        return KINDS[self._chance.choice(list(KINDS)) if kind == MIXED else kind](self._chance)
+        every = KINDS | MORE
+        return every[self._chance.choice(list(KINDS)) if kind == MIXED else kind](self._chance)
 
 
 @contextmanager
 def raging(
-    kinds: Sequence[str], seed: int, on_unknown: str = "hold", waits: Mapping[str, int] | None = None
+    kinds: Sequence[str],
+    seed: int,
+    on_unknown: str = "hold",
+    waits: Mapping[str, int] | None = None,
+    type_name: str = "posting",
 ) -> Iterator[tuple[Daemon, Provider]]:
     """Start a daemon and a provider that fails; the daemon's waits are its own unless others are given."""
     storm = Storm(kinds, seed)
     with Background() as background:
         provider = Provider(background, storm.judge)
         urls = {f"c{n:02}": f"http://127.0.0.1:{provider.port}/length" for n in range(len(kinds))}
-        extra = configuration(urls, more=f", timeout: {_TIMEOUT}") + f"on_unknown: {on_unknown}\n"
+        extra = configuration(urls, type_name, f", timeout: {_TIMEOUT}") + f"on_unknown: {on_unknown}\n"
         with PostingDaemon(waits or {}, mode="live", extra=extra) as daemon:
             yield daemon, provider
 
@@ -138,9 +149,10 @@ def run(
     seed: int = 1,
     on_unknown: str = "hold",
     waits: Mapping[str, int] | None = None,
+    type_name: str = "posting",
 ) -> list[Figures]:
     """Send `count` messages for each kind, wait until all is over, and compare."""
-    with raging(kinds, seed, on_unknown, waits) as (daemon, provider):
+    with raging(kinds, seed, on_unknown, waits, type_name) as (daemon, provider):
         ids = _send(daemon, len(kinds), count)
         _wait_until_quiet(daemon)
         time.sleep(3 if waits is None else 1)  # nothing may come now
