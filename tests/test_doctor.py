@@ -18,7 +18,7 @@ from mail2sms.cli.doctor import looks, rendered
 from mail2sms.cli.main import run
 from mail2sms.config import derived
 from mail2sms.dns import Dns
-from mail2sms.doctor import Finding, Patient, examine, machine, names, peers
+from mail2sms.doctor import Finding, Patient, examine, machine, names, peers, webhooks
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
 from mail2sms.store import Store
@@ -399,6 +399,40 @@ async def test_carriers_are_asked(server: NameServer, tmp_path: Path) -> None:
     """The simulated one says what it is, under its name."""
     (found,) = await peers.all_carriers(patient(server, tmp_path))
     assert (found.name, found.level, found.sentence) == ("sim", "ok", "simulated: no SMS is sent")
+
+
+BIRD = (
+    "carriers: {bird: {type: infobip, api: 'https://x.api.infobip.com', key: k, webhook: {secret: a-path-of-its-own}},"
+    " sim: {type: simulated}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("health", "level", "said"),
+    [
+        ({}, "warn", "the provider has told nothing since the daemon's start"),
+        ({"webhooks": {"bird": "2026-05-28T20:21:40Z"}}, "ok", "was told something 5 min ago"),
+    ],
+)
+async def test_the_url_that_a_provider_calls_is_told(
+    server: NameServer,
+    tmp_path: Path,
+    health: dict[str, Any],
+    level: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the letter, with its secret; and when it last told something. Simulated carriers have none."""
+    monkeypatch.setattr(webhooks.Control, "health", lambda self: health)
+    (found,) = await webhooks.all_webhooks(patient(server, tmp_path, BIRD))
+    assert (found.name, found.level) == ("bird webhook", level)
+    assert said in found.sentence
+    assert "/events/bird/a-path-of-its-own" in f"{found.sentence} {found.remedy}"
+
+
+async def test_without_carriers_that_tell_there_is_no_webhook(server: NameServer, tmp_path: Path) -> None:
+    """Nothing is said of it."""
+    assert await webhooks.all_webhooks(patient(server, tmp_path)) == []
 
 
 async def test_hooks_are_reached_and_not_posted_to(server: NameServer, tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""What `check` says of carriers by HTTP: plain http, webhooks that prove little, and templates that fill in nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.config_cases import found, whole
+
+_HTTPS = 'listen: {smtp: {address: "127.0.0.1:2525"}, web: {address: "127.0.0.1:80", url: "https://sms.acme.example"}}\n'
+_PROVED = "webhook: {secret: env:S, networks: 192.0.2.0/24}"
+_INFOBIP = "type: infobip, api: 'https://x.api.infobip.com', key: env:K"
+
+
+@pytest.mark.parametrize(
+    ("carrier", "level", "said"),
+    [
+        (f"{{{_INFOBIP}, {_PROVED}}}", "error", []),
+        (f"{{{_INFOBIP}, {_PROVED}}}", "warning", []),
+        (
+            f"{{{_INFOBIP}}}",
+            "warning",
+            [
+                "1:12 nothing would prove its webhook, so it is refused: no reports and no replies come -> "
+                "add webhook: {secret: credential:NAME}"
+            ],
+        ),
+        (
+            f"{{{_INFOBIP}, webhook: {{secret: env:S}}}}",
+            "warning",
+            [
+                "1:89 its webhook is not signed: whoever learns its URL can forge reports and replies -> "
+                "add networks: where it calls from"
+            ],
+        ),
+        (
+            f"{{type: infobip, api: 'http://x.api.infobip.com', key: env:K, {_PROVED}}}",
+            "error",
+            ["1:39 plain http would show texts and passwords to the network -> write https"],
+        ),
+        ("{type: twilio, api: 'http://127.0.0.1:9', account: AC1, token: env:T}", "error", []),
+        ("{type: twilio, account: AC1, token: env:T}", "warning", []),
+        (
+            "{type: wildix, api: 'http://10.1.0.9', user: u, password: env:P}",
+            "warning",
+            ["1:38 texts and the password go through your network unencrypted -> https, if the device can"],
+        ),
+        (
+            "{type: wildix, api: 'http://9.9.9.9', user: u, password: env:P}",
+            "error",
+            ["1:38 plain http would show texts and passwords to the network -> write https"],
+        ),
+        (
+            f"{{type: http, url: 'https://x.example/', body: '{{too}}', answer: {{id: id}}, {_PROVED}}}",
+            "error",
+            [
+                "1:64 there is no {too} -> there are to, to_digits, from, from_digits, text, id, secret, valid_s"
+            ],
+        ),
+        (
+            f"{{type: http, url: 'https://{{to}}.example/', {_PROVED}}}",
+            "error",
+            [
+                "1:12 nothing would tell that a message was taken -> "
+                "add answer: {id: ..}, {after: ..} or {success: ..}",
+                "1:36 expected a URL whose host is written out -> such as https://sms.example/send",
+            ],
+        ),
+    ],
+)
+def test_a_carrier(carrier: str, level: str, said: list[str]) -> None:
+    """Each with its place and what to do."""
+    text = whole(f"carriers: {{main: {carrier}, sim: {{type: simulated}}}}\n{_HTTPS}")
+    assert [each for each in found(text, level) if "secret stands" not in each] == said
+
+
+def test_providers_reach_us_by_https() -> None:
+    """What they would call stands in listen.web.url."""
+    text = whole(
+        f"mode: live\ncarriers: {{main: {{{_INFOBIP}, {_PROVED}}}}}\nroutes: [{{to: any, via: main}}]\n"
+    )
+    assert any("main could not reach us" in each for each in found(text, "warning"))
