@@ -90,7 +90,7 @@ def test_every_answer_can_be_an_option(_posting: None) -> None:
         ([*ALL, "--senders", "10.1.0.20"], "--senders: who may send is missing"),
         ([*ALL, "--senders", "*@acme.example 0.0.0.0/0"], "the whole internet"),
         ([*ALL, "--senders", "*@acme.example mail"], "expected an IP address"),
-        ([*ALL, "--carrier", "pigeon"], "one of: simulated"),
+        ([*ALL, "--carrier", "pigeon"], "simulated, sinch"),
         ([*ALL, "--country", "UK"], "write GB"),
         ([*ALL, "--mode", "live"], "with a simulated carrier would reach no phone"),
         ([*ALL, "--mode", "0123"], '--mode: "0123"'),

@@ -518,7 +518,7 @@ def test_every_look_is_taken() -> None:
     """What is written is also looked at."""
     written = {
         look
-        for module in (machine, names, peers)
+        for module in (machine, names, peers, webhooks)
         for name, look in vars(module).items()
         if asyncio.iscoroutinefunction(look)
         and not name.startswith("_")

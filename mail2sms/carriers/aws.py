@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from mail2sms.carriers import _sns
 from mail2sms.carriers._answers import dig, word
-from mail2sms.carriers._base import Abilities, Call, CarrierEvent
+from mail2sms.carriers._base import Abilities, Call, CarrierEvent, OptionFinding
 from mail2sms.carriers._http import HttpCarrier, HttpRequest
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import must
@@ -55,6 +55,13 @@ class Options(HttpOptions):
     """The SNS topic of events and texts. Example: arn:aws:sns:eu-west-1:123456789012:mail2sms"""
     message_type: Literal["TRANSACTIONAL", "PROMOTIONAL"] = "TRANSACTIONAL"
     """What the texts are. Example: PROMOTIONAL"""
+
+    def findings(self) -> Iterator[OptionFinding]:
+        """Without a topic there is no webhook, whatever its path."""
+        yield from (found for found in super().findings() if self.topic or found.option == "api")
+        if not self.topic:
+            message = "without a topic it tells nothing: no reports and no replies come"
+            yield OptionFinding(option="", message=message, hint="add topic: the ARN of the SNS topic")
 
 
 class Aws(HttpCarrier):

@@ -192,7 +192,7 @@ def _networks(word: str) -> tuple[str, ...]:
 
 
 def _menu() -> str:
-    lines = [f"     {n}  {name:12} {_about(name)}" for n, name in enumerate(carriers.types(), 1)]
+    lines = [f"     {n:2} {name:15} {_about(name)}" for n, name in enumerate(carriers.types(), 1)]
     return "\n".join(["3/5  Carrier? Its number or name", *lines, "    "])
 
 
