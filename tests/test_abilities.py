@@ -36,7 +36,11 @@ def row(name: str, carrier: type[Carrier]) -> str:
     is_told = getattr(carriers.load(name).Options, "signed_by", None) is not None
     proof = can.signs or ("its path, and where it comes from" if is_told else "-")
     cut = "the provider" if carrier.splits else "mail2sms"
-    cells = [f"`{name}`", can.title, *("yes" if x else "no" for x in (can.receives, can.reports, can.mms))]
+    cells = [
+        f"`{name}`",
+        can.title,
+        *("yes" if x else "no" for x in (can.receives, carrier.reports, can.mms)),
+    ]
     return "| " + " | ".join([*cells, can.senders, cut, proof, can.tested]) + " |\n"
 
 
