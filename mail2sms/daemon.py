@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from mail2sms import __version__, carriers, hooks
 from mail2sms.assembly import Base, Parts, assemble
-from mail2sms.carriers._base import Carrier
+from mail2sms.carriers._base import Carrier, CarrierEvent
 from mail2sms.carriers.simulated import Options as SimulatedOptions
 from mail2sms.carriers.simulated import Simulated
 from mail2sms.carriers.simulated import build as build_simulated
@@ -30,7 +30,7 @@ from mail2sms.clock import now_ms
 from mail2sms.config import derived, reload
 from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
-from mail2sms.errors import BadOption
+from mail2sms.errors import BadOption, StoreUnavailable
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
 from mail2sms.intake.envelope import Handler
@@ -40,7 +40,7 @@ from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import TemplateInvalid
 from mail2sms.log import log, where
-from mail2sms.model import DeliveryReport, MoMessage, SenderId, derive_id
+from mail2sms.model import SenderId, derive_id
 from mail2sms.options import Endpoint
 from mail2sms.places import control_path, state_folder
 from mail2sms.relay.loop import Channels, Relay
@@ -55,6 +55,7 @@ from mail2sms.web.server import WebServer
 
 _GRACE_S = 27.0  # for all that is under way when we are told to stop: with the goodbyes half a minute
 _STALLED_S = 30.0
+_JOIN_S = 60.0
 _GC_THRESHOLDS = (10_000, 20, 20)
 
 
@@ -137,13 +138,21 @@ class Daemon:
         self._renewal = Renewal(self._renew)
         self._renewal.use(settings.tls, self.parts.certificate)
         self._keep(asyncio.create_task(self._renewal.run()))
+        self._keep(asyncio.create_task(self._join_overdue()))
         self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
         self._opened.push_async_callback(self._stop_loops)
         self._opened.push_async_callback(self._close_doors)
         await self._open_doors()
 
-    async def _record(self, event: DeliveryReport | MoMessage) -> None:
+    async def _record(self, event: CarrierEvent) -> None:
         await self.parts.inbound.record(event)
+
+    async def _join_overdue(self) -> None:
+        """Once a minute: long texts from phones that will not be whole any more."""
+        while True:
+            with contextlib.suppress(StoreUnavailable):
+                await self.parts.inbound.join_overdue()
+            await asyncio.sleep(_JOIN_S)
 
     def _is_exempt(self, ip: str) -> bool:
         return self.parts.identity.is_known_network(ip)

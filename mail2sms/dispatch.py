@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import random
 import time
+import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mail2sms import breaker, lifecycle, segments
+from mail2sms import breaker, lifecycle
 from mail2sms.breaker import Breaker
 from mail2sms.carriers._base import Carrier
 from mail2sms.clock import new_id, now_ms
@@ -118,7 +119,7 @@ class Dispatch:
             finally:
                 self._outages.tries(carrier.name, False)
 
-        return Lane(self._store.bell("mt"), carrier.window, claim, send)
+        return Lane(self._store.bell("mt"), carrier.room, claim, send)
 
     async def _send(self, carrier: Carrier, claimed: Claimed) -> None:
         """Make one attempt. Whatever fails here, the lease runs out: unsent is free again, in doubt is `unknown`."""
@@ -306,8 +307,8 @@ async def _send_part(carrier: Carrier, part: Part) -> Outcome:
 
 
 def _parts(mt: MtMessage, carrier: Carrier) -> list[Part]:
-    """Return what goes to the carrier: one part, or one for each segment. The reference is the same every time."""
-    texts = [mt.text] if carrier.splits else [segment.text for segment in segments.split(mt.text)]
+    """Return what goes to the carrier, as it splits texts. The reference is the same every time."""
+    texts = carrier.split(mt.text)
     now = now_ms()
     return [
         Part(
@@ -319,9 +320,9 @@ def _parts(mt: MtMessage, carrier: Carrier) -> list[Part]:
             msisdn=mt.msisdn,
             sender_id=mt.sender_id,
             encoding=mt.encoding,
-            segments=mt.segments if carrier.splits else 1,
+            segments=mt.segments if len(texts) == 1 else 1,
             text=text,
-            reference=sum(mt.id.encode()) & 0xFF,
+            reference=zlib.crc32(mt.id.encode()) & 0xFFFF,
             expires_at=mt.expires_at,
         )
         for index, text in enumerate(texts)

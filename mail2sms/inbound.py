@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mail2sms.carriers._base import CarrierEvent
 from mail2sms.clock import now_ms
 from mail2sms.consent import Answer, Consent
+from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.log import log
 from mail2sms.model import DeliveryReport, MoMessage, Status, conversation_of, reply_key
-from mail2sms.store import Bundle, NewMessage, NewMo, Store
+from mail2sms.store import Bundle, NewMessage, NewMo, NewPart, Store, mo_parts
 
 _SAYS_NOTHING = frozenset({Status.QUEUED, Status.SENDING, Status.UNKNOWN})
 
@@ -39,12 +41,32 @@ class Inbound:
         self._fallback = fallback
         self._window_ms = window_ms
 
-    async def record(self, event: DeliveryReport | MoMessage) -> None:
+    async def record(self, event: CarrierEvent) -> None:
         """Store one event of a carrier. Raises StoreUnavailable: the carrier must bring it again."""
         if isinstance(event, MoMessage):
             await self._record_mo(event)
+        elif isinstance(event, MoPart):
+            await self._record_part(event)
+        elif isinstance(event, LateAnswer):
+            await self._record_answer(event)
         else:
             await self._record_report(event)
+
+    async def join_overdue(self) -> None:
+        """Record long texts whose missing parts did not come. Raises StoreUnavailable."""
+        for joined in await self._store.read(mo_parts.overdue, now_ms()):
+            log.warning("mo_incomplete", carrier=joined.mo.carrier, count=len(joined.parts))
+            await self._record_mo(joined.mo, joined.parts)
+
+    async def _record_part(self, part: MoPart) -> None:
+        new = NewPart(part=part, account=self._account, now=now_ms())
+        for joined in await self._store.keep_part(new):
+            await self._record_mo(joined.mo, joined.parts)
+
+    async def _record_answer(self, answer: LateAnswer) -> None:
+        moved = await self._store.record_answer(replace(answer, at=now_ms()))
+        if moved is not None:
+            log.info("mt_answered", mt=moved.message, carrier=answer.carrier, status=moved.status.value)
 
     async def _record_report(self, report: DeliveryReport) -> None:
         if report.status in _SAYS_NOTHING:
@@ -55,7 +77,7 @@ class Inbound:
             event = "mt_delivered" if moved.status is Status.DELIVERED else "mt_failed"
             log.info(event, mt=moved.message, carrier=report.carrier, status=moved.status.value)
 
-    async def _record_mo(self, mo: MoMessage) -> None:
+    async def _record_mo(self, mo: MoMessage, parts: tuple[str, ...] = ()) -> None:
         conversation = conversation_of(self._account, mo.to, mo.msisdn)
         now = now_ms()
         said, answer = self._consent.read(mo, now) if self._consent is not None else (None, None)
@@ -71,6 +93,7 @@ class Inbound:
                 fallback=self._fallback,
                 said=said,
                 answered=self._answered(answer) if answer is not None else None,
+                parts=parts,
             )
         )
         if recorded.is_repeat:

@@ -16,13 +16,14 @@ from mail2sms.errors import StoreUnavailable
 Work = TypeVar("Work")
 
 _POLL_S = 1.0  # a bell may be lost, and nobody rings when a time has come
+_CLOSED_S = 0.1  # where there is no room at all, nobody rings when there is again
 _PAUSE_S = 1.0
 # Under load what comes meanwhile is claimed, and then written, together: so long for each piece of the last claim.
 _PACE_S, _LONGEST_PACE_S = 0.001, 0.03
 
 
 class Lane(Generic[Work]):
-    """At most `window` pieces of work under way. `claim(free)` gets new ones, `do` does one and raises nothing.
+    """At most `room()` pieces of work under way. `claim(free)` gets new ones, `do` does one and raises nothing.
 
     `bell` is set whenever there may be work.
     """
@@ -30,12 +31,12 @@ class Lane(Generic[Work]):
     def __init__(
         self,
         bell: asyncio.Event,
-        window: int,
+        room: Callable[[], int],
         claim: Callable[[int], Awaitable[Sequence[Work]]],
         do: Callable[[Work], Awaitable[None]],
     ) -> None:
         self._bell = bell
-        self._window = window
+        self._room = room
         self._claim = claim
         self._do = do
         self.turned_s = time.monotonic()  # when it last looked for work, or found all its places taken
@@ -53,19 +54,25 @@ class Lane(Generic[Work]):
         while not self._is_stopping:
             self.turned_s = time.monotonic()
             self._bell.clear()
-            free = self._window - len(self._under_way)
+            free = max(0, self._room() - len(self._under_way))
             taken = await self._take(free) if free else []
             for one in taken:
                 task = asyncio.ensure_future(self._do(one))
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
             if not free:
-                done = asyncio.FIRST_COMPLETED
-                await asyncio.wait(self._under_way, timeout=_POLL_S, return_when=done)
+                await self._wait_for_room()
             elif len(taken) < free and not self._is_stopping:
                 await self._rest()
         if self._under_way:
             await asyncio.wait(self._under_way)
+
+    async def _wait_for_room(self) -> None:
+        if not self._room():
+            await asyncio.sleep(_CLOSED_S)
+        elif self._under_way:
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait(self._under_way, timeout=_POLL_S, return_when=first)
 
     async def _rest(self) -> None:
         with contextlib.suppress(TimeoutError):

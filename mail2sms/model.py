@@ -296,7 +296,7 @@ class Part:
     encoding: str
     segments: int
     text: str = field(repr=False)
-    reference: int = 0  # the concatenation reference, the same for all parts of a message (0 to 255)
+    reference: int = 0  # the concatenation reference, the same for all parts of a message (0 to 65535)
     expires_at: int = 0
 
 
@@ -338,6 +338,18 @@ class Photo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Repeats:
+    """How an event is known again whose carrier gives it no id.
+
+    It may be the one whose id begins with `prefix` and that was stored from `since` until `until`.
+    """
+
+    prefix: str
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MoMessage:
     """One text from a phone, as its carrier brought it. `to` is our number (or name) it was sent to."""
 
@@ -348,6 +360,7 @@ class MoMessage:
     at: int
     text: str = field(repr=False)
     photos: tuple[Photo, ...] = ()
+    repeats: Repeats | None = None
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base32: no I L O U

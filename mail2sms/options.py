@@ -77,6 +77,26 @@ def read_count(value: Any) -> int:
     raise BadOption(f'expected a whole number, got "{value}"')
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Reads a whole number from `low` to `high`."""
+
+    low: int
+    high: int
+
+    def __call__(self, value: Any) -> int:
+        """Return it. Raises BadOption."""
+        number = read_count(value)
+        if not self.low <= number <= self.high:
+            raise BadOption(f"expected a number from {self.low} to {self.high}, got {number}")
+        return number
+
+
+def whole(low: int, high: int) -> BeforeValidator:
+    """Return the validator of a whole number from `low` to `high`."""
+    return BeforeValidator(Whole(low, high))
+
+
 def read_duration_ms(value: Any) -> int:
     """`30s`, `15m`, `12h`, `90d`: milliseconds. A bare number is refused."""
     if isinstance(value, int):
@@ -302,6 +322,14 @@ def read_secret(value: Any) -> Secret:
     return Secret(value)
 
 
+def read_path(value: Any) -> Path:
+    """The whole path of a file."""
+    path = Path(value) if isinstance(value, str) else Path()
+    if not path.is_absolute():
+        raise BadOption(f'expected a path that starts with "/", got "{value}"')
+    return path
+
+
 def read_list(value: Any) -> Any:
     """One value stands for a list of one."""
     return list(value) if isinstance(value, list | tuple) else [value]
@@ -349,3 +377,4 @@ SecretOption = Annotated[
     Written("a secret: credential:NAME, file:PATH, env:NAME or itself", types=("string", "integer")),
 ]
 Names = Annotated[tuple[str, ...], BeforeValidator(read_list)]
+AbsolutePath = Annotated[Path, BeforeValidator(read_path), Written("the whole path of a file", "^/")]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -31,7 +31,7 @@ class Segment:
 
 # In the order of the codes, less 0x1B: a text that brought its own escape could make other characters than
 # those that were read and counted.
-_DEFAULT = (
+GSM_ALPHABET = (
     "@£$¥èéùìòÇ\nØø\rÅå"
     "Δ_ΦΓΛΩΠΨΣΘΞÆæßÉ"
     " !\"#¤%&'()*+,-./"
@@ -41,13 +41,13 @@ _DEFAULT = (
     "¿abcdefghijklmno"
     "pqrstuvwxyzäöñüà"
 )
-_EXTENSION = "\f^{}\\[~]|€"  # two septets each
+GSM_EXTENSION = "\f^{}\\[~]|€"  # two septets each
 
-_NOT_GSM = re.compile(f"[^{re.escape(_DEFAULT + _EXTENSION)}]")
+_NOT_GSM = re.compile(f"[^{re.escape(GSM_ALPHABET + GSM_EXTENSION)}]")
 
 
 def _septets(text: str) -> int:
-    return len(text) + sum(map(text.count, _EXTENSION))
+    return len(text) + sum(map(text.count, GSM_EXTENSION))
 
 
 def _utf16_units(text: str) -> int:
@@ -67,6 +67,7 @@ _LAYOUTS = {
     Encoding.GSM7: _Layout(alone=160, joined=153, units=_septets),
     Encoding.UCS2: _Layout(alone=70, joined=67, units=_utf16_units),
 }
+_LONG_HEADER = {Encoding.GSM7: 152, Encoding.UCS2: 66}  # units beside a header with a 16-bit reference
 
 
 _MOST = 255  # segments of one message: an octet counts them, 3GPP TS 23.040 section 9.2.3.24.1
@@ -111,17 +112,24 @@ def not_gsm(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
 
 
-def split(text: str) -> tuple[Segment, ...]:
+def split(
+    text: str, *, encoded: Encoding | None = None, has_long_header: bool = False
+) -> tuple[Segment, ...]:
     """Return the segments, in order; joined they are the text.
+
+    `encoded`: not as `encoding` would. With `has_long_header` each leaves room for a 16-bit reference.
 
     No extension character and no surrogate pair is cut. What shows as one character (an emoji with its
     joiners, a letter with its marks) is kept whole too, if that costs no further segment: a phone that waits
     for a segment shows the others as they are. Nobody looks for that in a text that is too long for a message.
     """
-    layout = _LAYOUTS[encoding(text)]
+    encoded = encoded or encoding(text)
+    layout = _LAYOUTS[encoded]
     units = layout.units(text)
     if units <= layout.alone:
         return (Segment(text=text, units=units),)
+    if has_long_header:
+        layout = replace(layout, joined=_LONG_HEADER[encoded])
     ends = _ends(text, layout, keeps_clusters=False)
     if units <= _MOST * layout.joined:
         whole = _ends(text, layout, keeps_clusters=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mail2sms import breaker
+from mail2sms import breaker, segments
 from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
@@ -29,8 +29,12 @@ class Scripted(Carrier):
     def __init__(self, name: str, *answers: object, splits: bool = True) -> None:
         super().__init__(name)
         self.answers = list(answers)
-        self.splits = splits
+        self._splits = splits
         self.parts: list[Part] = []
+
+    def split(self, text: str) -> tuple[str, ...]:
+        """Whole, or in segments."""
+        return (text,) if self._splits else tuple(segment.text for segment in segments.split(text))
 
     async def send(self, part: Part) -> Taken:
         """Raise or return the next answer."""

@@ -25,7 +25,7 @@ async def turns_while(monkeypatch: pytest.MonkeyPatch, *, is_full: bool, is_clai
         begun.set()
         await end.wait()
 
-    tested = Lane(asyncio.Event(), 2, claim, work)
+    tested = Lane(asyncio.Event(), lambda: 2, claim, work)
     running = asyncio.create_task(tested.run())
     if is_full or is_claiming:
         await begun.wait()

@@ -13,11 +13,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.model import DeliveryReport, MoMessage, Part, Taken
 from mail2sms.options import Flag, Options
 from mail2sms.prices import Price, Region
 
-CarrierEvent = DeliveryReport | MoMessage
+CarrierEvent = DeliveryReport | LateAnswer | MoMessage | MoPart
 Record = Callable[[CarrierEvent], Awaitable[None]]
 """Stores one event durably; returns after the commit, so the carrier may then acknowledge it."""
 
@@ -86,9 +87,6 @@ class Carrier(ABC):
     window: int = 10
     """Messages that may be under way at once."""
 
-    splits: bool = True
-    """Whether the carrier segments a long text itself: then a message is one part."""
-
     reports: bool = True
     """Whether the provider says later what became of what it took."""
 
@@ -99,6 +97,14 @@ class Carrier(ABC):
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def split(self, text: str) -> tuple[str, ...]:
+        """Return the texts of the parts: the whole text where the carrier segments it itself."""
+        return (text,)
+
+    def room(self) -> int:
+        """Return how many messages may be under way now: none while a lost link is about to come back."""
+        return self.window
 
     async def start(self, record: Record) -> None:  # noqa: B027  # optional
         """Connect; from now on hand every report and every MO to `record`."""

@@ -24,9 +24,8 @@ from pydantic.fields import FieldInfo
 from mail2sms import carriers, hooks
 from mail2sms.carriers._base import CarrierOptions
 from mail2sms.config.schema import Settings
-from mail2sms.config.values import Whole
 from mail2sms.hooks._base import HookOptions
-from mail2sms.options import Written, read_list
+from mail2sms.options import Whole, Written, read_list
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 _LISTED = 3

@@ -18,7 +18,6 @@ from mail2sms.config.listeners import Listen
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.config.values import (
-    AbsolutePath,
     Address,
     AddressAsWritten,
     ApiKey,
@@ -41,16 +40,17 @@ from mail2sms.config.values import (
     TeamName,
     Template,
     Text,
-    whole,
 )
 from mail2sms.mailer import SmarthostOptions
 from mail2sms.model import RELAYED_PROOFS, MessageClass, Msisdn, Proof, Team, User
 from mail2sms.options import (
+    AbsolutePath,
     DurationMs,
     Networks,
     Options,
     SizeBytes,
     Zone,
+    whole,
 )
 from mail2sms.prices import Prices
 from mail2sms.routing import Route

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from mail2sms.carriers._base import CarrierOptions
 from mail2sms.errors import BadNumber, BadOption, Problem
 from mail2sms.hooks._base import HookOptions
 from mail2sms.model import Msisdn, SenderId
-from mail2sms.options import Options, Secret, Written, read_count, read_list, read_secret
+from mail2sms.options import Options, Secret, Written, read_list, read_secret
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})+\Z")
@@ -159,13 +158,6 @@ def _route_target(value: Any) -> str:
     return _country(text)
 
 
-def _absolute(value: Any) -> Path:
-    path = Path(_one_text(value))
-    if not path.is_absolute():
-        raise BadOption(f'expected a path that starts with "/", got "{value}"')
-    return path
-
-
 def _template(value: Any) -> str:
     text = _one_text(value)
     if text in {"strict", "simple", "subject"} or Path(text).is_absolute():
@@ -212,26 +204,6 @@ def _api_key(value: Any) -> Any:
     if Secret(text).is_literal and len(text) < API_KEY_LENGTH:
         raise BadOption(f"an API key has at least {API_KEY_LENGTH} characters; this one has {len(text)}")
     return text
-
-
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """Reads a whole number from `low` to `high`."""
-
-    low: int
-    high: int
-
-    def __call__(self, value: Any) -> int:
-        """Return it. Raises BadOption."""
-        number = read_count(value)
-        if not self.low <= number <= self.high:
-            raise BadOption(f"expected a number from {self.low} to {self.high}, got {number}")
-        return number
-
-
-def whole(low: int, high: int) -> BeforeValidator:
-    """Return the validator of a whole number from `low` to `high`."""
-    return BeforeValidator(Whole(low, high))
 
 
 def _one_of(what: str, known: Callable[[], tuple[str, ...]]) -> BeforeValidator:
@@ -332,7 +304,6 @@ RouteTarget = Annotated[
     BeforeValidator(_route_target),
     Written('any, a country code or a prefix ("+338")', "^(any|[A-Z]{2}|\\+[0-9]+)$", _TEXT_OR_DIGITS),
 ]
-AbsolutePath = Annotated[Path, BeforeValidator(_absolute), Written("the whole path of a file", "^/")]
 Template = Annotated[
     str,
     BeforeValidator(_template),

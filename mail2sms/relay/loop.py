@@ -137,7 +137,7 @@ class Relay:
             wanted = NoticeClaim(channel=channel, owner=self._owner, now=now, lease_ms=_LEASE_MS, limit=free)
             return await self._store.claim_notices(wanted)
 
-        return Lane(self._store.bell("notice"), _WINDOW, claim, self._tell)
+        return Lane(self._store.bell("notice"), lambda: _WINDOW, claim, self._tell)
 
     async def _tell(self, notice: Notice) -> None:
         self._held.add(notice.id)

@@ -16,6 +16,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection, exc
 
 from mail2sms.errors import StoreUnavailable
+from mail2sms.heard import LateAnswer
 from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Msisdn, Status
 from mail2sms.rules._base import Reservation
@@ -25,6 +26,7 @@ from mail2sms.store import (
     engine,
     facts,
     migrate,
+    mo_parts,
     mos,
     notices,
     opt_outs,
@@ -39,6 +41,7 @@ from mail2sms.store import (
     wishes,
 )
 from mail2sms.store.counters import Exceeded
+from mail2sms.store.mo_parts import Joined, NewPart
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.opt_outs import Blocked, Blocking, Lifting
@@ -66,6 +69,7 @@ __all__ = [
     "Exceeded",
     "Granted",
     "Intent",
+    "Joined",
     "LastMail",
     "Lifting",
     "MessageView",
@@ -74,6 +78,7 @@ __all__ = [
     "NewMessage",
     "NewMo",
     "NewNotice",
+    "NewPart",
     "Notice",
     "NoticeClaim",
     "NoticeOutcome",
@@ -262,6 +267,14 @@ class Store:
         """Store a report, and the opt-out that it tells of; returns the message that it moved, and where to."""
         verb = opt_outs.RECORD_OPT_OUT if report.is_opt_out else reports.RECORD_REPORT
         return await self._write.run(verb, report)
+
+    async def record_answer(self, answer: LateAnswer) -> Moved | None:
+        """Store an answer that came late; returns the message that it moved, and where to."""
+        return await self._write.run(reports.RECORD_ANSWER, answer)
+
+    async def keep_part(self, new: NewPart) -> tuple[Joined, ...]:
+        """Store a part of an MO; returns the texts that can be recorded now."""
+        return await self._write.run(mo_parts.KEEP_PART, new)
 
     async def record_mo(self, new: NewMo) -> RecordedMo:
         """Store an MO once, with what it changes if it is STOP or START, and queue its relay."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from mail2sms.consent import Said, Word
 from mail2sms.model import MoMessage, derive_id
-from mail2sms.store import opt_outs, schema
+from mail2sms.store import mo_parts, opt_outs, schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import hook_channels
 from mail2sms.store.put import Bundle, insert, insert_notices
@@ -26,7 +26,7 @@ class NewMo:
     """An MO with its conversation. `owner` is the address behind our number, `fallback` the default mailbox.
 
     A writer of the conversation counts as waiting for an answer for `window_ms`. `said` is STOP, START or HELP, which
-    is `answered` to the phone.
+    is `answered` to the phone. `parts` are those that it was joined of.
     """
 
     mo: MoMessage
@@ -39,6 +39,7 @@ class NewMo:
     fallback: str = ""
     said: Said | None = None
     answered: Bundle | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +58,10 @@ def _record(connection: Connection, news: Sequence[NewMo]) -> list[RecordedMo]:
 
 def _record_one(connection: Connection, new: NewMo) -> RecordedMo:
     id_ = derive_id("r", new.account, new.mo.carrier, new.mo.event_id)
+    mo_parts.close(connection, new.parts, id_)
+    known = _known(connection, new)
+    if known is not None:
+        return RecordedMo(id=known, is_repeat=True, address="")
     row = {
         "id": new.conversation,
         "account": new.account,
@@ -114,6 +119,24 @@ def _hear(connection: Connection, new: NewMo) -> _Heard:
     )
     is_free = opt_outs.lift(connection, lifting)
     return _Heard(reason="optout.start" if is_free else "", is_answered=is_free)
+
+
+_KNOWN = (
+    select(mo.c.id)
+    .where(mo.c.carrier == bindparam("which"))
+    .where(mo.c.event_id > bindparam("prefix"), mo.c.event_id < bindparam("prefix") + "~")
+    .where(mo.c.created_at.between(bindparam("since"), bindparam("until")))
+    .limit(1)
+)
+
+
+def _known(connection: Connection, new: NewMo) -> str | None:
+    """Return the MO that a carrier without ids brings again."""
+    repeats = new.mo.repeats
+    if repeats is None:
+        return None
+    limits = {"prefix": repeats.prefix, "since": repeats.since, "until": repeats.until}
+    return connection.scalar(_KNOWN, {"which": new.mo.carrier, **limits})
 
 
 def _insert(connection: Connection, id_: str, new: NewMo) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, case, delete, literal_column, select, up
 
 from mail2sms.model import Msisdn, Submission
 from mail2sms.rules._base import Reservation
-from mail2sms.store import facts, holds, owed, schema, sending
+from mail2sms.store import facts, holds, mo_parts, owed, schema, sending
 from mail2sms.store.counters import Exceeded, Ledger
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
@@ -332,6 +332,7 @@ def _forget(connection: Connection, times: Sequence[int]) -> list[int]:
         delete(counter).where(counter.c.until < now - _SPARE_MS),
     )
     dropped = sum(connection.execute(statement).rowcount for statement in too_old)
+    dropped += mo_parts.forget(connection, now)
     return [dropped] * len(times)
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    or_,
     select,
     update,
 )
@@ -220,13 +221,32 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[S
     for settlement in settlements:
         if settlement.mt.id not in done:
             _settle_one(connection, settlement)
+    _settle_answered(connection, settlements)
     reports.apply_strays(connection, carrier_ids)
     return [settlement.change.status for settlement in settlements]
 
 
+_ANSWERED = select(attempt.c.message).where(attempt.c.id.in_(_IDS), attempt.c.outcome != "uncertain")
+
+
+def _settle_answered(connection: Connection, settlements: Sequence[Settlement]) -> None:
+    """An answer may have come after it was given up, and before its settlement: it counts."""
+    doubts = [o.attempt_id for s in settlements for o in s.outcomes if o.outcome == "uncertain"]
+    if doubts:
+        answered = set(connection.scalars(_ANSWERED, {"ids": doubts}))
+        reports.fold(connection, {s.mt.id: s.now for s in settlements if s.mt.id in answered})
+
+
 _OUTCOME = (
     update(attempt)
-    .where(attempt.c.id == bindparam("attempt_id"), attempt.c.outcome.is_distinct_from("taken"))
+    .where(
+        attempt.c.id == bindparam("attempt_id"),
+        # What is known stays known.
+        or_(
+            attempt.c.outcome.is_(None),
+            and_(attempt.c.outcome != "taken", bindparam("ended") != "uncertain"),
+        ),
+    )
     .values(
         outcome=bindparam("ended"),
         ended_at=bindparam("at"),

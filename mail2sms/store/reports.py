@@ -7,26 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     BindParameter,
     Connection,
     Row,
-    Text,
     and_,
     bindparam,
-    cast,
     delete,
     exists,
-    func,
     or_,
     select,
     update,
 )
 
 from mail2sms import lifecycle
+from mail2sms.heard import LateAnswer
 from mail2sms.model import DeliveryReport, Status
 from mail2sms.store import notices, schema
 from mail2sms.store.inserts import insert_rows
+from mail2sms.store.locks import lock_keys
 from mail2sms.store.rows import event_row
 from mail2sms.store.writer import Verb
 
@@ -73,10 +71,7 @@ def lock(connection: Connection, ids: CarrierIds, messages: Iterable[str] = ()) 
     """
     if connection.dialect.name == "sqlite":
         return
-    keys = sorted({f"{carrier}/{cid}" for carrier, cid in ids if cid})
-    if keys:
-        each = func.unnest(cast(keys, ARRAY(Text))).column_valued("each")
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(each, 0))))
+    lock_keys(connection, (f"{carrier}/{cid}" for carrier, cid in ids if cid))
     rows = sorted(messages)
     if rows:
         connection.execute(
@@ -95,7 +90,7 @@ def record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Mo
         return [None] * len(reports)
     lock(connection, [], {row.message for _, row in known})
     _write_reports(connection, known)
-    changed = _fold(connection, {row.message: report for report, row in known})
+    changed = fold(connection, {row.message: report.at for report, row in known})
     return [
         Moved(message=row.message, status=changed[row.message])
         if row is not None and row.message in changed
@@ -174,20 +169,20 @@ def _write_reports(connection: Connection, known: Sequence[tuple[DeliveryReport,
     connection.execute(_REPORTED, rows)
 
 
-def _fold(connection: Connection, reports: Mapping[str, DeliveryReport]) -> dict[str, Status]:
-    """Bring messages to where their parts are; returns those that moved."""
-    ids = sorted(reports)
+def fold(connection: Connection, times: Mapping[str, int]) -> dict[str, Status]:
+    """Bring messages to where their parts are, at these times; returns those that moved."""
+    ids = sorted(times)
     current = {row.id: row.status for row in connection.execute(_STATUSES, {"ids": ids})}
     attempts: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(_ATTEMPTS, {"ids": ids}):
         attempts.setdefault(row.message, []).append(row)
     moved: dict[tuple[Status, str, int], list[str]] = {}
-    for id_, report in reports.items():
+    for id_, at in times.items():
         parts = _parts(attempts[id_])
         status = lifecycle.after_report(Status(current[id_]), [known for known, _ in parts])
         if status is not None:
             codes = [code for known, code in parts if known is status and code]
-            moved.setdefault((status, codes[0] if codes else "", report.at), []).append(id_)
+            moved.setdefault((status, codes[0] if codes else "", at), []).append(id_)
     for (status, code, at), those in moved.items():
         _move(connection, those, status, code, at)
     return {id_: status for (status, _, _), those in moved.items() for id_ in those}
@@ -266,6 +261,45 @@ def _report(row: Row[Any]) -> DeliveryReport:
     )
 
 
+_ANSWERED = (
+    update(attempt)
+    .where(attempt.c.id == bindparam("attempt_id"), attempt.c.carrier == bindparam("which"))
+    .where(attempt.c.outcome.is_distinct_from("taken"))  # a receipt may have been quicker
+    .values(outcome=bindparam("ended"), carrier_message_id=bindparam("cid"), code=bindparam("said"))
+)
+
+
+def _record_answers(connection: Connection, answers: Sequence[LateAnswer]) -> list[Moved | None]:
+    """Store answers to attempts that were in doubt; returns what moved."""
+    carrier_ids = [(a.carrier, a.carrier_message_id) for a in answers]
+    lock(connection, carrier_ids)
+    rows = connection.execute(_BY_ATTEMPT, {"ids": [a.attempt_id for a in answers]})
+    messages = {row.id: row.message for row in rows}
+    lock(connection, [], messages.values())
+    known = [answer for answer in answers if answer.attempt_id in messages]
+    if known:
+        connection.execute(_ANSWERED, [_answer_values(answer) for answer in known])
+    moved = fold(connection, {messages[a.attempt_id]: a.at for a in known})
+    apply_strays(connection, carrier_ids)
+    ids = [messages.get(answer.attempt_id, "") for answer in answers]
+    return [Moved(message=id_, status=moved[id_]) if id_ in moved else None for id_ in ids]
+
+
+def _answer_values(answer: LateAnswer) -> dict[str, Any]:
+    return {
+        "attempt_id": answer.attempt_id,
+        "which": answer.carrier,
+        "ended": answer.outcome,
+        "cid": answer.carrier_message_id,
+        "said": answer.code,
+    }
+
+
+RECORD_ANSWER: Verb[LateAnswer, Moved | None] = Verb(
+    _record_answers,
+    wakes=lambda _, moved: WAKES.get(moved.status, ()) if moved else (),
+    is_alone=True,
+)
 RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(
     record,
     wakes=lambda _, moved: WAKES.get(moved.status, ()) if moved else (),

@@ -208,6 +208,31 @@ mo = _keyed(
     Index(None, "conversation", "created_at"),
 )
 
+mo_part = _keyed(
+    "mo_part",
+    _id(),
+    _account(),
+    Column("whole", Text, nullable=False),  # the same for all parts of a text
+    Column("number", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("msisdn", Text, nullable=False),
+    Column("our_address", Text, nullable=False),
+    _time("at"),
+    _time("created_at"),
+    Column("mo", Text),  # the MO that it has become a part of; its text is in that one then
+    Index(None, "whole"),
+)
+_IS_LACKING, _IS_JOINED = text("mo IS NULL"), text("mo IS NOT NULL")
+Index("ix_mo_part_joined", mo_part.c.created_at, sqlite_where=_IS_JOINED, postgresql_where=_IS_JOINED)
+Index(
+    "ix_mo_part_lacking",
+    mo_part.c.whole,
+    mo_part.c.created_at,
+    sqlite_where=_IS_LACKING,
+    postgresql_where=_IS_LACKING,
+)
+
 stray_report = _keyed(
     "stray_report",
     Column("carrier", Text, primary_key=True),

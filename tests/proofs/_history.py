@@ -165,6 +165,19 @@ _APPROVAL = {
     "created_at": "{at}",
     "decided_by": "'it@acme.example'",
 }
+_MO_PART = {
+    "id": "{r}",
+    "account": "{account}",
+    "whole": "{k}",
+    "number": "1",
+    "total": "2",
+    "carrier": "'sim'",
+    "msisdn": "{phone}",
+    "our_address": "'+33639980101'",
+    "at": "{at}",
+    "created_at": "{at}",
+    "mo": "{r}",
+}
 _STRAY = {
     "carrier": "'sim'",
     "carrier_message_id": "{k}",
@@ -243,6 +256,7 @@ class History:
             self._insert(connection, how, over, "notice", _NOTICE, all_, "i % 10 = 3 OR {is_failed}")
             self._insert(connection, how, over, "repeat", _REPEAT, (days, self.count))
             self._insert(connection, how, over, "counter", _COUNTER, (days, self.count), "i % 10 = 0")
+            self._insert(connection, how, over, "mo_part", _MO_PART, (days, self.count), "i % 10 = 3")
             self._insert(connection, how, over, "stray_report", _STRAY, (days, self.count), "i % 10 = 0")
             for table, row in (("opt_out", _OPT_OUT), ("audit", _AUDIT), ("approval", _APPROVAL)):
                 self._insert(connection, how, over, table, row, all_, "i % 10 = 5")

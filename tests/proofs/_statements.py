@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, event
 
 from mail2sms.breaker import Breaker
 from mail2sms.consent import Said, Word
+from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.lifecycle import Change, Wish
 from mail2sms.model import (
     DeliveryReport,
@@ -26,6 +27,7 @@ from mail2sms.model import (
     Msisdn,
     MtMessage,
     Part,
+    Repeats,
     Status,
     conversation_of,
     derive_id,
@@ -40,6 +42,7 @@ from mail2sms.store import (
     Lifting,
     NewMo,
     NewNotice,
+    NewPart,
     NoticeClaim,
     NoticeOutcome,
     Outage,
@@ -58,6 +61,7 @@ from mail2sms.store import (
     earlier,
     events,
     facts,
+    mo_parts,
     notice_views,
     opt_outs,
     past,
@@ -313,11 +317,24 @@ class Work:
         self._names("record_report")
         await asyncio.gather(*(self.report(mt, Status.UNDELIVERABLE, f"other-{mt.id}") for mt in failed))
         await self.report(replace(failed[0], id="m-work-nobody's"), Status.DELIVERED)
+        self._names("record_answer")
+        late = (part(failed[0]).attempt_id, part(replace(failed[0], id="m-work-nobody's")).attempt_id)
+        await asyncio.gather(*(self._answer(attempt_id) for attempt_id in late))
         self._names("put")
         await self.put("m-work-cancelled")
         self._names("cancel")
         await self.store.cancel(fakes.ACCOUNT, "m-work-cancelled", self.now)
         await self.store.cancel(fakes.ACCOUNT, self.old.id, self.now)
+
+    async def _answer(self, attempt_id: str) -> None:
+        answer = LateAnswer(
+            carrier=self.carrier,
+            attempt_id=attempt_id,
+            outcome="taken",
+            at=self.now,
+            carrier_message_id="late",
+        )
+        await self.store.record_answer(answer)
 
     async def _remember(self) -> None:
         """Write what is over, as a demo's history does."""
@@ -378,6 +395,30 @@ class Work:
         )
         await self.store.record_mo(new)
         await self.store.record_mo(new)
+        again = Repeats(prefix="wor", since=self.now - 600_000, until=self.now)
+        await self.store.record_mo(replace(new, mo=replace(new.mo, event_id="work-2", repeats=again)))
+        await self._hear_long(new)
+
+    async def _hear_long(self, new: NewMo) -> None:
+        """A text of two parts, and another that stays without its second."""
+        for number, text in ((1, "Oui, "), (1, "Non, "), (2, "merci")):
+            self._names("keep_part")
+            part = MoPart(
+                carrier="sim",
+                msisdn=self.old.msisdn,
+                to=fakes.OURS,
+                at=self.now,
+                reference=7,
+                total=2,
+                number=number,
+                text=text,
+            )
+            kept = NewPart(part=part, account=fakes.ACCOUNT, now=self.now)
+            for joined in await self.store.keep_part(kept):
+                self._names("record_mo")
+                await self.store.record_mo(replace(new, mo=joined.mo, parts=joined.parts))
+        self._names("overdue")
+        await self.store.read(mo_parts.overdue, self.now + mo_parts.PATIENCE_MS)
 
     async def _tell_of_opt_out(self) -> None:
         """A carrier cut a message in three, and says that its phone wants none."""

@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import Connection, event, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from mail2sms.heard import MoPart
 from mail2sms.lifecycle import Change
 from mail2sms.model import DeliveryReport, Status
 from mail2sms.store import (
     Bundle,
     Claim,
     Intent,
+    NewPart,
     PartOutcome,
     Recovery,
     Reservation,
@@ -29,7 +31,7 @@ from mail2sms.store import (
     views,
 )
 from mail2sms.store.writer import Verb
-from tests.fakes import ACCOUNT, NOW, bundle
+from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
 from tests.servers.postgresql import PostgreSQL
 from tests.store.test_store import DAY, part
 
@@ -176,3 +178,26 @@ async def test_who_lost_a_message_and_claimed_it_again_sends_it_once(postgresql_
     assert await store._write.run(in_one_batch, intents) == [False, False, True]
     assert await store._write.run(in_one_batch, intents) == [False, False, True], "run again"
     await store.close()
+
+
+async def test_parts_of_a_text_that_come_to_two_nodes_are_joined(postgresql_url: str) -> None:
+    """Each node sees the other's part, however close they come: one of them has them all."""
+    nodes = [await Store.open(postgresql_url), await Store.open(postgresql_url)]
+
+    async def keep(reference: int, number: int) -> int:
+        new = MoPart(
+            carrier="smpp",
+            msisdn=PHONE,
+            to=OURS,
+            at=NOW,
+            reference=reference,
+            total=2,
+            number=number,
+            text="x",
+        )
+        return len(await nodes[number - 1].keep_part(NewPart(part=new, account=ACCOUNT, now=NOW)))
+
+    for reference in range(50):
+        assert sum(await asyncio.gather(keep(reference, 1), keep(reference, 2))) >= 1
+    for node in nodes:
+        await node.close()

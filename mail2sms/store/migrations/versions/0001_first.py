@@ -187,6 +187,39 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "mo_part",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("whole", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("carrier", sa.Text(), nullable=False),
+        sa.Column("msisdn", sa.Text(), nullable=False),
+        sa.Column("our_address", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("mo", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_mo_part")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_mo_part_whole"), "mo_part", ["whole"], unique=False)
+    op.create_index(
+        "ix_mo_part_joined",
+        "mo_part",
+        ["created_at"],
+        unique=False,
+        sqlite_where=sa.text("mo IS NOT NULL"),
+        postgresql_where=sa.text("mo IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_mo_part_lacking",
+        "mo_part",
+        ["whole", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("mo IS NULL"),
+        postgresql_where=sa.text("mo IS NULL"),
+    )
+    op.create_table(
         "stray_report",
         sa.Column("carrier", sa.Text(), nullable=False),
         sa.Column("carrier_message_id", sa.Text(), nullable=False),

@@ -1,0 +1,178 @@
+"""SMPP 3.4: binds to an SMSC, submits parts, takes receipts and texts from phones."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from mail2sms.carriers import _smpp_inbound as inbound
+from mail2sms.carriers import _smpp_pdu as wire
+from mail2sms.carriers import _smpp_receipt as receipts
+from mail2sms.carriers import _smpp_status as statuses
+from mail2sms.carriers import _smpp_submit as submits
+from mail2sms.carriers._base import Carrier, Record
+from mail2sms.carriers._pace import PAUSE_S, Pace
+from mail2sms.carriers._smpp_binds import Account, Binds, Role, Unreachable, open_session
+from mail2sms.carriers._smpp_options import Options, tls_context
+from mail2sms.carriers._smpp_pdu import Short
+from mail2sms.carriers._smpp_read import read_message_id
+from mail2sms.carriers._smpp_session import Session
+from mail2sms.carriers._smpp_status import Kind
+from mail2sms.carriers._smpp_window import Response, Terms, Unsent
+from mail2sms.clock import now_ms
+from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable
+from mail2sms.heard import LateAnswer
+from mail2sms.log import log
+from mail2sms.model import Part, Taken
+
+__all__ = ["Options", "Smpp", "build"]
+
+_AGAIN_S = 1.0
+
+
+class Smpp(Carrier):
+    """One account at an SMSC, with its binds."""
+
+    def __init__(self, name: str, options: Options) -> None:
+        super().__init__(name)
+        self._options = options
+        self._kinds = options.kinds
+        count = options.binds
+        roles = {
+            "transceiver": (Role.TRANSCEIVER,),
+            "separate": (Role.TRANSMITTER, Role.RECEIVER),
+            "transmitter": (Role.TRANSMITTER,),
+        }
+        self._roles = roles[options.bind] * count
+        self.window = options.window * count
+        rate = options.rate
+        self._pace = Pace(rate.count / rate.per_s if rate else None)
+        self._terms = Terms(
+            window=options.window, answer_s=options.timeout / 1000, enquire_s=options.enquire / 1000
+        )
+        self._record: Record | None = None
+        self._binds: Binds | None = None
+        self._inbound: inbound.Inbound | None = None
+        self._late: set[asyncio.Task[None]] = set()
+
+    def split(self, text: str) -> tuple[str, ...]:
+        return submits.split(text, self._options)
+
+    def room(self) -> int:
+        return 0 if self._binds is None or self._binds.is_returning else self.window
+
+    async def start(self, record: Record) -> None:
+        """Bind in the background. Raises BadOption when a file or secret of the options can't be read."""
+        account = await asyncio.to_thread(self._account)
+        self._record = record
+        key = f"{account.system_id}\0{account.password}".encode()
+        self._inbound = inbound.Inbound(self.name, self._options, key, now_ms)
+        self._binds = Binds(self.name, account, self._roles, self._session, self._inbound.lost)
+        self._binds.start()
+
+    def _account(self) -> Account:
+        options = self._options
+        return Account(
+            address=options.address,
+            system_id=options.system_id,
+            password=options.password.reveal(),
+            system_type=options.system_type,
+            tls=tls_context(options),
+            tls_name=options.tls_name,
+        )
+
+    def _session(self) -> Session:
+        return Session(self._terms, self._take, self._answered_late)
+
+    async def send(self, part: Part) -> Taken:
+        """Submit one part. Nothing of it leaves while there is no bind."""
+        if self._binds is None:
+            raise Unavailable("unbound", "it is not bound")
+        loop = asyncio.get_running_loop()
+        if (wait_s := self._pace.reserve(loop.time())) > 0:
+            await asyncio.sleep(wait_s)
+        session = self._binds.pick(part.message)
+        try:
+            response = await session.submit(submits.body(part, self._options, now_ms()), part.attempt_id)
+        except Unsent:
+            raise Unavailable(
+                "unbound", "the link broke before", retry_after_s=1, same_carrier=True
+            ) from None
+        except ValueError as e:  # UnicodeEncodeError is one
+            raise Refused("local", "this can't be written in SMPP") from e
+        outcome = self._outcome(response)
+        if isinstance(outcome, Taken):
+            return outcome
+        what = statuses.kind(response.status, self._kinds)
+        if what is Kind.THROTTLE:
+            self._pace.slow(loop.time())
+        elif what is Kind.REBIND:
+            session.give_up("it does not know us as bound")
+        raise outcome
+
+    def _outcome(self, response: Response) -> Taken | SendFailed:
+        if response.status == wire.OK:
+            id_ = receipts.answered_id(read_message_id(response.body), self._options.ids)
+            return Taken(carrier_message_id=id_)
+        return statuses.failure(response.status, self._kinds, PAUSE_S)
+
+    async def _take(self, short: Short) -> int:
+        """Store what the SMSC brings; return what it is told. What is not on disk it brings again."""
+        assert self._record is not None
+        assert self._inbound is not None
+        event = self._inbound.read(short)
+        if event is None:
+            log.warning("report_stray", carrier=self.name)
+            return wire.OK
+        try:
+            await self._record(event)
+        except StoreUnavailable:
+            return wire.TRY_AGAIN
+        return wire.OK
+
+    def _answered_late(self, attempt_id: str, response: Response) -> None:
+        outcome = self._outcome(response)
+        taken = outcome if isinstance(outcome, Taken) else None
+        answer = LateAnswer(
+            carrier=self.name,
+            attempt_id=attempt_id,
+            outcome="taken" if taken else "refused" if isinstance(outcome, Refused) else "unavailable",
+            at=now_ms(),
+            carrier_message_id=taken.carrier_message_id if taken else None,
+            code="" if isinstance(outcome, Taken) else outcome.code,
+        )
+        task = asyncio.get_running_loop().create_task(self._until_stored(answer))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _until_stored(self, answer: LateAnswer) -> None:
+        """The SMSC says it once."""
+        assert self._record is not None
+        while True:
+            try:
+                return await self._record(answer)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN_S)
+
+    async def probe(self) -> str:
+        """Bind as the daemon does, and unbind."""
+        account, role = await asyncio.to_thread(self._account), self._roles[0]
+        try:
+            session, theirs = await open_session(account, role, self._session)
+        except Unreachable as e:
+            raise Unavailable("unreachable", f"{account.address}: {e}") from None
+        await session.close(_AGAIN_S)
+        how = "over TLS" if account.tls else "in clear"
+        return f'{account.address} took the bind of {account.system_id} ({how}); it calls itself "{theirs}"'
+
+    async def stop(self) -> None:
+        """Unbind; answers that came too late are written first."""
+        if self._binds is not None:
+            await self._binds.stop()
+        if self._late:
+            await asyncio.wait(self._late, timeout=_AGAIN_S)
+
+
+def build(name: str, options: Options, folder: Path) -> Smpp:
+    """Return the carrier; it keeps no state in `folder`."""
+    return Smpp(name, options)

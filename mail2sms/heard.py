@@ -1,0 +1,36 @@
+"""What carriers tell beside reports and whole texts, as frozen values: late answers, and parts of long texts. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mail2sms.model import Msisdn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LateAnswer:
+    """A carrier answered after we had given up: the attempt was taken, or certainly not (unavailable, refused)."""
+
+    carrier: str
+    attempt_id: str
+    outcome: str
+    at: int
+    carrier_message_id: str | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MoPart:
+    """Part `number` (from 1) of `total` of a long text from a phone; `reference` is the phone's for that text.
+
+    Half a surrogate pair may end `text`: the next part has the other half.
+    """
+
+    carrier: str
+    msisdn: Msisdn
+    to: str
+    at: int
+    reference: int
+    total: int
+    number: int
+    text: str = field(repr=False)

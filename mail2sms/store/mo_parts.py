@@ -1,0 +1,163 @@
+"""Long texts from phones, kept part by part until they are whole: a carrier is told "taken" for each part on disk.
+
+A part that comes again is the same row, also after its text was joined. A phone that uses a reference anew while an
+older text lacks parts starts another text: the older one is given out as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, select, update
+
+from mail2sms.heard import MoPart
+from mail2sms.model import MoMessage, Msisdn, derive_id
+from mail2sms.store import schema
+from mail2sms.store.inserts import anew_with_ids, insert_rows
+from mail2sms.store.locks import lock_keys
+from mail2sms.store.rows import content_row
+from mail2sms.store.writer import Verb
+
+part, content = schema.mo_part, schema.content
+
+GAP = "[...]"
+"""Stands for parts that did not come."""
+PATIENCE_MS = 3_600_000
+"""How long the missing parts are waited for."""
+_KEPT_MS = 2 * 86_400_000  # so long a part that comes again is known
+_MOST = 100  # texts at a time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewPart:
+    """A part of a text, and when it came."""
+
+    part: MoPart
+    account: str
+    now: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Joined:
+    """A text of these parts (by id): all of them, or what came of it in time."""
+
+    mo: MoMessage
+    parts: tuple[str, ...]
+
+
+def _keep(connection: Connection, news: Sequence[NewPart]) -> list[tuple[Joined, ...]]:
+    lock_keys(connection, map(_whole, news))  # the last two parts may come on two nodes
+    return [_keep_one(connection, new) for new in news]
+
+
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_OPEN = (
+    select(part, content.c.data)
+    .join(content, content.c.id == part.c.id)
+    .where(part.c.whole == bindparam("whole"), part.c.mo.is_(None))
+    .order_by(part.c.number, part.c.created_at)
+)
+
+
+def _keep_one(connection: Connection, new: NewPart) -> tuple[Joined, ...]:
+    """Store a part; return the texts that can be given out now."""
+    whole = _whole(new)
+    id_ = derive_id("p", whole, str(new.part.number), _digest(new.part.text))
+    text = new.part.text.encode("utf-8", "surrogatepass")
+    row = {
+        "id": id_,
+        "account": new.account,
+        "whole": whole,
+        "number": new.part.number,
+        "total": new.part.total,
+        "carrier": new.part.carrier,
+        "msisdn": new.part.msisdn,
+        "our_address": new.part.to,
+        "at": new.part.at,
+        "created_at": new.now,
+        "mo": None,
+    }
+    if insert_rows(connection, part, [row], anew_with_ids):
+        insert_rows(connection, content, [content_row(id_, new.account, id_, text, new.now)])
+    rows = connection.execute(_OPEN, {"whole": whole}).all()
+    others = [other for other in rows if other.number == new.part.number and other.id != id_]
+    if others and any(each.id == id_ for each in rows):  # the reference is used anew
+        return (_join([each for each in rows if each.id != id_]),)
+    return (_join(rows),) if len(rows) == new.part.total else ()
+
+
+def _whole(new: NewPart) -> str:
+    part_ = new.part
+    return derive_id(
+        "w",
+        *(new.account, part_.carrier, part_.msisdn, part_.to),
+        *map(str, (part_.reference, part_.total)),
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _join(rows: Sequence[Row[Any]]) -> Joined:
+    first = rows[0]
+    texts = {row.number: bytes(row.data).decode("utf-8", "surrogatepass") for row in rows}
+    ids = tuple(row.id for row in rows)
+    mo = MoMessage(
+        carrier=first.carrier,
+        event_id=derive_id("j", *ids),
+        msisdn=Msisdn(first.msisdn),
+        to=first.our_address,
+        at=max(row.at for row in rows),
+        text=_text(texts, first.total),
+    )
+    return Joined(mo=mo, parts=ids)
+
+
+def _text(texts: Mapping[int, str], total: int) -> str:
+    """Return the text with one mark for each gap; a surrogate whose other half is missing becomes U+FFFD."""
+    pieces: list[str] = []
+    for number in range(1, total + 1):
+        if number in texts:
+            pieces.append(texts[number])
+        elif pieces[-1:] != [GAP]:
+            pieces.append(GAP)
+    return "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+_OVERDUE = (
+    select(part.c.whole)
+    .where(part.c.mo.is_(None))
+    .group_by(part.c.whole)
+    .having(func.max(part.c.created_at) <= bindparam("until"))
+    .limit(_MOST)
+)
+
+
+def overdue(connection: Connection, now: int) -> list[Joined]:
+    """Return the texts whose missing parts are waited for no longer."""
+    wholes = connection.scalars(_OVERDUE, {"until": now - PATIENCE_MS}).all()
+    return [_join(connection.execute(_OPEN, {"whole": whole}).all()) for whole in wholes]
+
+
+_CLOSED = update(part).where(part.c.id.in_(_IDS)).values(mo=bindparam("of"))
+_TEXTS = delete(content).where(content.c.id.in_(_IDS))
+
+
+def close(connection: Connection, ids: Sequence[str], mo: str) -> None:
+    """These parts are in an MO now: their own texts go."""
+    if ids:
+        connection.execute(_CLOSED, {"ids": ids, "of": mo})
+        connection.execute(_TEXTS, {"ids": ids})
+
+
+def forget(connection: Connection, now: int) -> int:
+    """Drop parts of texts that were given out long ago."""
+    old = (part.c.mo.is_not(None), part.c.created_at < now - _KEPT_MS)
+    return connection.execute(delete(part).where(*old)).rowcount
+
+
+KEEP_PART: Verb[NewPart, tuple[Joined, ...]] = Verb(_keep, is_alone=True)

@@ -1,0 +1,199 @@
+"""What carriers tell beside reports: late answers, parts of long texts, texts that may be repeats."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from mail2sms.clock import now_ms
+from mail2sms.heard import LateAnswer, MoPart
+from mail2sms.inbound import Inbound
+from mail2sms.lifecycle import Change
+from mail2sms.model import DeliveryReport, MoMessage, Repeats, Status
+from mail2sms.store import Claim, Intent, PartOutcome, Settlement, Store, mo_parts, schema, views
+from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
+from tests.store.test_store import part
+
+UNKNOWN = Change(status=Status.UNKNOWN, reason="carrier.unknown")
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """An open, empty store."""
+    opened = await Store.open(database_url)
+    yield opened
+    await opened.close()
+
+
+async def _sending(store: Store, count: int = 1) -> Settlement:
+    """Put a message whose parts are under way; return its settlement as a doubt."""
+    await store.put(bundle(segments=count))
+    wanted = Claim(carrier="sim-a", owner="node", now=NOW, lease_ms=60_000, limit=1)
+    (claimed,) = await store.claim(wanted)
+    parts = tuple(replace(part(claimed.mt, f"a-{n}"), index=n, count=count) for n in range(count))
+    assert await store.intend(Intent(mt=claimed.mt, parts=parts, now=NOW))
+    doubts = tuple(PartOutcome(attempt_id=each.attempt_id, outcome="uncertain") for each in parts)
+    return Settlement(mt=claimed.mt, outcomes=doubts, change=UNKNOWN, now=NOW)
+
+
+def _answer(number: int, outcome: str = "taken") -> LateAnswer:
+    cid = f"cid-{number}" if outcome == "taken" else None
+    return LateAnswer(
+        carrier="sim-a",
+        attempt_id=f"a-{number}",
+        outcome=outcome,
+        at=NOW,
+        carrier_message_id=cid,
+        code="0x0B",
+    )
+
+
+async def _status(store: Store) -> str:
+    view = await store.read(views.read_one, ACCOUNT, "m-1")
+    assert view is not None
+    return str(view.status)
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+@pytest.mark.parametrize(
+    ("outcomes", "status"),
+    [
+        (["taken"], "enroute"),
+        (["refused"], "rejected"),
+        (["unavailable"], "queued"),
+        (["taken", "taken"], "enroute"),
+        (["taken", "unavailable"], "queued"),
+        (["taken", "refused"], "rejected"),
+    ],
+)
+async def test_a_late_answer_ends_the_doubt(
+    store: Store, outcomes: list[str], status: str, is_settled: bool
+) -> None:
+    """Whether it comes after the doubt was written, or before."""
+    doubt = await _sending(store, len(outcomes))
+    if is_settled:
+        await store.settle(doubt)
+        assert await _status(store) == "unknown"
+    for number, outcome in enumerate(outcomes):
+        await store.record_answer(_answer(number, outcome))
+    if not is_settled:
+        await store.settle(doubt)
+    assert await _status(store) == status
+
+
+async def test_one_answer_of_two_leaves_the_doubt(store: Store) -> None:
+    """Nobody knows of the other part."""
+    doubt = await _sending(store, 2)
+    await store.record_answer(_answer(0))
+    await store.settle(doubt)
+    assert await _status(store) == "unknown"
+    assert await store.record_answer(replace(_answer(1), attempt_id="a-nobody's")) is None
+
+
+async def test_a_receipt_before_its_late_answer_waits_for_it(store: Store) -> None:
+    """Its id was not known yet."""
+    doubt = await _sending(store)
+    await store.settle(doubt)
+    report = DeliveryReport(
+        carrier="sim-a", carrier_message_id="cid-0", status=Status.DELIVERED, at=NOW, event_id="e"
+    )
+    assert await store.record_report(report) is None
+    await store.record_answer(_answer(0))
+    assert await _status(store) == "delivered"
+
+
+async def test_a_late_no_takes_nothing_back(store: Store) -> None:
+    """A receipt has proved that it was taken."""
+    await store.settle(await _sending(store))
+    await store.record_answer(_answer(0))
+    await store.record_answer(_answer(0, "refused"))
+    assert await _status(store) == "enroute"
+
+
+def _part(number: int, text: str, **changes: object) -> MoPart:
+    given = MoPart(
+        carrier="smpp", msisdn=PHONE, to=OURS, at=NOW, reference=7, total=3, number=number, text=text
+    )
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+async def _texts(store: Store) -> list[str]:
+    def read(connection: object) -> list[str]:
+        of_mos = schema.content.c.owner.in_(schema.mo.select().with_only_columns(schema.mo.c.id))
+        rows = connection.execute(schema.content.select().where(of_mos))  # type: ignore[attr-defined]
+        return sorted(bytes(row.data).decode() for row in rows)
+
+    return await store.read(read)  # type: ignore[arg-type, no-any-return]
+
+
+def _inbound(store: Store) -> Inbound:
+    return Inbound(store, ACCOUNT, {}, "desk@acme.example", 1000)
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2), (2, 2, 3, 1, 1, 3)])
+async def test_a_long_text_is_whole_when_all_parts_are_there(store: Store, order: tuple[int, ...]) -> None:
+    """In any order, parts that come twice too, also after the end; surrogates may be apart."""
+    inbound, texts = _inbound(store), {1: "Bon\ud83d", 2: "\ude00jour ", 3: "Marie"}
+    for number in order:
+        await inbound.record(_part(number, texts[number]))
+    assert await _texts(store) == ["Bon😀jour Marie"]
+    await inbound.record(_part(2, texts[2]))
+    await inbound.join_overdue()
+    assert await _texts(store) == ["Bon😀jour Marie"]
+
+
+async def test_parts_with_another_key_are_of_another_text(store: Store) -> None:
+    """Phone, number, reference and count."""
+    inbound = _inbound(store)
+    for number in (1, 2):
+        await inbound.record(_part(number, "a"))
+        await inbound.record(_part(number, "b", reference=8))
+    await inbound.record(_part(3, "c", to="+33639980102"))
+    assert await _texts(store) == []
+    await inbound.record(_part(3, "b", reference=8))
+    assert await _texts(store) == ["bbb"]
+
+
+async def test_a_reference_used_anew_ends_the_older_text(store: Store) -> None:
+    """What was there of it is told, with a mark for what was not."""
+    inbound = _inbound(store)
+    await inbound.record(_part(1, "old "))
+    await inbound.record(_part(1, "new "))
+    assert await _texts(store) == ["old [...]"]
+    await inbound.record(_part(2, "text "))
+    await inbound.record(_part(3, "is whole"))
+    assert await _texts(store) == ["new text is whole", "old [...]"]
+
+
+async def test_what_stays_without_parts_is_told_in_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour after the last that came; one mark for each gap."""
+    inbound = _inbound(store)
+    await inbound.record(_part(2, "middle", total=5))
+    await inbound.record(_part(3, " part", total=5))
+    await inbound.join_overdue()
+    assert await _texts(store) == []
+    later = now_ms() + mo_parts.PATIENCE_MS + 1
+    monkeypatch.setattr("mail2sms.inbound.now_ms", lambda: later)
+    await inbound.join_overdue()
+    await inbound.join_overdue()
+    assert await _texts(store) == ["[...]middle part[...]"]
+    assert await store.forget(later + 3 * 86_400_000) >= 2
+
+
+async def test_the_same_text_after_a_loss_is_the_same_text(store: Store) -> None:
+    """A carrier without ids says what it may be a repeat of."""
+    inbound, now = _inbound(store), now_ms()
+    first = MoMessage(carrier="smpp", event_id="abc-1", msisdn=PHONE, to=OURS, at=NOW, text="Oui")
+    await inbound.record(first)
+    again = Repeats(prefix="abc-", since=now - 1000, until=now + 1000)
+    await inbound.record(replace(first, event_id="abc-2", repeats=again))
+    assert await _texts(store) == ["Oui"]
+    await inbound.record(replace(first, event_id="abc-3"))
+    await inbound.record(replace(first, event_id="abd-4", repeats=replace(again, prefix="abd-")))
+    old = replace(again, since=now - 2000, until=now - 1000)
+    await inbound.record(replace(first, event_id="abc-5", repeats=old))
+    assert await _texts(store) == ["Oui"] * 4
