@@ -79,6 +79,14 @@ def table(figures: Sequence[Figures]) -> str:
     return _aligned(rows)
 
 
+def submits(figures: Sequence[Figures]) -> str:
+    """Return one line for each window and SMPP client, as `table` does for mails."""
+    rows = [["load", "client", "submits/s", "CPU us"]]
+    for (case, target), group in _grouped(figures).items():
+        rows.append([case, target, _spread(f.rate for f in group), _spread((f.cpu_us for f in group), 1)])
+    return _aligned(rows)
+
+
 def ratios(figures: Sequence[Figures], ours: Sequence[str], peers: Sequence[str]) -> str:
     """Return how our rate and CPU stand to each peer's: medians of the rounds' own ratios, measured side by side."""
     groups = _grouped(figures)

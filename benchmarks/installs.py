@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 
 _TIMEOUT_S = 600
 
@@ -20,17 +21,33 @@ def folder() -> Path:
     return Path(cache, "mail2sms-bench")
 
 
-def installed(package: str) -> Path:
-    """Return the `bin` folder of the package's environment, made when it is not there. Raises CannotInstall."""
+def installed(package: str, *more: str) -> Path:
+    """Return the `bin` folder of the package's environment, made when it is not there, with `more` beside it.
+
+    Raises CannotInstall.
+    """
     environment = folder() / package
     programs, stamp = environment / "bin", environment / ".installed"
     if not stamp.exists():
         print(f"installing {package} into {environment}", file=sys.stderr, flush=True)
         _run(sys.executable, "-m", "venv", "--clear", str(environment))
         pip = (str(programs / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check")
-        _run(*pip, "--upgrade", package)
+        _run(*pip, "--upgrade", package, *more)
         stamp.touch()
     return programs
+
+
+def installed_node(package: str) -> None:
+    """Make sure that npm has put a package into the cache folder's `node`. Raises CannotInstall."""
+    environment = folder() / "node"
+    if (environment / "node_modules" / package).exists():
+        return
+    npm = which("npm")
+    if npm is None:
+        raise CannotInstall("there is no npm")
+    environment.mkdir(parents=True, exist_ok=True)
+    print(f"installing {package} into {environment}", file=sys.stderr, flush=True)
+    _run(npm, "install", "--prefix", str(environment), "--no-audit", "--no-fund", "--silent", package)
 
 
 def version(package: str) -> str:

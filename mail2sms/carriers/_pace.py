@@ -10,7 +10,7 @@ from typing import Final
 PAUSE_S: Final = 1.0
 """So long nothing is sent after a carrier said that it was too much."""
 _CALM_S: Final = 10.0  # without a complaint before it gets faster
-_SLOWER, _FASTER = 0.5, 1.1
+_SLOWER, _FASTER = 0.5, 2.0  # each second
 _LOWEST: Final = 1.0  # a second
 _FORGOTTEN: Final = 4.0  # times the rate that was too much: then there is no ceiling any more
 

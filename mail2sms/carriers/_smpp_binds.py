@@ -26,6 +26,7 @@ _CONNECT_S: Final = 10.0
 _BIND_S: Final = 30.0
 _HEALTHY_S: Final = 5.0  # a session that lasted so long meant it
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 60.0
+_LOST_WAIT_S: Final = 4.0  # at most, for an SMSC that takes our binds and ends them
 _MENDING_S: Final = 300.0  # accounts get locked by wrong passwords
 _GRACE_S: Final = 10.0  # a link may be gone so long before its messages look for another carrier
 _LONGEST_AWAY_S: Final = 300.0
@@ -150,7 +151,7 @@ class Binds:
     async def _keep(self, place: int) -> None:
         failures = 0
         while True:
-            wait_s = 0.0
+            wait_s, longest_s = 0.0, _LONGEST_WAIT_S
             try:
                 session, _ = await open_session(self._account, self._roles[place], self._make)
             except Refused as e:
@@ -162,10 +163,11 @@ class Binds:
                 self._note(Unavailable("unbound", str(e)))
             else:
                 failures = 0 if await self._last(place, session) else failures
+                longest_s = _LOST_WAIT_S
             failures += 1
-            longest_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** min(failures - 1, 16))
+            backoff_s = min(longest_s, _FIRST_WAIT_S * 2 ** min(failures - 1, 16))
             spread = random.uniform(0.5, 1.0)  # noqa: S311  # so that nodes do not come together
-            await asyncio.sleep(wait_s or longest_s * spread)
+            await asyncio.sleep(wait_s or backoff_s * spread)
 
     async def _last(self, place: int, session: Session) -> bool:
         """Use the session until it ends; return whether it was a good one."""

@@ -19,6 +19,8 @@ _NAME, _NATIONAL, _INTERNATIONAL = 5, 2, 1  # types of number
 _SHORTEST_NUMBER: Final = 9  # digits; fewer are a short code
 _SUSPECT_MS: Final = 60_000  # after a loss: so long the SMSC may bring again what we have
 _BACK_MS: Final = 600_000  # what it may be
+_PREFIX: Final = 32  # characters of an event's id that say what is in it
+_MOST_OWED: Final = 10_000
 _UNDER_WAY_MS: Final = 1000  # of what was being stored when the link broke
 
 
@@ -32,6 +34,7 @@ class Inbound:
     def __init__(self, name: str, options: Options, key: bytes, clock: Callable[[], int]) -> None:
         self._name, self._options, self._key, self._clock = name, options, key, clock
         self._seen: set[str] = set()
+        self._owed: dict[str, str] = {}  # by prefix: ids of texts that the SMSC was asked to bring again
         self._count = 0
         self._lost_at = clock()
 
@@ -39,6 +42,11 @@ class Inbound:
         """A link broke: what was answered last may come again."""
         self._lost_at = self._clock()
         self._seen.clear()
+
+    def again(self, event: DeliveryReport | MoMessage | MoPart) -> None:
+        """The SMSC will bring this again; it may be stored all the same, so it keeps its id."""
+        if isinstance(event, MoMessage) and len(self._owed) < _MOST_OWED:
+            self._owed[event.event_id[:_PREFIX]] = event.event_id
 
     def read(self, short: Short) -> DeliveryReport | MoMessage | MoPart | None:
         """Return the event; None for a receipt that names no message."""
@@ -87,9 +95,11 @@ class Inbound:
         theirs = short.tlvs.get(Tag.OVH_INCOMING_ID, b"").rstrip(b"\0")
         said = (short.source.digits, short.destination.digits, str(short.data_coding), theirs.hex())
         octets = "\0".join(said).encode() + b"\0" + short.text
-        prefix = hmac.digest(self._key, octets, "sha256").hex()[:32]
+        prefix = hmac.digest(self._key, octets, "sha256").hex()[:_PREFIX]
         if theirs:
             return prefix, None
+        if prefix in self._owed:
+            return self._owed.pop(prefix), None
         self._count += 1
         event_id = f"{prefix}-{now:x}-{self._count:x}"
         if now - self._lost_at >= _SUSPECT_MS or prefix in self._seen:

@@ -96,9 +96,7 @@ class Short:
     data_coding: int = 0
     registered_delivery: int = 0
     service_type: str = ""
-    schedule: str = ""
     validity: str = ""
-    priority: int = 0
     tlvs: TLVs = field(default_factory=dict, repr=False)
 
 
@@ -134,59 +132,74 @@ class Frames:
         self._rest = buffer[start:]
 
 
-def _string(text: str, most: int) -> bytes:
+def string(text: str, most: int) -> bytes:
+    """Return a C-octet string of at most so many octets with its NUL. Raises ValueError."""
     octets = text.encode("latin-1", "replace")
     if len(octets) >= most or b"\0" in octets:
         raise ValueError(f"at most {most - 1} octets")
     return octets + b"\0"
 
 
-def bind(system_id: str, password: str, system_type: str = "", address: Address | None = None) -> bytes:
+def bind(system_id: str, password: str, system_type: str = "") -> bytes:
     """Return the body of any bind. The password may be longer than the standard's 8 octets: many SMSCs take that."""
-    address = address or Address(0, 0, "")
-    return (
-        _string(system_id, 16)
-        + _string(password, 65)
-        + _string(system_type, 13)
-        + bytes((0x34, address.ton, address.npi))
-        + _string(address.digits, 41)
-    )
+    names = string(system_id, 16) + string(password, 65) + string(system_type, 13)
+    return names + b"\x34\0\0\0"
+
+
+def address(of: Address) -> bytes:
+    """Return an address as PDUs hold it."""
+    return bytes((of.ton, of.npi)) + string(of.digits, 21)
+
+
+def submit_sm(
+    addresses: bytes,
+    text: bytes,
+    *,
+    service_type: bytes = b"\0",
+    esm_class: int = 0,
+    data_coding: int = 0,
+    registered_delivery: int = 0,
+    validity: bytes = b"\0",
+    tlvs: TLVs,
+) -> bytes:
+    """Return the body of submit_sm from octets: source and destination, and strings with their NUL.
+
+    A text beyond 254 octets goes as message_payload.
+    """
+    if len(text) > _LONGEST_TEXT:
+        tlvs, text = {**tlvs, Tag.MESSAGE_PAYLOAD: text}, b""
+    flags = bytes((registered_delivery, 0, data_coding, 0, len(text)))
+    body = b"%b%b%c\0\0\0%b%b%b" % (service_type, addresses, esm_class, validity, flags, text)
+    return body + parameters(tlvs) if tlvs else body
 
 
 def submit(short: Short) -> bytes:
-    """Return the body of submit_sm (and deliver_sm). A text beyond 254 octets goes as message_payload."""
-    source, destination, text, tlvs = short.source, short.destination, short.text, short.tlvs
-    if len(text) > _LONGEST_TEXT:
-        tlvs, text = {**tlvs, Tag.MESSAGE_PAYLOAD: text}, b""
-    parts = (
-        _string(short.service_type, 6),
-        bytes((source.ton, source.npi)),
-        _string(source.digits, 21),
-        bytes((destination.ton, destination.npi)),
-        _string(destination.digits, 21),
-        bytes((short.esm_class, 0, short.priority)),
-        _string(short.schedule, 17),
-        _string(short.validity, 17),
-        bytes((short.registered_delivery, 0, short.data_coding, 0, len(text))),
-        text,
+    """Return the body of submit_sm or deliver_sm."""
+    return submit_sm(
+        address(short.source) + address(short.destination),
+        short.text,
+        service_type=string(short.service_type, 6),
+        esm_class=short.esm_class,
+        data_coding=short.data_coding,
+        registered_delivery=short.registered_delivery,
+        validity=string(short.validity, 17),
+        tlvs=short.tlvs,
     )
-    return b"".join(parts) + (parameters(tlvs) if tlvs else b"")
 
 
 def query(message_id: str, source: Address) -> bytes:
     """Return the body of query_sm."""
-    return _string(message_id, 65) + bytes((source.ton, source.npi)) + _string(source.digits, 21)
+    return string(message_id, 65) + address(source)
 
 
 def cancel(message_id: str, source: Address, destination: Address) -> bytes:
     """Return the body of cancel_sm of one message."""
-    to = bytes((destination.ton, destination.npi)) + _string(destination.digits, 21)
-    return b"\0" + query(message_id, source) + to
+    return b"\0" + query(message_id, source) + address(destination)
 
 
 def message_id(id_: str) -> bytes:
     """Return the body of submit_sm_resp and deliver_sm_resp."""
-    return _string(id_, 65)
+    return string(id_, 65)
 
 
 def parameters(tlvs: TLVs) -> bytes:

@@ -91,8 +91,9 @@ def read_short(body: bytes) -> Short:
     read = Reader(body)
     service_type = read.string(INVALID_SERVICE_TYPE)
     source, destination = read.address(INVALID_SOURCE), read.address(INVALID_DESTINATION)
-    esm_class, _, priority = read.octet(), read.octet(), read.octet()
-    schedule, validity = read.string(INVALID_SCHEDULE), read.string(INVALID_EXPIRY)
+    esm_class, _, _ = read.octets(3)
+    read.string(INVALID_SCHEDULE)
+    validity = read.string(INVALID_EXPIRY)
     registered_delivery, _, data_coding, _ = read.octets(4)
     text = read.octets(read.octet())
     tlvs = read.rest()
@@ -104,9 +105,7 @@ def read_short(body: bytes) -> Short:
         data_coding=data_coding,
         registered_delivery=registered_delivery,
         service_type=service_type,
-        schedule=schedule,
         validity=validity,
-        priority=priority,
         tlvs=tlvs,
     )
 

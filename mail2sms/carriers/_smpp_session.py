@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers._smpp_pdu import RESPONSE, Command, Short
@@ -110,8 +110,7 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there; nobody is bound."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is of no such class
         self._tick()
 
     def pause_writing(self) -> None:

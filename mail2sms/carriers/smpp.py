@@ -9,7 +9,6 @@ from mail2sms.carriers import _smpp_inbound as inbound
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers import _smpp_receipt as receipts
 from mail2sms.carriers import _smpp_status as statuses
-from mail2sms.carriers import _smpp_submit as submits
 from mail2sms.carriers._base import Carrier, Record
 from mail2sms.carriers._pace import PAUSE_S, Pace
 from mail2sms.carriers._smpp_binds import Account, Binds, Role, Unreachable, open_session
@@ -18,6 +17,7 @@ from mail2sms.carriers._smpp_pdu import Short
 from mail2sms.carriers._smpp_read import read_message_id
 from mail2sms.carriers._smpp_session import Session
 from mail2sms.carriers._smpp_status import Kind
+from mail2sms.carriers._smpp_submit import Writer
 from mail2sms.carriers._smpp_window import Response, Terms, Unsent
 from mail2sms.clock import now_ms
 from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable
@@ -36,7 +36,7 @@ class Smpp(Carrier):
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name)
         self._options = options
-        self._kinds = options.kinds
+        self._kinds, self._ids, self._writer = options.kinds, options.ids, Writer(options)
         count = options.binds
         roles = {
             "transceiver": (Role.TRANSCEIVER,),
@@ -56,7 +56,7 @@ class Smpp(Carrier):
         self._late: set[asyncio.Task[None]] = set()
 
     def split(self, text: str) -> tuple[str, ...]:
-        return submits.split(text, self._options)
+        return self._writer.split(text)
 
     def room(self) -> int:
         return 0 if self._binds is None or self._binds.is_returning else self.window
@@ -93,7 +93,7 @@ class Smpp(Carrier):
             await asyncio.sleep(wait_s)
         session = self._binds.pick(part.message)
         try:
-            response = await session.submit(submits.body(part, self._options, now_ms()), part.attempt_id)
+            response = await session.submit(self._writer.body(part, now_ms()), part.attempt_id)
         except Unsent:
             raise Unavailable(
                 "unbound", "the link broke before", retry_after_s=1, same_carrier=True
@@ -112,7 +112,7 @@ class Smpp(Carrier):
 
     def _outcome(self, response: Response) -> Taken | SendFailed:
         if response.status == wire.OK:
-            id_ = receipts.answered_id(read_message_id(response.body), self._options.ids)
+            id_ = receipts.answered_id(read_message_id(response.body), self._ids)
             return Taken(carrier_message_id=id_)
         return statuses.failure(response.status, self._kinds, PAUSE_S)
 
@@ -127,6 +127,7 @@ class Smpp(Carrier):
         try:
             await self._record(event)
         except StoreUnavailable:
+            self._inbound.again(event)
             return wire.TRY_AGAIN
         return wire.OK
 

@@ -13,11 +13,11 @@ from mail2sms.carriers import _gsm, _pace
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers import _smpp_read as read
 from mail2sms.carriers import _smpp_receipt as receipts
-from mail2sms.carriers import _smpp_submit as submits
 from mail2sms.carriers import _smpp_text as texts
 from mail2sms.carriers._smpp_inbound import Inbound
 from mail2sms.carriers._smpp_pdu import Address, Command, Short, Tag
 from mail2sms.carriers._smpp_receipt import Ids
+from mail2sms.carriers._smpp_submit import Writer
 from mail2sms.carriers._smpp_text import Alphabet, Segment
 from mail2sms.carriers.smpp import Options
 from mail2sms.model import Part, SenderId, Status
@@ -67,7 +67,7 @@ def _submit(name: str, text: str, **changes: Any) -> bytes:
     }
     given |= {"msisdn": "+447700900123", "sender_id": "+447700900100", "text": text}
     more = {"address": "127.0.0.1:1", "system_id": "a", "password": "b", **changes.pop("options", {})}
-    built = submits.body(Part(**{**given, **changes}), Options(type="smpp", **more), 0)
+    built = Writer(Options(type="smpp", **more)).body(Part(**{**given, **changes}), 0)
     return wire.pdu(Command.SUBMIT_SM, BY_NAME[name]["smpplib_seq"], built)
 
 
