@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import socket
 import ssl
 import zlib
 from collections.abc import Callable
@@ -96,8 +98,11 @@ async def _connect(account: Account, make: Callable[[], Session]) -> Session:
         raise Unreachable(f"its certificate is not accepted here: {e.verify_message}") from None
     except ssl.SSLError as e:
         raise Unreachable(f"TLS failed: {e.reason or 'no TLS there'}") from None
+    except socket.gaierror:
+        raise Unreachable("no DNS knows this name") from None
     except OSError as e:
-        raise Unreachable(f"it cannot be reached: {e.strerror or 'no such host'}") from None
+        hung_up = "it hangs up: does this port speak TLS?" if account.tls else "it hangs up"
+        raise Unreachable(f"it cannot be reached: {os.strerror(e.errno)}" if e.errno else hung_up) from None
     return session
 
 

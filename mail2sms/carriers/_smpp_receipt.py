@@ -104,9 +104,10 @@ def read(short: Short, ids: Ids) -> Receipt | None:
     state = short.tlvs.get(Tag.MESSAGE_STATE, b"")
     status = _STATES.get(state[0]) if len(state) == 1 else None
     word = said.get("stat", "").upper()
-    return Receipt(
-        message_id=message_id, status=status or _by_word(word), code=_code(short, word, said.get("err", ""))
-    )
+    status = status or _by_word(word)
+    has_arrived = status is Status.DELIVERED
+    code = "" if has_arrived else _code(short, word, said.get("err", ""))
+    return Receipt(message_id=message_id, status=status, code=code)
 
 
 def state(value: int) -> Status:

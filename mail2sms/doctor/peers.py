@@ -11,13 +11,16 @@ from mail2sms.carriers._base import CarrierOptions
 from mail2sms.cli import typed
 from mail2sms.config.schema import Settings
 from mail2sms.doctor import Finding, Patient
-from mail2sms.errors import BadOption, DeliveryFailed, SendFailed
+from mail2sms.errors import BadOption, DeliveryFailed, SendFailed, Unavailable
 from mail2sms.hooks._base import HookOptions
 from mail2sms.mailer import Mailer
 
 _ANSWER_S = 8.0
 _NOT_TAKEN = "let it take mail from our domain, sent by this machine"
 _NOT_REACHED = "relay.smarthost: are address, tls, login and password right? does a firewall stand between?"
+_TAKES_NOTHING = (
+    "are address and tls right? does a firewall stand between? are we bound already, as often as agreed?"
+)
 _CREDENTIALS = "look at its options in mail2sms.yaml; the provider's console shows what it saw"
 
 
@@ -64,6 +67,9 @@ async def _carrier(name: str, options: CarrierOptions, patient: Patient) -> Find
             said = await carriers.load(options.type).build(name, options, patient.state).probe()
     except BadOption as e:
         return Finding(name=name, level="FAIL", sentence=str(e), remedy=(e.hint,) if e.hint else ())
+    except Unavailable as e:
+        sentence = f"{options.type}: {e.detail}"
+        return Finding(name=name, level="FAIL", sentence=sentence, remedy=(_TAKES_NOTHING,))
     except SendFailed as e:
         sentence = f"{options.type} says no: {e}"
         return Finding(name=name, level="FAIL", sentence=sentence, remedy=(_CREDENTIALS,))

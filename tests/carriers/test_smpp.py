@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
-from mail2sms.carriers import _smpp_binds, smpp
+from mail2sms.carriers import _pace, _smpp_binds, smpp
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers._base import CarrierEvent
 from mail2sms.carriers._smpp_pdu import Address, Command, Tag
 from mail2sms.carriers._smpp_text import UDHI
-from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.errors import BadOption, Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.model import DeliveryReport, MoMessage, Part, SenderId, Status, Taken
 from tests.fakes import OURS, PHONE
+from tests.servers.certificates import certificate
 from tests.servers.smsc import Smsc, receipt, written
 
 ANSWER = "300ms"
@@ -251,16 +254,18 @@ async def test_the_window_is_kept(smsc: Smsc) -> None:
     assert [type(result) for result in results] == [Uncertain] * 3 + [Unavailable] * 5
 
 
-async def test_throttling_slows_down(smsc: Smsc) -> None:
+async def test_throttling_slows_down(smsc: Smsc, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message stays with the carrier; the next one waits its turn."""
+    monkeypatch.setattr(smpp, "PAUSE_S", 0.2)
+    monkeypatch.setattr(_pace, "PAUSE_S", 0.2)
     smsc.faults.append("throttle")
     async with bound(smsc) as (carrier, _):
         failed = await outcome(carrier, part())
         assert isinstance(failed, Unavailable)
-        assert (failed.same_carrier, failed.retry_after_s) == (True, 1.0)
+        assert (failed.same_carrier, failed.retry_after_s) == (True, 0.2)
         begun_s = asyncio.get_running_loop().time()
         await carrier.send(part(attempt_id="a-2"))
-        assert asyncio.get_running_loop().time() - begun_s >= 0.9
+        assert asyncio.get_running_loop().time() - begun_s >= 0.15
 
 
 async def test_both_sides_unbind(smsc: Smsc) -> None:
@@ -329,3 +334,76 @@ async def test_separate_binds_and_several(smsc: Smsc) -> None:
         report = receipt(smsc.taken[0].id, smsc.taken[0].short)
         await smsc.deliver(report, next(p for p in smsc.peers if p.command == Command.BIND_RECEIVER))
     assert heard
+
+
+def test_the_daemons_own_event_loop() -> None:
+    """Its transports are of other classes than asyncio's."""
+
+    async def send() -> Taken | SendFailed:
+        async with Smsc().started() as smsc, bound(smsc) as (carrier, _):
+            return await outcome(carrier, part())
+
+    assert isinstance(uvloop.run(send()), Taken)
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Certificates: the SMSC's, ours, and one of an impostor's."""
+    folder = tmp_path_factory.mktemp("papers")
+    made = {name: certificate(folder, name) for name in ("smsc", "acme", "impostor")}
+    return {
+        f"{name}.{kind}": path
+        for name, pair in made.items()
+        for kind, path in zip(("pem", "key"), pair, strict=True)
+    }
+
+
+def tls(papers: dict[str, Path], *, asks: bool = False) -> ssl.SSLContext:
+    """Return the SMSC's side; `asks`: it wants our certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(papers["smsc.pem"], papers["smsc.key"])
+    if asks:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(papers["acme.pem"])
+    return context
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_tls(papers: dict[str, Path], asks: bool) -> None:
+    """Its certificate by a CA of the options, ours where it asks for one."""
+    async with Smsc(tls=tls(papers, asks=asks)).started() as smsc:
+        more = {"tls": "on", "ca": str(papers["smsc.pem"])}
+        if asks:
+            more |= {"certificate": str(papers["acme.pem"]), "key": str(papers["acme.key"])}
+        async with bound(smsc, **more) as (carrier, _):
+            assert isinstance(await outcome(carrier, part()), Taken)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"ca": "impostor.pem"}, "its certificate is not accepted here: self-signed certificate"),
+        ({"ca": "smsc.pem", "tls_name": "smpp.provider.example"}, "its certificate is not accepted here"),
+        ({"ca": "nowhere.pem"}, "ca: .*/nowhere.pem cannot be used"),
+        (
+            {"ca": "smsc.pem", "certificate": "acme.pem", "key": "smsc.key"},
+            "certificate, key: they cannot be used",
+        ),
+    ],
+)
+async def test_tls_that_does_not_fit(papers: dict[str, Path], more: dict[str, str], told: str) -> None:
+    """Nothing is sent to whoever that is; each fault is told by its name."""
+    folder = papers["smsc.pem"].parent
+    paths = {name: value if name == "tls_name" else str(folder / value) for name, value in more.items()}
+    async with Smsc(tls=tls(papers)).started() as smsc:
+        carrier = smpp.build("smpp", options(smsc, tls="on", **paths), Path())
+        with pytest.raises((Unavailable, BadOption), match=told):
+            await carrier.probe()
+    assert smsc.requests == []
+
+
+async def test_tls_where_there_is_none(smsc: Smsc) -> None:
+    """An SMSC that speaks in clear on this port."""
+    carrier = smpp.build("smpp", options(smsc, tls="on"), Path())
+    with pytest.raises(Unavailable, match="does this port speak TLS"):
+        await carrier.probe()
