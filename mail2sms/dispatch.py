@@ -21,6 +21,7 @@ from mail2sms.breaker import Breaker
 from mail2sms.carriers._base import Carrier
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import OptedOut, Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.heard import Sent
 from mail2sms.lane import Lane
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
@@ -41,10 +42,13 @@ from mail2sms.store import (
     Store,
 )
 from mail2sms.store.outages import down
+from mail2sms.store.sent import read_unreported
 
 LEASE_MS = 15_000
 _SWEEP_S = 5.0
 _RENEW_S = LEASE_MS / 3000
+_ASK_S = 60.0
+_FORGET_ASKED_MS = 7 * 86_400_000
 _PATIENCE_S = 20.0  # at the end: how long an outcome may take to be written
 _NOT_INTENDED = Unavailable("intent", "the database did not answer", retry_after_s=1.0, same_carrier=True)
 _KINDS = {Taken: "taken", Unavailable: "unavailable", Refused: "refused", Uncertain: "uncertain"}
@@ -58,15 +62,17 @@ _EVENTS = {
 
 
 class Dispatch:
-    """Sends what is due through `carriers`, as node `owner`."""
+    """Sends what is due through `carriers`, as node `owner`; asks about what is the account's."""
 
     def __init__(
         self, store: Store, carriers: Mapping[str, Carrier], owner: str, on_unknown: str, account: str
     ) -> None:
         self._store = store
         self._names = tuple(carriers)
+        self._carriers = tuple(carriers.values())
         self._outages = _Outages(store, account, self._names)
-        self._owner = owner
+        self._owner, self._account = owner, account
+        self._asked: dict[Sent, int] = {}  # when
         self.on_unknown = on_unknown
         self._stopping = asyncio.Event()
         self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
@@ -89,6 +95,7 @@ class Dispatch:
             upkeep = [
                 group.create_task(self._every(_SWEEP_S, self._sweep)),
                 group.create_task(self._every(_RENEW_S, self._renew)),
+                group.create_task(self._every(_ASK_S, self._ask)),
             ]
             await asyncio.wait(lanes)
             for task in upkeep:  # not before: what is under way must stay ours
@@ -204,6 +211,21 @@ class Dispatch:
         await self._store.renew(Renewal(owner=self._owner, lease_ms=LEASE_MS, messages=messages))
         await self._store.recover(Recovery(now=now_ms(), on_unknown=self.on_unknown))
         await self._outages.look()
+
+    async def _ask(self) -> None:
+        """Ask the carriers that can be asked about what they have not reported, each part once in a while."""
+        now = now_ms()
+        for carrier in self._carriers:
+            if not carrier.asks_after_ms:
+                continue
+            about = (self._account, carrier.name, now, carrier.asks_after_ms)
+            for part in await self._store.read(read_unreported, *about):
+                if now - self._asked.get(part, 0) < carrier.asks_after_ms:
+                    continue
+                self._asked[part] = now
+                with contextlib.suppress(SendFailed):
+                    await carrier.ask(part)
+        self._asked = {part: at for part, at in self._asked.items() if now - at < _FORGET_ASKED_MS}
 
     async def _sweep(self) -> None:
         """Give up what is too late, help what waits for a time or a carrier that is gone, forget old keys."""

@@ -1,10 +1,10 @@
-"""What carriers tell beside reports and whole texts, as frozen values: late answers, and parts of long texts. Pure."""
+"""What passes between us and carriers beside sending, reports and whole texts, as frozen values. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mail2sms.model import Msisdn
+from mail2sms.model import Msisdn, SenderId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,3 +34,13 @@ class MoPart:
     total: int
     number: int
     text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A part that a carrier took, by what it knows of it."""
+
+    carrier: str
+    carrier_message_id: str
+    msisdn: Msisdn
+    sender_id: SenderId

@@ -16,6 +16,7 @@ from mail2sms.log import log
 from mail2sms.model import DeliveryReport, MoMessage, Status, conversation_of, reply_key
 from mail2sms.store import Bundle, NewMessage, NewMo, NewPart, Store, mo_parts
 
+_EVENTS = {Status.DELIVERED: "mt_delivered", Status.CANCELLED: "mt_cancelled"}
 _SAYS_NOTHING = frozenset({Status.QUEUED, Status.SENDING, Status.UNKNOWN})
 
 
@@ -74,8 +75,12 @@ class Inbound:
         # By our clock: a carrier's may be hours off, and what is due follows from it.
         moved = await self._store.record_report(replace(report, at=now_ms()))
         if moved is not None:
-            event = "mt_delivered" if moved.status is Status.DELIVERED else "mt_failed"
-            log.info(event, mt=moved.message, carrier=report.carrier, status=moved.status.value)
+            log.info(
+                _EVENTS.get(moved.status, "mt_failed"),
+                mt=moved.message,
+                carrier=report.carrier,
+                status=moved.status.value,
+            )
 
     async def _record_mo(self, mo: MoMessage, parts: tuple[str, ...] = ()) -> None:
         conversation = conversation_of(self._account, mo.to, mo.msisdn)

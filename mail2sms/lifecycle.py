@@ -130,7 +130,7 @@ FORWARD: dict[Status, frozenset[Status]] = {
     **dict.fromkeys((Status.QUEUED, Status.SENDING), frozenset({Status.ENROUTE, Status.DELIVERED, *_FAILED})),
     # QUEUED: one part's fate is known now, and another was certainly not taken.
     Status.UNKNOWN: frozenset({Status.QUEUED, Status.ENROUTE, Status.DELIVERED, *_FAILED}),
-    Status.ENROUTE: frozenset({Status.DELIVERED, *_FAILED}),
+    Status.ENROUTE: frozenset({Status.DELIVERED, Status.CANCELLED, *_FAILED}),  # the carrier gave it back
     Status.EXPIRED: frozenset({Status.DELIVERED}),  # phones come back after the carrier gave up
 }
 """Where a report may move a message: only forward; late correction only from `unknown` and `expired`."""
@@ -154,6 +154,8 @@ def fold(parts: Sequence[Status]) -> Status:
     for status in (Status.UNKNOWN, Status.SENDING, Status.QUEUED):
         if status in parts:
             return status
+    if Status.CANCELLED in parts and Status.ENROUTE not in parts:
+        return Status.UNDELIVERABLE if Status.DELIVERED in parts else Status.CANCELLED
     return Status.ENROUTE
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from mail2sms import breaker, segments
-from mail2sms.carriers._base import Carrier
+from mail2sms.carriers._base import Carrier, Record
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
 from mail2sms.dispatch import Dispatch
 from mail2sms.errors import OptedOut, Refused, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.heard import Sent
 from mail2sms.inbound import Inbound
-from mail2sms.model import Part, Taken
+from mail2sms.model import DeliveryReport, Part, Status, Taken
 from mail2sms.money import read
 from mail2sms.store import Claim, Intent, MessageView, Outage, Recovery, Store, opt_outs, outages, views
 from tests.fakes import ACCOUNT, bundle
@@ -295,3 +296,31 @@ async def test_a_phone_that_opted_out_with_the_carrier_is_written_to_no_more(sto
     await dispatching(store, [carrier], look, route=("a",))
     (entry,) = await store.read(opt_outs.listed, ACCOUNT, None, 10)
     assert (entry.source, entry.who) == ("carrier", "a")
+
+
+async def test_what_a_carrier_does_not_report_it_is_asked(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part once in its time; the answer is a report."""
+    monkeypatch.setattr("mail2sms.dispatch._ASK_S", 0.01)
+
+    class Asked(Scripted):
+        asks_after_ms, asked = 50, 0
+
+        async def start(self, record: Record) -> None:
+            self.record = record
+
+        async def ask(self, sent: Sent) -> None:
+            self.asked += 1
+            report = DeliveryReport(
+                carrier="sim-a",
+                carrier_message_id=sent.carrier_message_id,
+                status=Status.DELIVERED,
+                at=0,
+                event_id="e",
+            )
+            await self.record(report)
+
+    carrier = Asked("sim-a")
+    view = await dispatching(store, [carrier], lambda: until(store, "delivered"), route=("sim-a",))
+    assert (view.status, carrier.asked) == ("delivered", 1)

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mail2sms.heard import LateAnswer, MoPart
+from mail2sms.heard import LateAnswer, MoPart, Sent
 from mail2sms.model import DeliveryReport, MoMessage, Part, Taken
 from mail2sms.options import Flag, Options
 from mail2sms.prices import Price, Region
@@ -95,6 +95,9 @@ class Carrier(ABC):
     events_url: str = ""
     """Where its webhook is reached from outside, without a secret; the daemon sets it. Empty: nobody knows."""
 
+    asks_after_ms: int = 0
+    """When no report has come for so long, the carrier may be asked; 0: it can't be."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -112,6 +115,13 @@ class Carrier(ABC):
     @abstractmethod
     async def send(self, part: Part) -> Taken:
         """Hand over one part, once. Raises Unavailable, Refused or Uncertain."""
+
+    async def ask(self, sent: Sent) -> None:  # noqa: B027  # optional
+        """Ask what became of a part; what is known is recorded as any report. Raises Unavailable without an answer."""
+
+    async def recall(self, sent: Sent) -> bool:
+        """Take back a part; return whether it will certainly reach no phone. Raises Unavailable without an answer."""
+        return False
 
     async def probe(self) -> str:
         """Ask the provider about the account, sending nothing; return its answer in a few words, for the operator.

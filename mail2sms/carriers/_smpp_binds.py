@@ -20,6 +20,7 @@ from mail2sms.carriers._smpp_pdu import Command
 from mail2sms.carriers._smpp_read import Malformed, Reader
 from mail2sms.carriers._smpp_session import Session
 from mail2sms.carriers._smpp_status import Kind
+from mail2sms.carriers._smpp_window import Response
 from mail2sms.errors import Refused, SendFailed, Unavailable
 from mail2sms.log import log
 from mail2sms.options import Endpoint
@@ -107,7 +108,7 @@ async def _connect(account: Account, make: Callable[[], Session]) -> Session:
 
 
 class Binds:
-    """So many sessions of each role. `make` makes a session's protocol; `lost` is told when one has ended."""
+    """So many sessions of each role. `make` makes a session's protocol."""
 
     def __init__(
         self,
@@ -115,10 +116,9 @@ class Binds:
         account: Account,
         roles: tuple[Role, ...],
         make: Callable[[], Session],
-        lost: Callable[[], None],
     ) -> None:
         self._name, self._account, self._roles = name, account, roles
-        self._make, self._lost = make, lost
+        self._make = make
         self._sessions: dict[int, Session] = {}  # by place in `roles`
         self._tasks: list[asyncio.Task[None]] = []
         self._down_since_s = asyncio.get_running_loop().time()
@@ -149,6 +149,13 @@ class Binds:
             wait_s = min(max(1.0, self._away_s() / 2), _LONGEST_AWAY_S)
             raise Unavailable(self._why.code, self._why.detail, retry_after_s=wait_s)
         return sessions[zlib.crc32(message.encode()) % len(sessions)]
+
+    async def ask(self, command: Command, body: bytes, within_s: float) -> Response:
+        """Send a request that is no submit. Raises Unavailable when there is no answer."""
+        try:
+            return await self.pick("").ask(command, body, within_s)
+        except (OSError, TimeoutError):
+            raise Unavailable("unanswered", "it did not answer") from None
 
     def _away_s(self) -> float:
         return asyncio.get_running_loop().time() - self._down_since_s
@@ -187,7 +194,6 @@ class Binds:
         if not self.sending:
             self._down_since_s = loop.time()
         self._note(Unavailable("unbound", why))
-        self._lost()
         return session.has_worked or loop.time() - began_s >= _HEALTHY_S
 
     def _note(self, why: SendFailed) -> None:

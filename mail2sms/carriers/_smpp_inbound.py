@@ -4,52 +4,86 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from mail2sms import numbers
 from mail2sms.carriers import _smpp_receipt as receipts
 from mail2sms.carriers import _smpp_text as texts
+from mail2sms.carriers._base import CarrierEvent
 from mail2sms.carriers._smpp_options import Options
 from mail2sms.carriers._smpp_pdu import Address, Short, Tag
+from mail2sms.carriers._smpp_read import Reader
 from mail2sms.errors import BadNumber
-from mail2sms.heard import MoPart
+from mail2sms.heard import MoPart, Sent
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Repeats
 
 _NAME, _NATIONAL, _INTERNATIONAL = 5, 2, 1  # types of number
 _SHORTEST_NUMBER: Final = 9  # digits; fewer are a short code
-_SUSPECT_MS: Final = 60_000  # after a loss: so long the SMSC may bring again what we have
-_BACK_MS: Final = 600_000  # what it may be
 _PREFIX: Final = 32  # characters of an event's id that say what is in it
-_MOST_OWED: Final = 10_000
-_UNDER_WAY_MS: Final = 1000  # of what was being stored when the link broke
+_RECENT: Final = 10_000  # texts that are remembered
+_SURE_S: Final = 1.0  # a link that was heard of so long after our answer has carried it
+_PATIENCE_S: Final = 5.0  # after which an SMSC may bring again on one link what is not answered
+_START_MS: Final = 60_000  # from the first text of a process
+_BACK_MS: Final = 3_600_000  # before it began
+
+
+class Link(Protocol):
+    """A session, as far as it tells whether an answer has arrived."""
+
+    @property
+    def heard_s(self) -> float:
+        """When something last came from there, by the loop's clock."""
+        ...
+
+
+@dataclass(slots=True)
+class _Known:
+    """A text that came: when, by which link, and when it was answered. Without an answer it may still be stored."""
+
+    event_id: str
+    link: Link
+    came_s: float
+    answered_s: float | None = None
+    is_owed: bool = False  # the SMSC was asked to bring it again
+
+    def may_come_again(self, link: Link, now_s: float) -> bool:
+        """Whether the same text by this link is probably this one, and no other of the same words."""
+        if self.is_owed:
+            return True
+        if link is self.link:
+            late_s = (self.answered_s or now_s) - self.came_s
+            return late_s >= _PATIENCE_S
+        return self.answered_s is None or self.link.heard_s < self.answered_s + _SURE_S
 
 
 class Inbound:
-    """Reads events for the carrier `name`. `clock` gives the time in milliseconds.
+    """Reads events for the carrier `name`. `clock` gives the time in milliseconds, `steady` the loop's in seconds.
 
-    SMPP has no ids for texts from phones. An SMSC brings a text again when its answer was lost, which a broken link or
-    our own end may cause: soon after such a loss the same text counts as the one before it, once.
+    SMPP has no ids for texts from phones. An SMSC brings a text again when it did not get our answer: the same words
+    then have the same id.
     """
 
-    def __init__(self, name: str, options: Options, key: bytes, clock: Callable[[], int]) -> None:
-        self._name, self._options, self._key, self._clock = name, options, key, clock
+    def __init__(
+        self, name: str, options: Options, key: bytes, clock: Callable[[], int], steady: Callable[[], float]
+    ) -> None:
+        self._name, self._options, self._key = name, options, key
+        self._clock, self._steady = clock, steady
+        self._recent: dict[str, _Known] = {}
+        self._began_at, self._first_at = clock(), 0
         self._seen: set[str] = set()
-        self._owed: dict[str, str] = {}  # by prefix: ids of texts that the SMSC was asked to bring again
         self._count = 0
-        self._lost_at = clock()
 
-    def lost(self) -> None:
-        """A link broke: what was answered last may come again."""
-        self._lost_at = self._clock()
-        self._seen.clear()
+    def answered(self, event: CarrierEvent, *, is_taken: bool) -> None:
+        """The SMSC is told now that it was taken, or to bring it again."""
+        if not isinstance(event, MoMessage):
+            return
+        known = self._recent.get(event.event_id[:_PREFIX])
+        if known is not None and known.event_id == event.event_id:
+            known.answered_s, known.is_owed = self._steady(), not is_taken
 
-    def again(self, event: DeliveryReport | MoMessage | MoPart) -> None:
-        """The SMSC will bring this again; it may be stored all the same, so it keeps its id."""
-        if isinstance(event, MoMessage) and len(self._owed) < _MOST_OWED:
-            self._owed[event.event_id[:_PREFIX]] = event.event_id
-
-    def read(self, short: Short) -> DeliveryReport | MoMessage | MoPart | None:
-        """Return the event; None for a receipt that names no message."""
+    def read(self, short: Short, link: Link) -> DeliveryReport | MoMessage | MoPart | None:
+        """Return the event that came by this link; None for a receipt that names no message."""
         if receipts.is_receipt(short, by_text=self._options.receipts_by_text):
             return self._receipt(short)
         text = texts.read(short, self._options.texts)
@@ -67,7 +101,7 @@ class Inbound:
                 number=part.number,
                 text=text.text,
             )
-        event_id, repeats = self._known_by(short, now)
+        event_id, repeats = self._known_by(short, link, now)
         return MoMessage(
             carrier=self._name,
             event_id=event_id,
@@ -91,22 +125,31 @@ class Inbound:
             code=receipt.code,
         )
 
-    def _known_by(self, short: Short, now: int) -> tuple[str, Repeats | None]:
+    def _known_by(self, short: Short, link: Link, now: int) -> tuple[str, Repeats | None]:
         theirs = short.tlvs.get(Tag.OVH_INCOMING_ID, b"").rstrip(b"\0")
         said = (short.source.digits, short.destination.digits, str(short.data_coding), theirs.hex())
         octets = "\0".join(said).encode() + b"\0" + short.text
         prefix = hmac.digest(self._key, octets, "sha256").hex()[:_PREFIX]
         if theirs:
             return prefix, None
-        if prefix in self._owed:
-            return self._owed.pop(prefix), None
+        now_s, known = self._steady(), self._recent.pop(prefix, None)
+        if known is not None and known.may_come_again(link, now_s):
+            self._recent[prefix] = _Known(known.event_id, link, now_s)
+            return known.event_id, None
         self._count += 1
         event_id = f"{prefix}-{now:x}-{self._count:x}"
-        if now - self._lost_at >= _SUSPECT_MS or prefix in self._seen:
-            return event_id, None
+        self._recent[prefix] = _Known(event_id, link, now_s)
+        if len(self._recent) > _RECENT:
+            del self._recent[next(iter(self._recent))]
+        return event_id, self._of_another_life(prefix, now)
+
+    def _of_another_life(self, prefix: str, now: int) -> Repeats | None:
+        """A process that ended may have stored a text and not said so: soon after the start the same words are it."""
+        self._first_at = self._first_at or now
+        if now - self._first_at >= _START_MS or prefix in self._seen:
+            return None
         self._seen.add(prefix)
-        since, until = self._lost_at - _BACK_MS, self._lost_at + _UNDER_WAY_MS
-        return event_id, Repeats(prefix=f"{prefix}-", since=since, until=until)
+        return Repeats(prefix=f"{prefix}-", since=self._began_at - _BACK_MS, until=self._began_at)
 
     def number(self, address: Address) -> str:
         """Return E.164 with +, else what the SMSC says: a short code or a name. Its type of number is often wrong."""
@@ -124,3 +167,19 @@ class Inbound:
             except BadNumber:
                 return address.digits
         return f"+{digits}" if len(digits) >= _SHORTEST_NUMBER and not is_national else digits
+
+
+def queried(sent: Sent, body: bytes, now: int) -> DeliveryReport:
+    """Return what a query_sm_resp says of a part (section 4.8.2). Raises Malformed."""
+    read = Reader(body)
+    read.string()
+    read.string()
+    state, error = read.octet(), read.octet()
+    return DeliveryReport(
+        carrier=sent.carrier,
+        carrier_message_id=sent.carrier_message_id,
+        status=receipts.state(state),
+        at=now,
+        event_id=f"{sent.carrier_message_id}-{state}",
+        code=str(error) if error else "",
+    )

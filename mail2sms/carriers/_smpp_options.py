@@ -89,6 +89,8 @@ class Options(CarrierOptions):
     """After so long without a word the SMSC is asked whether it lives. Example: 30s"""
     timeout: DurationMs = 60_000
     """A part that the SMSC does not answer for so long may have been sent. Example: 60s"""
+    query: DurationMs = 0
+    """When no receipt came for so long, the SMSC is asked (query_sm), where it offers that. Example: 6h"""
     alphabet: Literal["gsm", "gsm-packed", "latin1"] = "gsm"
     """What data_coding 0 means there: GSM-7 in one octet each, packed, or Latin-1. Example: latin1"""
     data_coding: Annotated[int, whole(0, 255)] = 0

@@ -26,8 +26,8 @@ _SUBMITTED: Final = Command.SUBMIT_SM | RESPONSE
 _READ: Final = {Command.DELIVER_SM: read_short, Command.DATA_SM: read_data}
 _NO_RESPONSE: Final = frozenset({Command.ALERT_NOTIFICATION, Command.OUTBIND})
 
-Deliver = Callable[[Short], Awaitable[int]]
-"""Takes an event of the SMSC's; returns the status of the answer."""
+Deliver = Callable[[Short, Any], Awaitable[int]]
+"""Takes an event of the SMSC's and the session it came by; returns the status of the answer."""
 
 
 class Session(asyncio.Protocol):
@@ -48,7 +48,7 @@ class Session(asyncio.Protocol):
         self._why = ""
         self._tasks: set[asyncio.Future[int]] = set()
         self._ending: asyncio.Task[None] | None = None
-        self._heard_s = self._enquired_s = self._loop.time()
+        self.heard_s = self._enquired_s = self._loop.time()
         self._misses = 0
         self._ticking: asyncio.TimerHandle | None = None
 
@@ -124,7 +124,7 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take every PDU that is whole."""
-        self._heard_s, self._misses = self._loop.time(), 0
+        self.heard_s, self._misses = self._loop.time(), 0
         try:
             for command, status, sequence, body in self._frames.feed(data):
                 if command & RESPONSE:
@@ -161,7 +161,7 @@ class Session(asyncio.Protocol):
         if len(self._tasks) >= _MOST_EVENTS:
             self._write(wire.answer(command, sequence, wire.TRY_AGAIN))
             return
-        task = asyncio.ensure_future(self._deliver(short))
+        task = asyncio.ensure_future(self._deliver(short, self))
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._told(done, command, sequence))
 
@@ -197,7 +197,7 @@ class Session(asyncio.Protocol):
         if self._window.is_silent:
             self.give_up("it does not answer what is submitted")
             return
-        is_idle = now_s - self._heard_s >= terms.enquire_s
+        is_idle = now_s - self.heard_s >= terms.enquire_s
         if is_idle and (not self._misses or now_s - self._enquired_s >= terms.enquire_answer_s):
             if self._misses >= _MISSES:
                 self.give_up("it does not answer enquire_link")

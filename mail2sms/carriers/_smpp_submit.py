@@ -81,6 +81,10 @@ class Writer:
         """Return a sender ID as an address."""
         return address(*self._typed(sender_id))
 
+    def phone(self, msisdn: str) -> Address:
+        """Return a phone as an address."""
+        return address(self._options.phone, msisdn.removeprefix("+"))
+
     def _sender(self, sender_id: str) -> bytes:
         return _octets(*self._typed(sender_id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 from mail2sms.carriers import _smpp_inbound as inbound
@@ -13,21 +14,22 @@ from mail2sms.carriers._base import Carrier, Record
 from mail2sms.carriers._pace import PAUSE_S, Pace
 from mail2sms.carriers._smpp_binds import Account, Binds, Role, Unreachable, open_session
 from mail2sms.carriers._smpp_options import Options, tls_context
-from mail2sms.carriers._smpp_pdu import Short
-from mail2sms.carriers._smpp_read import read_message_id
+from mail2sms.carriers._smpp_pdu import Command, Short
+from mail2sms.carriers._smpp_read import Malformed, read_message_id
 from mail2sms.carriers._smpp_session import Session
 from mail2sms.carriers._smpp_status import Kind
 from mail2sms.carriers._smpp_submit import Writer
 from mail2sms.carriers._smpp_window import Response, Terms, Unsent
 from mail2sms.clock import now_ms
 from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable
-from mail2sms.heard import LateAnswer
+from mail2sms.heard import LateAnswer, Sent
 from mail2sms.log import log
 from mail2sms.model import Part, Taken
 
 __all__ = ["Options", "Smpp", "build"]
 
 _AGAIN_S = 1.0
+_SPELLINGS = 100_000  # ids that are remembered as the SMSC wrote them
 
 
 class Smpp(Carrier):
@@ -50,6 +52,8 @@ class Smpp(Carrier):
         self._terms = Terms(
             window=options.window, answer_s=options.timeout / 1000, enquire_s=options.enquire / 1000
         )
+        self.asks_after_ms = options.query
+        self._spellings: dict[str, str] = {}
         self._record: Record | None = None
         self._binds: Binds | None = None
         self._inbound: inbound.Inbound | None = None
@@ -66,8 +70,9 @@ class Smpp(Carrier):
         account = await asyncio.to_thread(self._account)
         self._record = record
         key = f"{account.system_id}\0{account.password}".encode()
-        self._inbound = inbound.Inbound(self.name, self._options, key, now_ms)
-        self._binds = Binds(self.name, account, self._roles, self._session, self._inbound.lost)
+        steady = asyncio.get_running_loop().time
+        self._inbound = inbound.Inbound(self.name, self._options, key, now_ms, steady)
+        self._binds = Binds(self.name, account, self._roles, self._session)
         self._binds.start()
 
     def _account(self) -> Account:
@@ -112,23 +117,29 @@ class Smpp(Carrier):
 
     def _outcome(self, response: Response) -> Taken | SendFailed:
         if response.status == wire.OK:
-            id_ = receipts.answered_id(read_message_id(response.body), self._ids)
+            spelled = read_message_id(response.body)
+            id_ = receipts.answered_id(spelled, self._ids)
+            if id_ != spelled:
+                self._spellings[id_] = spelled
+                if len(self._spellings) > _SPELLINGS:
+                    del self._spellings[next(iter(self._spellings))]
             return Taken(carrier_message_id=id_)
         return statuses.failure(response.status, self._kinds, PAUSE_S)
 
-    async def _take(self, short: Short) -> int:
+    async def _take(self, short: Short, session: Session) -> int:
         """Store what the SMSC brings; return what it is told. What is not on disk it brings again."""
         assert self._record is not None
         assert self._inbound is not None
-        event = self._inbound.read(short)
+        event = self._inbound.read(short, session)
         if event is None:
             log.warning("report_stray", carrier=self.name)
             return wire.OK
         try:
             await self._record(event)
         except StoreUnavailable:
-            self._inbound.again(event)
+            self._inbound.answered(event, is_taken=False)
             return wire.TRY_AGAIN
+        self._inbound.answered(event, is_taken=True)
         return wire.OK
 
     def _answered_late(self, attempt_id: str, response: Response) -> None:
@@ -154,6 +165,29 @@ class Smpp(Carrier):
                 return await self._record(answer)
             except StoreUnavailable:
                 await asyncio.sleep(_AGAIN_S)
+
+    async def ask(self, sent: Sent) -> None:
+        """Ask by query_sm, where the SMSC offers that."""
+        if self._binds is None or self._record is None:
+            return
+        body = wire.query(self._spelled(sent), self._writer.sender(sent.sender_id))
+        response = await self._binds.ask(Command.QUERY_SM, body, self._terms.answer_s)
+        with contextlib.suppress(Malformed, StoreUnavailable):
+            if response.status == wire.OK:
+                await self._record(inbound.queried(sent, response.body, now_ms()))
+
+    async def recall(self, sent: Sent) -> bool:
+        """Take it back by cancel_sm, where the SMSC offers that."""
+        if self._binds is None:
+            return False
+        source, to = self._writer.sender(sent.sender_id), self._writer.phone(sent.msisdn)
+        body = wire.cancel(self._spelled(sent), source, to)
+        response = await self._binds.ask(Command.CANCEL_SM, body, self._terms.answer_s)
+        return response.status == wire.OK
+
+    def _spelled(self, sent: Sent) -> str:
+        """Return an id as the SMSC wrote it, as long as that is remembered."""
+        return self._spellings.get(sent.carrier_message_id, sent.carrier_message_id)
 
     async def probe(self) -> str:
         """Bind as the daemon does, and unbind."""

@@ -138,7 +138,7 @@ message = _keyed(
 )
 WAITING = text("status = 'queued' AND lease_owner IS NULL")
 _QUEUED = text("status = 'queued'")
-_NOT_DELIVERED = text("status <> 'delivered'")
+NOT_DELIVERED = text("status <> 'delivered'")
 _LEASED = text("lease_owner IS NOT NULL")
 COUNTED = text("status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')")
 """Messages that wait for so long, counted from `updated_at`; others wait for a time that a person or a rule chose."""
@@ -156,8 +156,8 @@ Index(
     message.c.status,
     message.c.account,
     message.c.created_at,
-    sqlite_where=_NOT_DELIVERED,
-    postgresql_where=_NOT_DELIVERED,
+    sqlite_where=NOT_DELIVERED,
+    postgresql_where=NOT_DELIVERED,
 )
 Index("ix_message_leased", message.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
 

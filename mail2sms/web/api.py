@@ -19,7 +19,7 @@ from mail2sms.model import MessageClass, Msisdn, Origin, Proof, Status, Submissi
 from mail2sms.store import Search
 from mail2sms.store.views import find, read_one, waiting
 from mail2sms.verdict import Verdict
-from mail2sms.web import bodies
+from mail2sms.web import bodies, recall
 from mail2sms.web.auth import Caller, Reader, Sender
 from mail2sms.web.context import Context, Here
 from mail2sms.web.problems import DOCUMENTED, HttpProblem, Problems, tell
@@ -121,8 +121,8 @@ async def show(id: str, context: Here, _: Reader) -> bodies.MessageWithEvents:
 
 @router.post("/messages/{id}/cancel")
 async def cancel(id: str, context: Here, _: Sender) -> bodies.Cancelled:
-    """Cancel a message that no carrier has yet."""
-    status = await context.store.cancel(context.account, id, now_ms())
+    """Cancel a message that no carrier has yet, or that its carrier gives back."""
+    status = await recall.cancel(context, id)
     if status is None:
         raise HttpProblem(404, "there is no such message")
     if status is not Status.CANCELLED:

@@ -14,7 +14,7 @@ from mail2sms.lifecycle import Denial, Wish, denied
 from mail2sms.model import Status
 from mail2sms.store import Granted, Wished, events
 from mail2sms.store.sending import stopped
-from mail2sms.web import bodies
+from mail2sms.web import bodies, recall
 from mail2sms.web.auth import Operator, Reader
 from mail2sms.web.context import Context, Here
 from mail2sms.web.problems import DOCUMENTED
@@ -89,7 +89,7 @@ async def change(
     """Cancel, hold, release or retry messages; each is answered for itself."""
     now = now_ms()
     if wish == "cancel":
-        return Answers(items=list(await asyncio.gather(*(_cancel(context, i, now) for i in chosen.ids))))
+        return Answers(items=list(await asyncio.gather(*(_cancel(context, id_) for id_ in chosen.ids))))
     wished = [
         Wished(
             account=context.account,
@@ -105,8 +105,8 @@ async def change(
     return Answers(items=[_answered(id_, grant) for id_, grant in zip(chosen.ids, granted, strict=True)])
 
 
-async def _cancel(context: Context, id_: str, now: int) -> Answered:
-    status = await context.store.cancel(context.account, id_, now)
+async def _cancel(context: Context, id_: str) -> Answered:
+    status = await recall.cancel(context, id_)
     if status is None:
         return _answered(id_, None)
     denial = None if status is Status.CANCELLED else denied(status)

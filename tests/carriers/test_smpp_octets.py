@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mail2sms.carriers._smpp_receipt import Ids
 from mail2sms.carriers._smpp_submit import Writer
 from mail2sms.carriers._smpp_text import Alphabet, Segment
 from mail2sms.carriers.smpp import Options
-from mail2sms.model import Part, SenderId, Status
+from mail2sms.model import MoMessage, Part, SenderId, Status
 from mail2sms.segments import GSM_ALPHABET, GSM_EXTENSION
 from tests.fakes import PHONE
 
@@ -315,7 +316,7 @@ def test_what_is_a_receipt() -> None:
 def test_numbers_of_phones(address: Address, country: str, number: str) -> None:
     """The type of number is often wrong."""
     options = Options(type="smpp", address="127.0.0.1:1", system_id="a", password="b", country=country)
-    assert Inbound("smpp", options, b"", lambda: 0).number(address) == number
+    assert Inbound("smpp", options, b"", lambda: 0, lambda: 0.0).number(address) == number
 
 
 def test_pace() -> None:
@@ -351,3 +352,53 @@ def test_options_that_do_not_fit(changes: dict[str, Any], what: str) -> None:
     given = {"address": "127.0.0.1:1", "system_id": "a", "password": "b", **changes}
     with pytest.raises(ValueError, match=what):
         Options(type="smpp", **given)
+
+
+class _Link:
+    heard_s = 0.0
+
+
+@pytest.mark.parametrize(
+    ("is_other_link", "answered_s", "heard_s", "again_s", "is_same"),
+    [
+        (True, 0.1, 0.1, 0.2, True),  # the link may have broken under our answer
+        (True, 0.1, 5.0, 6.0, False),  # it was heard of long after
+        (True, None, 0.1, 0.2, True),  # not stored yet
+        (False, 0.1, 0.2, 0.2, False),  # twice the same words, one after the other
+        (False, None, 0.2, 0.2, False),
+        (False, None, 6.0, 6.0, True),  # the SMSC has lost patience
+        (False, 6.0, 7.0, 7.0, True),
+    ],
+)
+def test_the_same_words_again(
+    is_other_link: bool, answered_s: float | None, heard_s: float, again_s: float, is_same: bool
+) -> None:
+    """The same text, or another of the same words: by what the SMSC can know of our answer."""
+    now_s, one, two = [0.0], _Link(), _Link()
+    options = Options(type="smpp", address="127.0.0.1:1", system_id="a", password="b")
+    inbound = Inbound("smpp", options, b"key", lambda: 1000, lambda: now_s[0])
+    first = inbound.read(_mo(b"Oui"), one)
+    assert isinstance(first, MoMessage)
+    if answered_s is not None:
+        now_s[0] = answered_s
+        inbound.answered(first, is_taken=True)
+    one.heard_s, now_s[0] = heard_s, again_s
+    again = inbound.read(_mo(b"Oui"), two if is_other_link else one)
+    assert isinstance(again, MoMessage)
+    assert (again.event_id == first.event_id) == is_same
+
+
+def test_what_was_put_off_comes_again() -> None:
+    """It may be stored all the same: it keeps its id, once."""
+    link, options = _Link(), Options(type="smpp", address="127.0.0.1:1", system_id="a", password="b")
+    inbound = Inbound("smpp", options, b"key", lambda: 1000, lambda: 0.0)
+    first = inbound.read(_mo(b"Oui"), link)
+    assert isinstance(first, MoMessage)
+    assert first.repeats is not None  # of the process before this one
+    inbound.answered(first, is_taken=False)
+    again = inbound.read(_mo(b"Oui"), link)
+    assert again == replace(first, repeats=None)
+    inbound.answered(first, is_taken=True)
+    new = inbound.read(_mo(b"Oui"), link)
+    assert isinstance(new, MoMessage)
+    assert (new.event_id != first.event_id, new.repeats) == (True, None)

@@ -66,6 +66,7 @@ from mail2sms.store import (
     opt_outs,
     past,
     sending,
+    sent,
     views,
 )
 from mail2sms.store.notice_views import NoticeSearch
@@ -539,6 +540,10 @@ class Work:
         for writer in ("", "marie@acme.example"):
             span = days.Span(account=account, since=self.now - 60_000, until=self.now, writer=writer)
             await read(days.read_day, span)
+        self._names("read_parts")
+        await read(sent.read_parts, account, self.old.id)
+        self._names("read_unreported")
+        await read(sent.read_unreported, account, self.carrier, self.now, 3_600_000)
         searches = {
             "all": Search(),
             "to": Search(to=self.old.msisdn),

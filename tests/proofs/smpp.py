@@ -15,6 +15,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 from unittest import mock
 
 from mail2sms import log
@@ -43,10 +44,10 @@ def careless() -> Iterator[None]:
 def forgetful() -> Iterator[None]:
     """Acknowledge events that are not stored."""
 
-    async def take(self: smpp.Smpp, short: Short) -> int:
+    async def take(self: smpp.Smpp, short: Short, session: Any) -> int:
         assert self._inbound is not None
         assert self._record is not None
-        event = self._inbound.read(short)
+        event = self._inbound.read(short, session)
         with contextlib.suppress(StoreUnavailable):
             if event is not None:
                 await self._record(event)

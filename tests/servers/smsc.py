@@ -146,7 +146,7 @@ class Smsc:
             while data := await reader.read(65_536):
                 for command, status, sequence, body in frames.feed(data):
                     self._take(peer, command, status, sequence, body)
-        except (ConnectionError, wire.OutOfStep):
+        except (OSError, wire.OutOfStep):
             pass
         finally:
             self.peers.remove(peer)
@@ -172,8 +172,22 @@ class Smsc:
             peer.writer.close()
         elif command == Command.ENQUIRE_LINK:
             peer.write(wire.answer(command, sequence, 0))
+        elif command in (Command.QUERY_SM, Command.CANCEL_SM):
+            self._about(peer, command, sequence, body)
         else:
             peer.write(wire.pdu(Command.GENERIC_NACK, sequence, status=wire.INVALID_COMMAND))
+
+    def _about(self, peer: Peer, command: int, sequence: int, body: bytes) -> None:
+        """Tell the state of a message, or take it back; it must be called as it was when it was taken."""
+        read = Reader(body)
+        if command == Command.CANCEL_SM:
+            read.string()
+        id_ = read.string()
+        known = next((taken for taken in self.taken if taken.id == id_), None)
+        told = wire.message_id(id_) + b"\0\2\0" if command == Command.QUERY_SM else b""
+        peer.write(wire.answer(command, sequence, 0 if known else 0x0C, told))
+        if known and command == Command.CANCEL_SM:
+            self.taken.remove(known)
 
     def _spawn(self, work: object) -> None:
         task = asyncio.ensure_future(work)  # type: ignore[arg-type, var-annotated]
@@ -233,7 +247,6 @@ class Smsc:
         elif fault != "no answer":
             peer.write(answer)
         if fault == "drop after answer":
-            await peer.writer.drain()
             peer.writer.close()
         if fault == "unbind":
             await peer.ask(Command.UNBIND, b"", 3.0)

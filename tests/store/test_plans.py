@@ -13,7 +13,18 @@ import pytest
 from sqlalchemy import text as sql
 
 from mail2sms import store as package
-from mail2sms.store import Store, approvals, counters, days, earlier, events, notice_views, sending, views
+from mail2sms.store import (
+    Store,
+    approvals,
+    counters,
+    days,
+    earlier,
+    events,
+    notice_views,
+    sending,
+    sent,
+    views,
+)
 from mail2sms.store.writer import Verb, Writer
 from tests.fakes import NOW
 from tests.proofs import _statements
@@ -112,7 +123,7 @@ def test_every_verb_and_view_is_looked_at(tmp_path: Any, monkeypatch: pytest.Mon
     history.fill(url)
     asyncio.run(_statements.observe(url, NOW + 5_000, history.old(100)))
     wanted: dict[str, object] = dict(_all_verbs())
-    for module in (approvals, counters, days, earlier, events, notice_views, sending, views):
+    for module in (approvals, counters, days, earlier, events, notice_views, sending, sent, views):
         for name, view in inspect.getmembers(module, inspect.isfunction):
             if view.__module__ == module.__name__ and not name.startswith("_"):
                 wanted[name] = view
