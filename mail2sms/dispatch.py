@@ -112,6 +112,8 @@ class Dispatch:
 
     def _lane(self, carrier: Carrier) -> Lane[Claimed]:
         async def claim(free: int) -> list[Claimed]:
+            if carrier.is_back():
+                self._outages.try_now(carrier.name)
             now, most = now_ms(), await self._outages.room(carrier.name, free)
             if not most:
                 return []
@@ -256,6 +258,10 @@ class _Outages:
             return 1
         await self._divert(name)
         return 0
+
+    def try_now(self, name: str) -> None:
+        """Let a carrier that is down be tried before its pause is over: its connection has come back."""
+        self._breakers[name] = replace(self._breakers[name], until=0)
 
     def tries(self, name: str, is_trying: bool) -> None:
         """Note whether a message is under way to a carrier that is down."""

@@ -324,3 +324,19 @@ async def test_what_a_carrier_does_not_report_it_is_asked(
     carrier = Asked("sim-a")
     view = await dispatching(store, [carrier], lambda: until(store, "delivered"), route=("sim-a",))
     assert (view.status, carrier.asked) == ("delivered", 1)
+
+
+async def test_a_carrier_whose_link_is_back_is_tried_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was down for a minute; nobody waits until the minute is over."""
+    monkeypatch.setattr(breaker, "_FIRST_PAUSE_MS", 60_000)
+    monkeypatch.setattr(breaker, "_IN_A_ROW", 1)
+
+    class Back(Scripted):
+        def is_back(self) -> bool:
+            return len(self.parts) == 1
+
+    carrier = Back("sim-a", Unavailable("unbound", retry_after_s=0.01))
+    view = await dispatching(store, [carrier], lambda: until(store, "enroute"), route=("sim-a",))
+    assert (view.status, len(carrier.parts)) == ("enroute", 2)

@@ -109,6 +109,10 @@ class Carrier(ABC):
         """Return how many messages may be under way now: none while a lost link is about to come back."""
         return self.window
 
+    def is_back(self) -> bool:
+        """Return whether a connection that was lost has come back since this was asked last: it is tried at once."""
+        return False
+
     async def start(self, record: Record) -> None:  # noqa: B027  # optional
         """Connect; from now on hand every report and every MO to `record`."""
 

@@ -121,6 +121,7 @@ class Binds:
         self._make = make
         self._sessions: dict[int, Session] = {}  # by place in `roles`
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_back = False
         self._down_since_s = asyncio.get_running_loop().time()
         self._why: SendFailed = Unavailable("unbound", "it is not bound yet")
 
@@ -141,6 +142,11 @@ class Binds:
     def is_returning(self) -> bool:
         """Whether nothing can be submitted, and waiting a little is better than looking elsewhere."""
         return not self.sending and self._away_s() < _GRACE_S and not isinstance(self._why, Refused)
+
+    def is_back(self) -> bool:
+        """Return whether a bind has come up since this was asked last."""
+        was, self._is_back = self._is_back, False
+        return was
 
     def pick(self, message: str) -> Session:
         """Return the session for a message: the parts of one go by one bind, in order. Raises Unavailable."""
@@ -185,7 +191,7 @@ class Binds:
         """Use the session until it ends; return whether it was a good one."""
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        self._sessions[place] = session
+        self._sessions[place], self._is_back = session, True
         log.info("bind_up", carrier=self._name, count=len(self._sessions))
         try:
             why = await asyncio.shield(session.closed)

@@ -65,6 +65,9 @@ class Smpp(Carrier):
     def room(self) -> int:
         return 0 if self._binds is None or self._binds.is_returning else self.window
 
+    def is_back(self) -> bool:
+        return self._binds is not None and self._binds.is_back()
+
     async def start(self, record: Record) -> None:
         """Bind in the background. Raises BadOption when a file or secret of the options can't be read."""
         account = await asyncio.to_thread(self._account)

@@ -221,7 +221,6 @@ mo_part = _keyed(
     _time("at"),
     _time("created_at"),
     Column("mo", Text),  # the MO that it has become a part of; its text is in that one then
-    Index(None, "whole"),
 )
 _IS_LACKING, _IS_JOINED = text("mo IS NULL"), text("mo IS NOT NULL")
 Index("ix_mo_part_joined", mo_part.c.created_at, sqlite_where=_IS_JOINED, postgresql_where=_IS_JOINED)

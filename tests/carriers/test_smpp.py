@@ -272,8 +272,10 @@ async def test_both_sides_unbind(smsc: Smsc) -> None:
     """The SMSC ends a session: it is answered, and another comes. We end: unbind, and its answer."""
     async with bound(smsc) as (carrier, _):
         assert await smsc.peers[0].ask(Command.UNBIND, b"") == 0
+        assert carrier.is_back()
         await smsc.until(lambda: smsc.binds == 2)
-        await smsc.until(lambda: carrier.room() > 0)
+        await smsc.until(carrier.is_back)
+        assert not carrier.is_back()
         assert isinstance(await outcome(carrier, part()), Taken)
     assert smsc.requests[-1][0] == Command.UNBIND
 

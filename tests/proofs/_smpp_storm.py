@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from mail2sms import lifecycle
+from mail2sms import breaker, lifecycle
 from mail2sms.carriers import _pace, smpp
 from mail2sms.carriers import _smpp_text as texts
 from mail2sms.carriers._base import CarrierEvent
@@ -84,6 +84,7 @@ class Figures:
 def quick_retries() -> Iterator[None]:
     """Waits of milliseconds, where the product has seconds."""
     waits = [(lifecycle, "_FIRST_WAIT_MS", 50), (lifecycle, "_LONGEST_WAIT_MS", 500)]
+    waits += [(breaker, "_FIRST_PAUSE_MS", 50), (breaker, "_LONGEST_PAUSE_MS", 200)]
     waits += [(_pace, "PAUSE_S", 0.05), (smpp, "PAUSE_S", 0.05), (_pace, "_CALM_S", 0.2)]
     with contextlib.ExitStack() as stack:
         for module, name, value in waits:
@@ -142,7 +143,7 @@ async def running(store: Store, smsc: Smsc, chance: random.Random) -> AsyncItera
     carrier = smpp.build("smpp", options, Path())
     inbound = Inbound(store, ACCOUNT, {}, "desk@acme.example", _HOUR_MS)
     await carrier.start(failing(inbound.record, chance))  # type: ignore[arg-type]
-    dispatch = Dispatch(store, {"smpp": carrier}, "node", "hold")
+    dispatch = Dispatch(store, {"smpp": carrier}, "node", "hold", ACCOUNT)
     task = asyncio.create_task(dispatch.run())
     try:
         yield carrier

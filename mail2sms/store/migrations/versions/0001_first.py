@@ -42,7 +42,6 @@ def upgrade() -> None:
         "ix_content_owner",
         "content",
         ["owner"],
-        unique=False,
         sqlite_where=sa.text("owner <> id"),
         postgresql_where=sa.text("owner <> id"),
     )
@@ -121,7 +120,6 @@ def upgrade() -> None:
         "ix_notice_counted",
         "notice",
         ["updated_at"],
-        unique=False,
         sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
@@ -129,7 +127,6 @@ def upgrade() -> None:
         "ix_notice_leased",
         "notice",
         ["lease_until"],
-        unique=False,
         sqlite_where=sa.text("lease_owner IS NOT NULL"),
         postgresql_where=sa.text("lease_owner IS NOT NULL"),
     )
@@ -139,7 +136,6 @@ def upgrade() -> None:
         "ix_notice_waiting",
         "notice",
         ["channel", "due_at"],
-        unique=False,
         sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
@@ -202,12 +198,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mo_part")),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_mo_part_whole"), "mo_part", ["whole"], unique=False)
     op.create_index(
         "ix_mo_part_joined",
         "mo_part",
         ["created_at"],
-        unique=False,
         sqlite_where=sa.text("mo IS NOT NULL"),
         postgresql_where=sa.text("mo IS NOT NULL"),
     )
@@ -215,7 +209,6 @@ def upgrade() -> None:
         "ix_mo_part_lacking",
         "mo_part",
         ["whole", "created_at"],
-        unique=False,
         sqlite_where=sa.text("mo IS NULL"),
         postgresql_where=sa.text("mo IS NULL"),
     )
@@ -288,7 +281,6 @@ def upgrade() -> None:
         op.f("ix_message_account_msisdn_created_at"),
         "message",
         ["account", "msisdn", "created_at"],
-        unique=False,
     )
     op.create_index(
         op.f("ix_message_conversation_created_at"), "message", ["conversation", "created_at"], unique=False
@@ -297,7 +289,6 @@ def upgrade() -> None:
         "ix_message_counted",
         "message",
         ["updated_at"],
-        unique=False,
         sqlite_where=sa.text(
             "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')"
         ),
@@ -309,7 +300,6 @@ def upgrade() -> None:
         "ix_message_expiring",
         "message",
         ["expires_at"],
-        unique=False,
         sqlite_where=sa.text("status = 'queued'"),
         postgresql_where=sa.text("status = 'queued'"),
     )
@@ -317,7 +307,6 @@ def upgrade() -> None:
         "ix_message_leased",
         "message",
         ["lease_until"],
-        unique=False,
         sqlite_where=sa.text("lease_owner IS NOT NULL"),
         postgresql_where=sa.text("lease_owner IS NOT NULL"),
     )
@@ -326,7 +315,6 @@ def upgrade() -> None:
         "ix_message_status",
         "message",
         ["status", "account", "created_at"],
-        unique=False,
         sqlite_where=sa.text("status <> 'delivered'"),
         postgresql_where=sa.text("status <> 'delivered'"),
     )
@@ -334,7 +322,6 @@ def upgrade() -> None:
         "ix_message_waiting",
         "message",
         ["carrier", "due_at"],
-        unique=False,
         sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
@@ -357,7 +344,6 @@ def upgrade() -> None:
         "ix_approval_open",
         "approval",
         ["account", "created_at"],
-        unique=False,
         sqlite_where=sa.text("status = 'open'"),
         postgresql_where=sa.text("status = 'open'"),
     )
@@ -401,6 +387,5 @@ def upgrade() -> None:
         op.f("ix_attempt_carrier_carrier_message_id"),
         "attempt",
         ["carrier", "carrier_message_id"],
-        unique=False,
     )
     op.create_index(op.f("ix_attempt_message"), "attempt", ["message"], unique=False)
