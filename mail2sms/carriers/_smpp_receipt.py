@@ -123,7 +123,8 @@ def _code(short: Short, word: str, err: str) -> str:
     network = short.tlvs.get(Tag.NETWORK_ERROR_CODE, b"")
     if len(network) == 3:
         err = f"{network[0]}-{int.from_bytes(network[1:], 'big')}"
-    return " ".join(filter(None, (word[:15], err[:10] if err.strip("0") else "")))
+    said = " ".join(filter(None, (word[:15], err[:10] if err.strip("0") else "")))
+    return "".join(filter(str.isprintable, said))  # it is shown to people
 
 
 def _text(short: Short) -> str:

@@ -241,6 +241,7 @@ def test_sar() -> None:
         (_TEXT.format(id="1", stat="SKIPPED"), "1", Status.UNKNOWN, "SKIPPED"),
         (_TEXT.format(id="1", stat="DELETED"), "1", Status.UNDELIVERABLE, "DELETED"),
         ("id:7 stat:UNDELIV err:21b text:", "7", Status.UNDELIVERABLE, "UNDELIV 21b"),
+        ("id:7 stat:FAI\x1bLED err:2\r\n1", "7", Status.UNKNOWN, "FAILED 21"),
         ("ID:7 SUB:001 STAT:REJECTD ERR:0", "7", Status.REJECTED, "REJECTD"),
         ("stat:DELIVRD id:7 done date:20260102030405", "7", Status.DELIVERED, ""),
         ("id: 7 sub: 001 stat: DELIVRD err: 000 Text: id:8 stat:EXPIRED", "7", Status.DELIVERED, ""),
