@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -113,4 +113,4 @@ def _relative(left_s: int) -> bytes:
 
 
 def _absolute(at_s: int) -> bytes:
-    return wire.string(time.strftime("%y%m%d%H%M%S", time.gmtime(at_s)) + "000+", 17)
+    return wire.string(f"{datetime.fromtimestamp(at_s, tz=UTC):%y%m%d%H%M%S}000+", 17)

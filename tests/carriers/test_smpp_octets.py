@@ -94,6 +94,26 @@ def test_submits_are_written_as_the_vectors(name: str, text: str, changes: dict[
     assert _submit(name, text, **changes).hex() == BY_NAME[name]["hex"]
 
 
+@pytest.mark.parametrize(
+    ("validity", "expires_at", "written"),
+    [
+        ("relative", 3_600_000, "000000010000000R"),
+        ("relative", 40 * 86_400_000, "000110000000000R"),
+        ("relative", 5_000_000_000_000, "000203000000000R"),  # 63 days at most
+        ("relative", -5, "000000000001000R"),
+        ("absolute", 86_400_000, "700102000000000+"),
+        ("none", 3_600_000, ""),
+        ("relative", 0, ""),
+    ],
+)
+def test_validity(validity: str, expires_at: int, written: str) -> None:
+    """Section 7.1.1."""
+    octets = _submit(
+        "submit_sm_validity_relative_1h", "hi", expires_at=expires_at, options={"validity": validity}
+    )
+    assert read.read_short(octets[16:]).validity == written
+
+
 def test_a_bind_is_written_as_the_vector() -> None:
     """With the version 3.4."""
     octets = wire.pdu(Command.BIND_TRANSCEIVER, 1, wire.bind("mail2sms", "s3cret"))
