@@ -120,7 +120,7 @@ async def _aiosmpplib(port: int, window: int, count: Count) -> None:
         message = SubmitSm(short_message=_TEXT, source=source, destination=to)
         await esme.broker.enqueue(message)
 
-    class Hook(AbstractHook):
+    class Hook(AbstractHook):  # type: ignore[misc, unused-ignore]
         async def sending(self, *_: Any) -> None:
             """Nothing to do."""
 

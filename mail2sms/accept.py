@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from mail2sms import routing
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import KeyReused, Problem, Refusal
+from mail2sms.ids import derive_id, reply_key
 from mail2sms.log import log
-from mail2sms.model import MtMessage, Origin, Submission, Writer, derive_id, reply_key
+from mail2sms.model import MtMessage, Origin, Submission, Writer
 from mail2sms.money import shown, total
 from mail2sms.rules import approval, loops, quotas
 from mail2sms.rules._base import Policy

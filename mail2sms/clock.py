@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from mail2sms.model import make_id
+from mail2sms.ids import make_id
 
 
 def now_ms() -> int:

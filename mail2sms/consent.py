@@ -9,19 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mail2sms import numbers
+from mail2sms.ids import conversation_of, derive_id
 from mail2sms.keywords import Keywords, Word
-from mail2sms.model import (
-    Conversation,
-    MessageClass,
-    MoMessage,
-    MtMessage,
-    Origin,
-    Proof,
-    Submission,
-    Writer,
-    conversation_of,
-    derive_id,
-)
+from mail2sms.model import Conversation, MessageClass, MoMessage, MtMessage, Origin, Proof, Submission, Writer
 from mail2sms.verdict import Judge
 
 __all__ = ["Answer", "Consent", "Said", "Word"]

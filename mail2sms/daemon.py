@@ -33,6 +33,7 @@ from mail2sms.dispatch import Dispatch
 from mail2sms.errors import BadOption, StoreUnavailable
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
+from mail2sms.ids import derive_id
 from mail2sms.intake.envelope import Handler
 from mail2sms.intake.limits import Budget
 from mail2sms.intake.listener import Listener, listen
@@ -40,7 +41,7 @@ from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import TemplateInvalid
 from mail2sms.log import log, where
-from mail2sms.model import SenderId, derive_id
+from mail2sms.model import SenderId
 from mail2sms.options import Endpoint
 from mail2sms.places import control_path, state_folder
 from mail2sms.relay.loop import Channels, Relay

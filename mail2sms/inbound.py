@@ -12,8 +12,9 @@ from mail2sms.carriers._base import CarrierEvent
 from mail2sms.clock import now_ms
 from mail2sms.consent import Answer, Consent
 from mail2sms.heard import LateAnswer, MoPart
+from mail2sms.ids import conversation_of, reply_key
 from mail2sms.log import log
-from mail2sms.model import DeliveryReport, MoMessage, Status, conversation_of, reply_key
+from mail2sms.model import DeliveryReport, MoMessage, Status
 from mail2sms.store import Bundle, NewMessage, NewMo, NewPart, Store, mo_parts
 
 _EVENTS = {Status.DELIVERED: "mt_delivered", Status.CANCELLED: "mt_cancelled"}

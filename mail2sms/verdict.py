@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from mail2sms import numbers, prices, routing, segments
 from mail2sms.errors import Problem, Refusal
-from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission, conversation_of
+from mail2sms.ids import conversation_of
+from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
 from mail2sms.rules import countries, fiction, opt_outs, parts, quiet_hours, sender_ids, trial
 from mail2sms.rules._base import Candidate, Facts, Policy, Reservation
 

@@ -35,7 +35,7 @@ def row(name: str, carrier: type[Carrier]) -> str:
     can = carrier.abilities
     is_told = getattr(carriers.load(name).Options, "signed_by", None) is not None
     proof = can.signs or ("its path, and where it comes from" if is_told else "-")
-    cut = "the provider" if carrier.splits else "mail2sms"
+    cut = "the provider" if carrier.split is Carrier.split else "mail2sms"
     cells = [
         f"`{name}`",
         can.title,

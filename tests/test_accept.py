@@ -13,7 +13,8 @@ from mail2sms import segments
 from mail2sms.accept import Accept
 from mail2sms.clock import now_ms
 from mail2sms.errors import Problem, Refusal
-from mail2sms.model import Conversation, Msisdn, Origin, Proof, SenderId, conversation_of, reply_key
+from mail2sms.ids import conversation_of, reply_key
+from mail2sms.model import Conversation, Msisdn, Origin, Proof, SenderId
 from mail2sms.money import read
 from mail2sms.quiet import Quiet, read_period
 from mail2sms.routing import Route

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mail2sms.accept import Accept
-from mail2sms.model import Proof, approval_key
+from mail2sms.ids import approval_key
+from mail2sms.model import Proof
 from mail2sms.money import Money
 from mail2sms.routing import Route
 from mail2sms.rules import approval

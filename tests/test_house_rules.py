@@ -24,7 +24,7 @@ PACKAGE = "mail2sms"
 # The first parts of modules' names, level by level. A module imports from lower levels and from its own folder.
 ORDER = (
     ("", "log"),  # may be imported by all
-    ("addresses", "destinations", "heard", "model", "errors", "money", "reasons", "options"),  # values
+    ("addresses", "destinations", "heard", "ids", "model", "errors", "money", "reasons", "options"),  # values
     (
         *(
             "numbers",

@@ -15,13 +15,14 @@ import pytest
 
 from mail2sms.accept import Accept
 from mail2sms.clock import now_ms
+from mail2sms.ids import conversation_of, reply_key
 from mail2sms.intake import reading
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.receive import Desk, Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import Template, compile_template
-from mail2sms.model import Msisdn, Proof, User, conversation_of, reply_key
+from mail2sms.model import Msisdn, Proof, User
 from mail2sms.options import read_networks
 from mail2sms.render import own_folder
 from mail2sms.routing import Route

@@ -30,10 +30,11 @@ from mail2sms import config
 from mail2sms.assembly import Base, Parts, assemble
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.errors import Problem
+from mail2sms.ids import conversation_of, reply_key
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.sandbox import Sandbox
-from mail2sms.model import Msisdn, conversation_of, reply_key
+from mail2sms.model import Msisdn
 from mail2sms.reasons import REASONS
 from mail2sms.render import own_folder
 from mail2sms.store import Blocking, Notice, NoticeClaim, Store

@@ -10,7 +10,7 @@ from mail2sms.carriers import _smpp_inbound as inbound
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers import _smpp_receipt as receipts
 from mail2sms.carriers import _smpp_status as statuses
-from mail2sms.carriers._base import Carrier, Record
+from mail2sms.carriers._base import Abilities, Carrier, Record
 from mail2sms.carriers._pace import PAUSE_S, Pace
 from mail2sms.carriers._smpp_binds import Account, Binds, Role, Unreachable, open_session
 from mail2sms.carriers._smpp_options import Options, tls_context
@@ -34,6 +34,8 @@ _SPELLINGS = 100_000  # ids that are remembered as the SMSC wrote them
 
 class Smpp(Carrier):
     """One account at an SMSC, with its binds."""
+
+    abilities = Abilities(title="SMPP 3.4", tested="node-smpp, smpp34, smpplib, Kannel")
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name)

@@ -12,6 +12,7 @@ from datetime import datetime, time, timedelta
 
 from mail2sms import numbers, prices, segments
 from mail2sms.carriers.simulated import MISBEHAVIOUR
+from mail2sms.ids import conversation_of, derive_id, make_id, reply_key
 from mail2sms.model import (
     LeftOut,
     MoMessage,
@@ -24,10 +25,6 @@ from mail2sms.model import (
     Submission,
     User,
     Writer,
-    conversation_of,
-    derive_id,
-    make_id,
-    reply_key,
 )
 from mail2sms.prices import Prices
 from mail2sms.store.past import Change, Past, PastMessage, PastMo

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from mail2sms.model import Msisdn, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import Msisdn
 from mail2sms.money import Money
 from mail2sms.relay import wire
 from mail2sms.relay.compose import Addressee, Outgoing, date, notice_headers, quiet, shown_number, written

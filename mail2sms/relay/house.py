@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mail2sms.model import User, approval_key
+from mail2sms.ids import approval_key
+from mail2sms.model import User
 from mail2sms.relay.compose import Addressee
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from mail2sms import numbers
 from mail2sms.errors import BadNumber, Problem
 from mail2sms.hooks._base import HookEvent
-from mail2sms.model import FINAL, NO_DSN, Dsn, Msisdn, Origin, Status, reply_key
+from mail2sms.ids import reply_key
+from mail2sms.model import FINAL, NO_DSN, Dsn, Msisdn, Origin, Status
 from mail2sms.reasons import REASONS
 from mail2sms.relay.approval import ApprovalFacts, approval_email
 from mail2sms.relay.compose import (

@@ -13,7 +13,7 @@ import re
 import uuid
 from typing import Final
 
-from mail2sms.model import base32
+from mail2sms.ids import base32
 
 _NAMESPACE: Final = uuid.UUID("5f0c3c6e-2f63-5d3a-9d5d-6d61696c3273")
 _FILETIME_EPOCH_MS: Final = 11_644_473_600_000  # 1601-01-01 to 1970-01-01

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from mail2sms.model import Msisdn, base32
+from mail2sms.ids import base32
+from mail2sms.model import Msisdn
 from mail2sms.rules._base import Facts, OptOut
 from mail2sms.store import schema
 

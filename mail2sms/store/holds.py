@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from mail2sms import lifecycle
-from mail2sms.model import MtMessage, Submission, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import MtMessage, Submission
 from mail2sms.rules._base import Hold
 from mail2sms.store.rows import EMAIL, VALID_MS, NewMessage, NewNotice
 

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, select, update
 
 from mail2sms.heard import MoPart
-from mail2sms.model import MoMessage, Msisdn, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import MoMessage, Msisdn
 from mail2sms.store import schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.locks import lock_keys

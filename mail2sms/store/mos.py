@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select
 
 from mail2sms.consent import Said, Word
-from mail2sms.model import MoMessage, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import MoMessage
 from mail2sms.store import mo_parts, opt_outs, schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import hook_channels

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select, update
 
 from mail2sms import lifecycle
-from mail2sms.model import FINAL, Status, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import FINAL, Status
 from mail2sms.store import owed, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices

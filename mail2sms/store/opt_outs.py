@@ -26,8 +26,9 @@ from sqlalchemy import (
     update,
 )
 
+from mail2sms.ids import derive_id
 from mail2sms.lifecycle import OPTED_OUT
-from mail2sms.model import DeliveryReport, MessageClass, Msisdn, MtMessage, Status, derive_id
+from mail2sms.model import DeliveryReport, MessageClass, Msisdn, MtMessage, Status
 from mail2sms.rules._base import OptOut
 from mail2sms.store import facts, notices, owed, reports, schema
 from mail2sms.store.facts import phone_key

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mail2sms.model import MtMessage, Status, Submission, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import MtMessage, Status, Submission
 from mail2sms.store.rows import EMAIL, VALID_MS, NewNotice, read_dsn
 
 DSN, RECEIPT = "dsn", "receipt"

@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from mail2sms.model import FINAL, MoMessage, MtMessage, Status, Submission, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import FINAL, MoMessage, MtMessage, Status, Submission
 from mail2sms.store import schema
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import TOLD

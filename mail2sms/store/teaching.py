@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from mail2sms.errors import Refusal
-from mail2sms.model import NO_DSN, Dsn, Msisdn, Origin, Submission, Writer, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import NO_DSN, Dsn, Msisdn, Origin, Submission, Writer
 from mail2sms.rules import quiet_hours
 from mail2sms.store.rows import NewNotice
 from mail2sms.verdict import RefusedPhone, Verdict, merge, refuse_phones

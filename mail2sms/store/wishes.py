@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from mail2sms import lifecycle
+from mail2sms.ids import derive_id
 from mail2sms.lifecycle import Change, Denial, Wish
-from mail2sms.model import Status, derive_id
+from mail2sms.model import Status
 from mail2sms.store import queue, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices

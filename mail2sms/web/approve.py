@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from mail2sms import numbers
 from mail2sms.clock import now_ms
+from mail2sms.ids import approval_key
 from mail2sms.log import log
-from mail2sms.model import Msisdn, approval_key
+from mail2sms.model import Msisdn
 from mail2sms.store import Search
 from mail2sms.store.approvals import ApprovalView, Decision, read_approval, read_open
 from mail2sms.store.views import find

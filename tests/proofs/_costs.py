@@ -21,6 +21,7 @@ from mail2sms import numbers, segments
 from mail2sms.accept import Accept
 from mail2sms.addresses import canonical
 from mail2sms.errors import BadNumber, Refusal
+from mail2sms.ids import conversation_of
 from mail2sms.intake import headers, quotes, sandbox
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.html import to_text
@@ -30,7 +31,7 @@ from mail2sms.intake.mime import Letter
 from mail2sms.intake.receive import Desk, Receiver
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused, read_mail_parameters, read_path
 from mail2sms.intake.template import Order
-from mail2sms.model import Conversation, Msisdn, Proof, User, conversation_of
+from mail2sms.model import Conversation, Msisdn, Proof, User
 from mail2sms.options import read_networks
 from mail2sms.relay.house import House
 from mail2sms.relay.letters import Letters

@@ -19,19 +19,9 @@ from sqlalchemy import Connection, Engine, event
 from mail2sms.breaker import Breaker
 from mail2sms.consent import Said, Word
 from mail2sms.heard import LateAnswer, MoPart
+from mail2sms.ids import conversation_of, derive_id
 from mail2sms.lifecycle import Change, Wish
-from mail2sms.model import (
-    DeliveryReport,
-    Dsn,
-    MoMessage,
-    Msisdn,
-    MtMessage,
-    Part,
-    Repeats,
-    Status,
-    conversation_of,
-    derive_id,
-)
+from mail2sms.model import DeliveryReport, Dsn, MoMessage, Msisdn, MtMessage, Part, Repeats, Status
 from mail2sms.rules._base import Hold
 from mail2sms.store import (
     Blocking,

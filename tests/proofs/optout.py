@@ -23,7 +23,8 @@ from sqlalchemy import create_engine
 from sqlalchemy import text as sql
 
 from mail2sms.consent import Said, Word
-from mail2sms.model import MoMessage, Msisdn, MtMessage, Part, conversation_of
+from mail2sms.ids import conversation_of
+from mail2sms.model import MoMessage, Msisdn, MtMessage, Part
 from mail2sms.store import Claim, Intent, NewMo, Store, opt_outs
 from tests import fakes
 from tests.fakes import ACCOUNT, NOW, OURS

@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from mail2sms.consent import Said, Word
-from mail2sms.model import DeliveryReport, MessageClass, MoMessage, Msisdn, SenderId, Status, conversation_of
+from mail2sms.ids import conversation_of
+from mail2sms.model import DeliveryReport, MessageClass, MoMessage, Msisdn, SenderId, Status
 from mail2sms.store import (
     Blocking,
     Bundle,
