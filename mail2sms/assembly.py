@@ -79,6 +79,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
         account=settings.account,
         language=settings.language,
         zone=settings.timezone,
+        devices=derived.devices(settings),
     )
     desk = derived.desk(settings)
     smarthost, keys = settings.relay.smarthost, _keys(settings)
@@ -118,12 +119,10 @@ def _owners(settings: Settings) -> dict[str, str]:
 
 
 def _passwords(settings: Settings) -> dict[str, str]:
-    """Return the argon2id hashes by address. Raises BadOption when one can't be read."""
-    return {
-        canonical(address): user.password.reveal()
-        for address, user in settings.users.items()
-        if user.password is not None
-    }
+    """Return the argon2id hashes by address, and devices' by login. Raises BadOption when one can't be read."""
+    known = {canonical(address): user.password for address, user in settings.users.items()}
+    known |= {device.login: device.password for device in settings.devices.values() if device.login}
+    return {name: password.reveal() for name, password in known.items() if password is not None}
 
 
 def _keys(settings: Settings) -> tuple[ApiKey, ...]:

@@ -120,8 +120,12 @@ class StoreUnavailable(Exception):
 
 
 class BadOption(ValueError):
-    """A value of the configuration that can't be read. `hint` is what to write instead."""
+    """A value of the configuration that can't be read. `hint` is what to write instead.
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    `column` (from 1; 0: none) and `width` are the place in the value.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, column: int = 0, width: int = 1) -> None:
         super().__init__(message)
         self.hint = hint
+        self.column, self.width = column, width

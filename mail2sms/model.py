@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NewType
 
+from mail2sms.alarm import Alarm
 from mail2sms.money import Money
 
 Msisdn = NewType("Msisdn", str)
@@ -59,6 +60,7 @@ class Proof(StrEnum):
     ARC = "arc"  # a named forwarder saw dmarc pass
     AUTHENTICATION_RESULTS = "authentication_results"  # a relay of ours saw dmarc pass
     MICROSOFT_RESULTS = "microsoft_results"  # as before, in Microsoft's words
+    DEVICE = "device"  # a machine of the configuration, by its login or its network
 
 
 PROOFS_IN_MAIL = (
@@ -74,7 +76,7 @@ PROOFS_IN_MAIL = (
 RELAYED_PROOFS = frozenset({Proof.AUTHENTICATION_RESULTS, Proof.MICROSOFT_RESULTS})
 """What a relay has written on a mail: believed from the networks of its rule alone."""
 
-DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.CERTIFICATE, Proof.KEY, Proof.OPERATOR})
+DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.CERTIFICATE, Proof.KEY, Proof.OPERATOR, Proof.DEVICE})
 """The client is the writer's own, so it is told in its own protocol (550, 4xx) and not by an email."""
 
 
@@ -105,7 +107,10 @@ class Team:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Writer:
-    """Who writes, proven. `address` is where replies and notices go; empty for an API key without one."""
+    """Who writes, proven. `address` is where replies and notices go; empty for a key or device without one.
+
+    `name` is what people, keys and devices are called.
+    """
 
     account: str
     address: str
@@ -216,6 +221,7 @@ class Submission:
     has_receipt: bool = False  # the writer is told when all of it is over
     answers_notice: bool = False  # it is an answer to an email of ours that is about a mail, not from a phone
     original: bytes = field(default=b"", repr=False)  # of the mail, what a report gives back
+    alarm: Alarm | None = None  # a device's: it may be told together with others
 
     def dsns(self) -> dict[Msisdn, Dsn]:
         """Return what is to be reported of each recipient of whom something was said: as its first address asks."""

@@ -175,6 +175,12 @@ REASONS: dict[str, Reason] = {
     "mail.unreadable": _no(550, "5.6.0", "the mail cannot be read: {why}"),
     "mail.too_complex": _no(554, "5.6.0", "the mail is too complex to be read safely: {why}"),
     "mail.no_text": _no(550, "5.6.0", "the mail has no readable text"),
+    "device.too_old": _no(
+        550,
+        "5.4.7",
+        "this was written {age} ago, and what is older than {limit} is not sent any more",
+        "nobody",
+    ),
     # it waits
     "held.operator": _held("your SMS is waiting: an operator has put it on hold"),
     "held.quiet_hours": _held("your SMS is waiting: no SMS are sent at this hour"),

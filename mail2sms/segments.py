@@ -159,6 +159,27 @@ def _fitting(text: str, layout: _Layout) -> int:
     return fitting
 
 
+def cut(text: str, parts: int, ellipsis: str = "...") -> str:
+    """Return as much of a text as so many segments hold; what was longer ends with an ellipsis, at the end of a word.
+
+    What shows as one character is not cut.
+    """
+    text = text[: parts * _LAYOUTS[Encoding.GSM7].alone + 1]  # no segment holds more characters than that
+    if count(text) <= parts:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if count(text[:middle] + ellipsis) <= parts else (low, middle - 1)
+    place = _before_cluster(text, 0, low) if low else 0
+    kept = text[:place]
+    blank = max(kept.rfind(" "), kept.rfind("\n"))
+    if not text[place : place + 1].isspace() and blank > place - _WORD:
+        kept = kept[:blank]
+    return kept.rstrip() + ellipsis
+
+
+_WORD = 20  # characters at most that are given up for the end of a word
 _CLUSTER = 20  # characters; the longest emoji sequence of Unicode 16 has 10
 _JOINER = "\u200d"
 _FLAG_LETTERS = "".join(map(chr, range(0x1F1E6, 0x1F200)))  # two make a flag

@@ -75,6 +75,14 @@ class Document:
                 return found
         return Place(1, 1) if self.lines else Place()
 
+    def place_inside(self, place: Place, text: str, column: int, width: int) -> Place:
+        """Return the place inside a value that reads `text`; the whole value's where it is not written as it reads."""
+        line = self.lines[place.line - 1] if 0 < place.line <= len(self.lines) else ""
+        start = place.column - 1 + (line[place.column - 1 : place.column] in ("'", '"'))
+        if not line.startswith(text, start):
+            return place
+        return Place(place.line, start + column, max(1, min(width, len(text) + 1 - column)))
+
     def text(self, steps: Steps) -> str | None:
         """Return what was written there, or None when it is no single text."""
         node: Any = self.tree

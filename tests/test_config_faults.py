@@ -157,7 +157,6 @@ CONSENT: list[tuple[str, list[str]]] = [
      ['1:75 expected transactional, marketing or alarm, got "news"']),
 ]
 NOT_YET: list[tuple[str, list[str]]] = [
-    ("devices: {}", ['1:1 "devices" is not yet supported']),
     ("reply_pages: {expires: 14d}", ['1:1 "reply_pages" is not yet supported']),
     ("retention: {text: 90d}", ['1:1 "retention" is not yet supported']),
     ("portal: {}", ['1:1 "portal" is not yet supported']),

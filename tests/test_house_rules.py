@@ -24,7 +24,7 @@ PACKAGE = "mail2sms"
 # The first parts of modules' names, level by level. A module imports from lower levels and from its own folder.
 ORDER = (
     ("", "log"),  # may be imported by all
-    ("addresses", "destinations", "heard", "ids", "model", "errors", "money", "reasons", "options"),  # values
+    ("addresses", "alarm", "destinations", "heard", "ids", "model", "errors", "money", "reasons", "options"),  # values
     (
         *(
             "numbers",
@@ -38,7 +38,7 @@ ORDER = (
             "rules",
             "verdict",
         ),
-        *("consent", "wording"),
+        *("consent", "storms", "wording"),
     ),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
     ("carriers", "dns", "hooks", "store", "mailer", "render"),  # tools

@@ -1,14 +1,14 @@
 """What would become of one mail, as values, as a page for people, and as a document for programs. Pure.
 
-The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envelope` (from, ip, login, rcpts), `writer`
-(address, name, is_user, proof, line; null for a stranger), `author` (the From address), `tried` (proof, result, why,
-line: what the mail itself shows), `wanted` (asks, line: what would prove a stranger), `to` (address, kind, template,
-phones, reason, reply), `orders` (template, text, left_out with kind, lines, sample, encoding, units, room, parts,
-most_parts, not_gsm, made_plain, messages), `problems` (to, reason, reply, line, column, width, value, hint, source,
-sentence), `reply` (the listener's last), `told` (smtp, email, nobody), `emails` (to, subject, text). Of `messages`:
-to, country, sender_id, sender_id_by, sender_id_line, can_answer, notes, carriers, cost (by the first of them; null: not
-known), route_line, due_at, expires_at (ISO 8601), is_later, why (it waits). Lines are the configuration's, but those of
-problems.
+The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envelope` (from, ip, login, rcpts),
+`writer` (address, name, is_user, is_device, proof, line; null for a stranger), `author` (the From address), `tried`
+(proof, result, why, line: what the mail itself shows), `wanted` (asks, line: what would prove a stranger), `to`
+(address, kind, template, phones, reason, reply), `orders` (template, text, left_out with kind, lines, sample,
+encoding, units, room, parts, most_parts, not_gsm, made_plain, messages, device: see explained_devices), `problems`
+(to, reason, reply, line, column, width, value, hint, source, sentence), `reply` (the listener's last), `told` (smtp,
+email, nobody), `emails` (to, subject, text). Of `messages`: to, country, sender_id, sender_id_by, sender_id_line,
+can_answer, notes, carriers, cost (by the first of them; null: not known), route_line, due_at, expires_at (ISO 8601),
+is_later, why (it waits). Lines are the configuration's, but those of problems.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mail2sms.cli import Exit
+from mail2sms.cli import Exit, explained_devices
+from mail2sms.cli.explained_devices import FromDevice
 from mail2sms.cli.show import LABEL, coding, count, number, printable, text_rows
 from mail2sms.money import read, total
 
 _WIDE, _MOST = 100, 12  # columns; lines of a text, phones of a team
 _GREEN, _RED, _PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _LEFT_OUT = {"quote": "quoted mail", "after_marker": "what follows the end marker"}
+_KINDS = {"number": "", "team": "a team: ", "reply": "a reply address of ", "device": "the device writes to "}
 _IN_STORE = (
     "not asked, since it stands in the database: whether it was sent before, whether somebody opted out"
 )
@@ -34,13 +36,14 @@ _IN_STORE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Who:
-    """The proven writer. `line` is the rule's of `senders`."""
+    """The proven writer. `line` is the rule's of `senders`, or the device's."""
 
     address: str
     name: str
     is_user: bool
     proof: str
     line: int | None
+    is_device: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +66,7 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """Where one RCPT leads. `kind`: number, team, template, reply; empty when `reason` says why it was refused."""
+    """Where one RCPT leads. `kind`: number, team, template, reply, device; empty when `reason` says why not."""
 
     address: str
     kind: str = ""
@@ -117,6 +120,7 @@ class Ordered:
     not_gsm: tuple[str, ...]
     made_plain: tuple[str, ...]
     messages: tuple[Text, ...]
+    device: FromDevice | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,6 +220,12 @@ def _from(explained: Explained, config: str) -> Iterator[str]:
         if explained.author and not explained.wanted:
             yield from _row("", "no rule of senders is about this address")
         return
+    if who.is_device:
+        by = "login" if envelope["login"] else "network"
+        yield from _row(
+            "From", f"the device {who.name}, by {by} {_client(envelope)}", _place(config, who.line)
+        )
+        return
     person = f"user {printable(who.name)}" if who.name else "a user" if who.is_user else "no user of ours"
     proof = f"by {who.proof} {_client(envelope)}"
     yield from _row("From", f"{printable(who.address)}, {person}, {proof}", _place(config, who.line))
@@ -241,7 +251,7 @@ def _to(addresses: Sequence[Address]) -> Iterator[str]:
             yield from _row(label, f"{shown}, the mailbox of the template {address.template}")
         else:
             phones = _few([number(phone) for phone in address.phones])
-            kind = {"number": "", "team": "a team: ", "reply": "a reply address of "}[address.kind]
+            kind = _KINDS[address.kind]
             yield from _row(label, f"{shown}, {kind}{phones}")
         if address.kind == "reply":
             yield from _row("", "taken as valid: its key stands in the database, which is not opened")
@@ -254,8 +264,14 @@ def _few(items: Sequence[str]) -> str:
 
 
 def _order(order: Ordered, config: str) -> Iterator[str]:
-    yield from _row("Template", order.template)
+    device = order.device
+    if device is not None:
+        yield from _row("Device", f"text: {explained_devices.written(device)}", _place(config, device.line))
+    else:
+        yield from _row("Template", order.template)
     yield from text_rows(order.text, _MOST)
+    for said in explained_devices.rows(device, order.most_parts) if device else ():
+        yield from _row("", said)
     if order.left_out:
         yield from _row("", "left out: " + "; ".join(map(_left_out, order.left_out)))
     yield from _row("Coding", _coding(order))

@@ -24,12 +24,15 @@ from mail2sms.cli.explained import (
     Wanted,
     Who,
 )
+from mail2sms.cli.explained_devices import from_device
+from mail2sms.cli.explained_senders import why_sender_id
 from mail2sms.cli.proofs import asks
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings, derived
 from mail2sms.dns import Dns
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import headers
+from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.limits import Budget
@@ -37,13 +40,12 @@ from mail2sms.intake.mailauth import Mailauth, Tried
 from mail2sms.intake.reading import Asked, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused
-from mail2sms.model import Conversation, MtMessage, Submission, Writer
+from mail2sms.model import Conversation, MtMessage, Proof, Submission, Writer
 from mail2sms.money import shown
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay.letters import Refusals
 from mail2sms.render import Render
 from mail2sms.rules import sender_ids
-from mail2sms.rules._base import NUMBER
 from mail2sms.store import NewNotice
 from mail2sms.store.teaching import notices, refused_notice
 from mail2sms.verdict import Judge, Verdict
@@ -96,6 +98,7 @@ class Bridge:
             account=settings.account,
             language=settings.language,
             zone=settings.timezone,
+            devices=derived.devices(settings),
         )
 
     async def explain(self, envelope: Envelope) -> Explained:
@@ -113,7 +116,8 @@ class Bridge:
         try:
             reader = Reader(self._desk, self._identity, self._policy, sandbox, conversation, self._mailauth)
             tried = await self._try(envelope, written_by)
-            asked = [self._address(reader, at, rcpt) for at, rcpt in enumerate(envelope.rcpts)]
+            device = self._device(envelope, written_by)
+            asked = [self._address(reader, at, rcpt, device) for at, rcpt in enumerate(envelope.rcpts)]
             mail = _Mail(
                 envelope=envelope,
                 author=written_by,
@@ -240,13 +244,24 @@ class Bridge:
 
     async def _try(self, envelope: Envelope, author: str) -> tuple[Tried, ...]:
         """Return what the mail itself shows, where the client's own proof is not enough."""
+        if self._device(envelope, author):
+            return ()
         try:
             found = self._identity.author(envelope.client, (author,), envelope.mail_from)
         except Refusal:
             return ()
         return () if found.proof else await self._mailauth.attempts(found, envelope)
 
+    def _device(self, envelope: Envelope, author: str) -> Device | None:
+        return self._identity.device(envelope.client, (author,) if author else ())
+
     def _who(self, envelope: Envelope, author: str, tried: Sequence[Tried]) -> Who | None:
+        if device := self._device(envelope, author):
+            line = self._line("devices", device.name)
+            proof = Proof.DEVICE.value
+            return Who(
+                address=author, name=device.name, is_user=False, proof=proof, line=line, is_device=True
+            )
         proven = self._identity.proven(envelope.client, canonical(author)) if author else None
         if proven is None and tried and tried[-1].result == "pass":
             proven = tried[-1].rule, tried[-1].proof
@@ -270,7 +285,9 @@ class Bridge:
             if author and rule.matches(author):
                 yield Wanted(asks=asks(rule, author), line=self._rule_line(rule))
 
-    def _address(self, reader: Reader, at: int, rcpt: str) -> tuple[Address, Trouble | None]:
+    def _address(
+        self, reader: Reader, at: int, rcpt: str, device: Device | None
+    ) -> tuple[Address, Trouble | None]:
         """Return where an address leads, and why it is refused at RCPT."""
         limit = self._settings.limits.recipients
         try:
@@ -283,6 +300,8 @@ class Bridge:
             trouble = self._trouble(Problem(reason="recipients.too_many", facts=facts), to=rcpt)
             trouble = replace(trouble, reply="452 4.5.3 too many recipients")
             return Address(address=rcpt, reason=trouble.reason, reply=trouble.reply), trouble
+        if device is not None:
+            return Address(address=rcpt, kind="device", phones=device.phones or target.phones), None
         if target.is_template:
             return Address(address=rcpt, kind="template", template=self._desk.template.name), None
         kind = "reply" if target.reply_key else "team" if target.team else "number"
@@ -293,6 +312,8 @@ class Bridge:
         written = segments.clean(submission.text)
         text = mts[0].text if mts else segments.fold(written)
         units, room = segments.room(text)
+        name = submission.alarm.device if submission.alarm else ""
+        option = self._settings.devices.get(name)
         plain = tuple(c for c in segments.not_gsm(written) if c not in text)
         return Ordered(
             template=self._desk.template.name if asked.is_by_template else "simple",
@@ -305,10 +326,11 @@ class Bridge:
             units=units,
             room=room,
             parts=segments.count(text),
-            most_parts=self._settings.max_parts,
+            most_parts=(option and option.max_parts) or self._settings.max_parts,
             not_gsm=segments.not_gsm(text),
             made_plain=plain,
             messages=tuple(self._text(mt, submission) for mt in mts),
+            device=from_device(submission, option, self._line("devices", name)) if option else None,
         )
 
     def _text(self, mt: MtMessage, submission: Submission) -> Text:
@@ -316,14 +338,14 @@ class Bridge:
             msisdn=mt.msisdn, region=mt.region, writer=submission.writer.address, sender_id=mt.sender_id
         )
         route = routing.find(wanted, self._routes)
-        by, line = self._sender_id_by(mt, submission)
+        by, place = why_sender_id(mt, submission, self._settings, self._policy)
         is_named = mt.sender_id == _THE_PHONES
         return Text(
             to=mt.msisdn,
             country=mt.region,
             sender_id="our address" if is_named else mt.sender_id,
             sender_id_by=by,
-            sender_id_line=line,
+            sender_id_line=self._line(*place) if place else None,
             can_answer=is_named or not sender_ids.is_name(mt.sender_id),
             notes=() if is_named else self._notes(mt),
             carriers=mt.route,
@@ -338,26 +360,6 @@ class Bridge:
     def _notes(self, mt: MtMessage) -> tuple[str, ...]:
         found = sender_ids.notes(mt.sender_id, mt.region, mt.carrier, self._policy, mt.created_at)
         return tuple(note.text for note in found if note.code != "no_answer")  # that is told of every one
-
-    def _sender_id_by(self, mt: MtMessage, submission: Submission) -> tuple[str, int | None]:
-        """Return why it shows this sender, and where that stands."""
-        wishes = self._settings.sender_ids
-        if submission.conversation is not None:
-            return "that the phone wrote to", None
-        if submission.sender_id:
-            return "as the mail says", None
-        if wishes.get(mt.region) == mt.sender_id:
-            return f"sender_ids of {mt.region}", self._line("sender_ids", mt.region)
-        written = next((a for a in self._settings.users if canonical(a) == submission.writer.address), "")
-        if str(submission.writer.number) == mt.sender_id:
-            return "the writer's own number", self._line("users", written, "number")
-        owned = self._policy.owned.get(submission.writer.address, ())
-        if wishes.get("default") != NUMBER and mt.sender_id not in owned:
-            return "sender_ids, default", self._line("sender_ids", "default")
-        if sender_ids.is_name(mt.sender_id):
-            return "the writer's or a team's own name", self._line("users", written, "sender_ids")
-        team = next((n for n, t in self._settings.teams.items() if str(t.number) == mt.sender_id), "")
-        return f"of the team {team}", self._line("teams", team, "number")
 
     def _line(self, *steps: str | int) -> int | None:
         return self._document.place(steps).line or None

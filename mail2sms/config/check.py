@@ -11,6 +11,8 @@ from mail2sms.config.findings import ConfigInvalid, Report, Stage, findings_of
 from mail2sms.config.schema import Settings
 from mail2sms.yamltext import Document, Fault, read_file
 
+_COUNTED = ("carriers", "routes", "users", "teams", "devices")
+
 
 def load(path: Path, text: str | None = None) -> Settings:
     """Return the settings of the file, or of `text` as if it stood there. Raises ConfigInvalid."""
@@ -73,7 +75,7 @@ def _judge(path: Path, text: str | None) -> tuple[Settings | None, Report, Docum
 
 def _stages(settings: Settings, document: Document) -> tuple[Stage, ...]:
     line_count = len(document.lines) - (document.lines[-1] == "")
-    counted = {name: len(getattr(settings, name)) for name in ("carriers", "routes", "users", "teams")}
+    counted = {name: len(getattr(settings, name)) for name in _COUNTED}
     references_seen = tuple(f"{n} {name if n != 1 else name[:-1]}" for name, n in counted.items() if n)
     return (
         Stage(name="Fields", facts=(f"{len(document.tree)} sections", f"{line_count} lines")),

@@ -9,12 +9,14 @@ from typing import cast
 from mail2sms import keywords, quiet
 from mail2sms.addresses import canonical
 from mail2sms.certificates import Certificate
+from mail2sms.config import devices as machines
 from mail2sms.config import sending
 from mail2sms.config.consent import USUAL
 from mail2sms.config.quotas import quotas
 from mail2sms.config.schema import Settings
 from mail2sms.consent import Consent
 from mail2sms.intake import template as templates
+from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import ListenerOptions, Tls
 from mail2sms.intake.limits import Limits
 from mail2sms.intake.reading import Desk
@@ -82,6 +84,7 @@ def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
         own = [SenderId(number) for name in shared if (number := teams[name].number)]
         names = [*named[address], *(each for name in shared for each in settings.teams[name].sender_ids)]
         owned[address] = tuple(dict.fromkeys([*own, *names]))
+    owned |= {f"device {name}": device.sender_ids for name, device in settings.devices.items()}
     return owned
 
 
@@ -107,11 +110,7 @@ def words() -> keywords.Keywords:
 
 def _answers() -> dict[str, dict[str, str]]:
     """Return our answers to keywords, by language and word."""
-    found: dict[str, dict[str, str]] = {}
-    for language in LANGUAGES:
-        pairs = (line.partition(":") for line in _lines(language))
-        found[language] = {word: text.strip() for word, _, text in pairs}
-    return found
+    return {language: _words(language) for language in LANGUAGES}
 
 
 def house(settings: Settings) -> House:
@@ -147,11 +146,6 @@ def digests(settings: Settings) -> tuple[Subscription, ...]:
 
 def desk(settings: Settings) -> Desk:
     """Return how mails are read. Raises TemplateInvalid, OSError for a template that can't be used."""
-    users = settings.all_users()
-    phones: dict[str, tuple[Msisdn, ...]] = {}
-    for name, team in settings.all_teams().items():
-        numbers = [users[m].number for m in team.members if m in users]
-        phones[name.lower()] = tuple(dict.fromkeys([*team.phones, *(n for n in numbers if n)]))
     return Desk(
         account=settings.account,
         domain=settings.domain,
@@ -159,8 +153,30 @@ def desk(settings: Settings) -> Desk:
         template_mailbox=settings.template_mailbox,
         template=template(settings.template),
         simple=template("simple"),
-        teams={name: found for name, found in phones.items() if found},
+        teams=_phones(settings),
+        devices=frozenset(name for name, device in settings.devices.items() if device.to),
     )
+
+
+def _phones(settings: Settings) -> dict[str, tuple[Msisdn, ...]]:
+    """Return the phones of teams that have any, by lower-case name."""
+    users = settings.all_users()
+    phones: dict[str, tuple[Msisdn, ...]] = {}
+    for name, team in settings.all_teams().items():
+        numbers = [users[m].number for m in team.members if m in users]
+        phones[name.lower()] = tuple(dict.fromkeys([*team.phones, *(n for n in numbers if n)]))
+    return {name: found for name, found in phones.items() if found}
+
+
+def devices(settings: Settings) -> tuple[Device, ...]:
+    """Return the machines that send mail."""
+    return machines.devices(settings, _phones(settings), _words(f"{settings.language}_alarms"))
+
+
+def _words(name: str) -> dict[str, str]:
+    """Return our own words for phones from one of the texts, by what they are for."""
+    pairs = (line.partition(":") for line in _lines(name))
+    return {word: text.strip() for word, _, text in pairs}
 
 
 def template(name: str) -> templates.Template:

@@ -130,7 +130,11 @@ def _fault(document: Document, error: ErrorDetails) -> Fault:
         message = f'unknown option "{_dotted(steps)}"'
         hint = did_you_mean(str(steps[-1]), _siblings(document, steps))
         return Fault(message=message, place=document.key_place(steps), hint=hint, steps=steps)
-    return _bad_value(error, steps, document.place(steps))
+    cause = error.get("ctx", {}).get("error")
+    place = document.place(steps)
+    if isinstance(cause, BadOption) and cause.column:
+        place = document.place_inside(place, str(error["input"]), cause.column, cause.width)
+    return _bad_value(error, steps, place)
 
 
 def _bad_value(error: ErrorDetails, steps: Steps, place: Place) -> Fault:

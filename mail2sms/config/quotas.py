@@ -129,7 +129,10 @@ def quotas(settings: Settings) -> Quotas:
     return Quotas(
         zone=settings.timezone,
         user=options.user,
-        users={canonical(address): user.quota for address, user in settings.users.items() if user.quota},
+        users={
+            **{canonical(address): user.quota for address, user in settings.users.items() if user.quota},
+            **{f"device {name}": device.quota for name, device in settings.devices.items() if device.quota},
+        },
         teams=teams,
         members={address: names for address, names in members.items() if names},
         number=options.number,

@@ -14,7 +14,15 @@ from pydantic import BaseModel
 
 from mail2sms import numbers
 from mail2sms.addresses import canonical
-from mail2sms.config import carrier_checks, derived, proof_checks, quota_checks, route_checks, sender_checks
+from mail2sms.config import (
+    carrier_checks,
+    derived,
+    device_checks,
+    proof_checks,
+    quota_checks,
+    route_checks,
+    sender_checks,
+)
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
 from mail2sms.keywords import Word
@@ -329,6 +337,11 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("senders", proof_checks.proofs),
     ("senders tls listen", proof_checks.certificates),
     ("senders listen users", _logins),
+    ("devices teams users mode max_parts", device_checks.devices),
+    ("devices teams users template_mailbox", device_checks.names),
+    ("devices senders", device_checks.networks),
+    ("devices listen", device_checks.logins),
+    ("devices sender_ids countries", device_checks.sender_ids),
     ("listen tls", _listeners),
     ("listen", _ports),
     ("carriers mode", _simulated),
@@ -343,7 +356,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("registrations carriers", sender_checks.registrations),
     ("quotas carriers countries users teams mode limits", quota_checks.quotas),
     (
-        "sender_ids users teams countries mode destinations registrations protected_names",
+        "sender_ids users teams devices countries mode destinations registrations protected_names",
         sender_checks.sender_ids,
     ),
 )

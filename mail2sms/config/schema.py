@@ -14,6 +14,7 @@ from pydantic import Field
 from mail2sms.addresses import canonical
 from mail2sms.config.consent import OptOutOptions, QuietOption
 from mail2sms.config.digest import Clock, DigestOptions
+from mail2sms.config.devices import DeviceOption
 from mail2sms.config.listeners import Listen
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
@@ -64,7 +65,7 @@ _DAY_MS = 86_400_000
 # What the draft of this file promises and the program does not do yet: refused by name, never silently ignored.
 UNSUPPORTED_KEYS = frozenset(
     {
-        "devices", "reply_pages", "retention",
+        "reply_pages", "retention",
         "portal",
     }
 )  # fmt: skip
@@ -263,6 +264,8 @@ class Settings(Options):
     """People, by email address."""
     teams: dict[TeamName, TeamOption] = Field(default_factory=dict)
     """Groups that are written to by NAME@domain."""
+    devices: dict[TeamName, DeviceOption] = Field(default_factory=dict)
+    """Machines that send mail, such as UPSs: no template, long texts cut, storms told by one SMS."""
     template: Template = "strict"
     """What mail to the template mailbox follows. Example: strict"""
     template_mailbox: Name = "sms"

@@ -51,6 +51,9 @@ def _used(settings: Settings, others: tuple[str, ...]) -> Iterator[tuple[Steps, 
     for name, team in settings.teams.items():
         for i, sender_id in enumerate(team.sender_ids):
             yield ("teams", name, "sender_ids", i), sender_id, settings.countries
+    for name, device in settings.devices.items():
+        for i, sender_id in enumerate(device.sender_ids):
+            yield ("devices", name, "sender_ids", i), sender_id, settings.countries
 
 
 def _judge(

@@ -114,7 +114,8 @@ def _in_words(text: str, e: BadNumber) -> BadOption:
     return BadOption(message, hint)
 
 
-def _phone(value: Any, info: ValidationInfo) -> Msisdn:
+def read_phone(value: Any, info: ValidationInfo) -> Msisdn:
+    """A phone number as people write it. Raises BadOption."""
     text = _one_text(value)
     if not info.context and not text.startswith("+"):
         return Msisdn(text)  # `country` is at fault, and that is said already
@@ -129,8 +130,8 @@ def _own_number(value: Any, info: ValidationInfo) -> Msisdn:
     try:
         sender_id = numbers.read_sender_id(_one_text(value), info.context or "")
     except BadNumber:
-        return _phone(value, info)
-    return Msisdn(sender_id) if sender_id.startswith("+") else _phone(value, info)
+        return read_phone(value, info)
+    return Msisdn(sender_id) if sender_id.startswith("+") else read_phone(value, info)
 
 
 def _sender_id(value: Any, info: ValidationInfo) -> SenderId:
@@ -279,7 +280,7 @@ Country = Annotated[
     str, BeforeValidator(_country), Written("a country code (FR)", "^[A-Z]{2}$", stands_for="COUNTRY")
 ]
 Phone = Annotated[
-    Msisdn, BeforeValidator(_phone), Written("a phone number, in quotes", types=_TEXT_OR_DIGITS)
+    Msisdn, BeforeValidator(read_phone), Written("a phone number, in quotes", types=_TEXT_OR_DIGITS)
 ]
 OwnNumber = Annotated[
     Msisdn, BeforeValidator(_own_number), Written("a phone number, in quotes", types=_TEXT_OR_DIGITS)

@@ -22,6 +22,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from mail2sms.addresses import canonical, matches
 from mail2sms.errors import BadOption, Problem, Refusal
+from mail2sms.intake.devices import Device
 from mail2sms.model import PROOFS_IN_MAIL, RELAYED_PROOFS, Proof, User, Writer
 from mail2sms.options import Network
 
@@ -120,10 +121,12 @@ class Identity:
         account: str,
         language: str = "en",
         zone: str = "UTC",
+        devices: tuple[Device, ...] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
         self._users = users
+        self._devices = devices
         self._hashes = passwords
         self._account, self._language, self._zone = account, language, zone
         self._clock = clock
@@ -135,7 +138,8 @@ class Identity:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="password")
         self._waiting = 0
         networks = [network for rule in rules for network in rule.networks]
-        self.has_logins = any(Proof.LOGIN in rule.proofs for rule in rules)
+        networks += [network for device in devices for network in device.networks]
+        self.has_logins = any(Proof.LOGIN in r.proofs for r in rules) or any(d.login for d in devices)
         self._is_open = any(rule.proofs & set(PROOFS_IN_MAIL) - RELAYED_PROOFS for rule in rules)
         self._rules_for = lru_cache(_CACHED)(self._find_rules)
         self.is_known_network: Callable[[str], bool] = lru_cache(_CACHED)(lambda ip: _is_in(ip, networks))
@@ -176,10 +180,23 @@ class Identity:
 
     def may_prove(self, peer: Peer) -> bool:
         """Whether some mail of this client could be proven: if not, none is worth to be read."""
+        if peer.login is not None and any(device.login == peer.login for device in self._devices):
+            return True
         if peer.login is not None:
             return any(rule.proof(peer) for rule in self._rules_for(canonical(peer.login)))
         has_name = bool(peer.names) and any(rule.proof(peer) for rule in self._rules)
         return self._is_open or has_name or self.is_known_network(peer.ip)
+
+    def device(self, peer: Peer, from_addresses: tuple[str, ...]) -> Device | None:
+        """Return the device that this client is: the first that its login, or network and From address, make it."""
+        if peer.login is not None:
+            return next((device for device in self._devices if device.login == peer.login), None)
+        address = canonical(from_addresses[0]) if len(from_addresses) == 1 else ""
+        for device in self._devices:
+            is_meant = not device.pattern or matches(device.pattern, address)
+            if is_meant and _is_in(peer.ip, device.networks):
+                return device
+        return None
 
     def author(self, peer: Peer, from_addresses: tuple[str, ...], mail_from: str) -> Author:
         """Return whom a mail says to be from, and what could prove it. Raises Refusal when nothing could.

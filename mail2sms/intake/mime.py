@@ -130,6 +130,8 @@ def without_text(fields: Fields) -> Letter:
 
 
 _RECEIPT_FIELDS = ("disposition-notification-to", "return-receipt-to")  # RFC 8098; sendmail's
+OURS = "x-mail2sms-"
+"""How the names of our own fields begin."""
 _AUTOMATIC_PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply"})
 _AUTOMATIC_FIELDS = ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "x-loop", "list-id")
 
@@ -141,7 +143,7 @@ def _is_automatic(fields: Fields) -> bool:
         submitted not in {"", "no"}
         or fields.first("precedence").lower() in _AUTOMATIC_PRECEDENCE
         or any(name in fields for name in _AUTOMATIC_FIELDS)
-        or any(name.startswith("x-mail2sms-") for name in fields)
+        or any(name.startswith(OURS) for name in fields)
         or fields.first("return-path") == "<>"
         or fields.first("content-type")
         .lower()

@@ -15,11 +15,13 @@ from typing import Any
 from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
-from mail2sms.intake import headers, mime, quotes, smtp_dsn
+from mail2sms.intake import devices, headers, mime, quotes, smtp_dsn
+from mail2sms.intake.clocks import written_at
+from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mailauth import Mailauth
-from mail2sms.intake.mime import Letter
+from mail2sms.intake.mime import OURS, Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
 from mail2sms.intake.template import Context, Late, Order, Template
 from mail2sms.model import NO_DSN, Address, Conversation, LeftOut, Msisdn, Origin, Submission, Writer
@@ -38,7 +40,10 @@ _REPLY = re.compile(r"(?P<digits>[0-9]{6,15})\+r(?P<key>[a-z2-7]{10})", re.IGNOR
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Desk:
-    """What the reading of mails needs to know. `teams` are phones by lower-case team name."""
+    """What the reading of mails needs to know. `teams` are phones by lower-case team name.
+
+    `devices` are the names of those that say themselves who is written to: their own mailboxes.
+    """
 
     account: str
     domain: str
@@ -47,11 +52,15 @@ class Desk:
     template: Template
     simple: Template
     teams: Mapping[str, tuple[Msisdn, ...]]
+    devices: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """Where one RCPT address leads: to the template, to phones, or into a conversation (by its reply key)."""
+    """Where one RCPT address leads: to the template, to phones, or into a conversation (by its reply key).
+
+    To none of them leads the mailbox of a device.
+    """
 
     phones: tuple[Msisdn, ...] = ()
     team: str = ""  # whose the phones are
@@ -126,10 +135,12 @@ class Reader:
 
     async def read(self, envelope: Envelope) -> Asked:
         """Return what a mail asks for. Raises Refusal for who proves nothing, and for what can't be read at all."""
-        if not envelope.mail_from:
-            raise Refusal(Problem(reason="sender.null"))
         head = headers.split(envelope.content, 0, len(envelope.content))
         authors = _authors(head[0].all("from"))
+        if device := self._identity.device(envelope.client, authors):
+            return await self._alarm(envelope, head, device)
+        if not envelope.mail_from:
+            raise Refusal(Problem(reason="sender.null"))
         writer = await self._writer(envelope, authors)
         letter, unread = await self._letter(envelope, head, writer)
         if letter.from_addresses != authors:  # two readings of one mail: the proof would be for another text
@@ -142,6 +153,8 @@ class Reader:
         )
         original = smtp_dsn.returned(envelope.content, head[1], envelope.dsns)
         targets = [self.target(address) for address in envelope.rcpts]
+        if Target() in targets:
+            raise Refusal(self._unknown())
         is_by_template = any(target.is_template for target in targets)
         answers = _answers_notice(letter, self._desk.domain)
         asked = Asked(
@@ -174,6 +187,33 @@ class Reader:
             rcpts=tuple((made[t.group].id, order.to if t.is_template else t.phones) for t in targets),
         )
 
+    async def _alarm(self, envelope: Envelope, head: headers.Head, device: Device) -> Asked:
+        """Return what a device's mail asks for: one text, to the phones set for it, else to those of its addresses."""
+        writer = device.writer(self._desk.account)
+        letter, unread = await self._letter(envelope, head, writer)
+        asked = Asked(writer=writer, origin=_origin(letter), submissions=())
+        if any(name.startswith(OURS) for name in head[0]):  # what we sent ourselves, and came back
+            raise Refusal(Problem(reason="sender.automatic"))
+        if unread is not None and not devices.is_text_missing(unread):
+            return replace(asked, refusal=unread)
+        targets = [self.target(address) for address in envelope.rcpts]
+        phones = tuple(dict.fromkeys(phone for target in targets for phone in target.phones))
+        now, fields = now_ms(), head[0]
+        heard = devices.Heard(
+            letter=letter,
+            origin=asked.origin,
+            written=written_at(fields.first("date"), fields.all("received"), now, device.zone),
+            host=envelope.client.helo or envelope.client.ip,
+            phones=phones,
+            addresses=tuple(_addresses(envelope, targets, device.phones)),
+        )
+        try:
+            made = devices.submission(device, heard, new_id("m", now), self._desk.account, now)
+        except devices.TooOld as late:
+            return replace(asked, refusal=late, late=(late.submission,))
+        rcpts = tuple((made.id, device.phones or target.phones) for target in targets)
+        return replace(asked, submissions=(made,), rcpts=rcpts)
+
     async def _writer(self, envelope: Envelope, authors: tuple[str, ...]) -> Writer:
         """Return who writes. What the client itself proves comes first: the rest may have to ask the DNS."""
         author = self._identity.author(envelope.client, authors, envelope.mail_from)
@@ -186,7 +226,7 @@ class Reader:
         self, envelope: Envelope, head: headers.Head, writer: Writer
     ) -> tuple[Letter, Refusal | None]:
         """Return the letter, without its text when that can't be read, and why."""
-        content, address, has_left = envelope.content, writer.address, envelope.has_left
+        content, address, has_left = envelope.content, writer.address or writer.name, envelope.has_left
         try:
             return await read_letter(content, head, self._sandbox, address, has_left), None
         except Refusal as refusal:
@@ -213,20 +253,26 @@ class Reader:
         """Return where an address leads. Raises Refusal."""
         desk = self._desk
         local, _, domain = address.rpartition("@")
-        facts = {"domain": desk.domain, "mailbox": desk.template_mailbox}
         if not local or domain.lower() != desk.domain:
+            facts = {"domain": desk.domain, "mailbox": desk.template_mailbox}
             raise Refusal(Problem(reason="address.relay_denied", facts=facts))
         name = local.lower()
         if name == desk.template_mailbox:
             return Target(is_template=True)
         if name in desk.teams:
             return Target(phones=desk.teams[name], team=name)
+        if name in desk.devices:
+            return Target()
         answer = _REPLY.fullmatch(local)
         number = answer["digits"] if answer else local
         phone = self._phone(f"+{number}" if answer else number)
         if phone is None:
-            raise Refusal(Problem(reason="address.unknown", facts=facts))
+            raise Refusal(self._unknown())
         return Target(phones=(phone,), reply_key=answer["key"].lower() if answer else "")
+
+    def _unknown(self) -> Problem:
+        facts = {"domain": self._desk.domain, "mailbox": self._desk.template_mailbox}
+        return Problem(reason="address.unknown", facts=facts)
 
     def _phone(self, local: str) -> Msisdn | None:
         """Return the phone of a local part, None when it is no number. Raises Refusal when nobody may write to it."""
@@ -276,6 +322,15 @@ def _answers_notice(letter: Letter, domain: str) -> bool:
     """Whether it answers an email of ours by that mail's id; `compose` and its like give these."""
     found = (_NOTICE_ID.fullmatch(id_) for id_ in letter.in_reply_to)
     return any(id_ is not None and id_["domain"].lower() == domain for id_ in found)
+
+
+def _addresses(envelope: Envelope, targets: Sequence[Target], phones: tuple[Msisdn, ...]) -> list[Address]:
+    """Return the addresses of a device's mail with the phones that each stands for; all for all where they are set."""
+    dsns = envelope.dsns or (NO_DSN,) * len(targets)
+    return [
+        Address(phones=phones or target.phones, dsn=dsn, has_reply=envelope.has_reply_each)
+        for target, dsn in zip(targets, dsns, strict=True)
+    ]
 
 
 def _authors(fields: list[str]) -> tuple[str, ...]:

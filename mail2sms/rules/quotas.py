@@ -95,8 +95,10 @@ def limits_of(
 
 
 def who(writer: Writer) -> str:
-    """Return whom a writer's messages are counted for: a key may name any address for the replies."""
-    return f"key {writer.name}" if writer.proof is Proof.KEY else writer.address.lower() or "operator"
+    """Return whom a writer's messages are counted for: keys and devices may name any address for the replies."""
+    if writer.proof in (Proof.KEY, Proof.DEVICE):
+        return f"{writer.proof} {writer.name}"
+    return writer.address.lower() or "operator"
 
 
 def _kinds(quotas: Quotas, writer: str, msisdn: str, region: str) -> Iterator[tuple[str, str, Limits]]:

@@ -69,7 +69,8 @@ def choose(writer: Writer, declared: str | None, region: str, policy: Policy) ->
 
 def _own(writer: Writer, policy: Policy) -> tuple[SenderId, ...]:
     # An API key names any address for its replies: that proves nothing about whose numbers it may use.
-    own = policy.owned.get(writer.address.lower(), ()) if writer.proof is not Proof.KEY else ()
+    named = f"device {writer.name}" if writer.proof is Proof.DEVICE else writer.address.lower()
+    own = policy.owned.get(named, ()) if writer.proof is not Proof.KEY else ()
     return own if writer.number is None else (SenderId(writer.number), *own)
 
 
