@@ -6,11 +6,10 @@ disk. Raises Refusal when nothing may go; which recipients may not, a notice sto
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mail2sms import routing
+from mail2sms import repeats, routing
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import KeyReused, Problem, Refusal
 from mail2sms.ids import derive_id, reply_key
@@ -55,7 +54,7 @@ class Call:
     @property
     def repeat_key(self) -> str:
         """What recognises it, whatever its body."""
-        return _digest(self.account, "call", self.client, self.key)
+        return repeats.digest(self.account, "call", self.client, self.key)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +101,7 @@ class Accept:
         after = self._after(bundle, verdict, stored)
         await self._tell_over(submissions[0], after.refused[len(verdict.refused) :])
         mts = tuple(_first(mt, stored.repeated) for mt in after.messages)
-        is_repeat = len(stored.repeated) == len(bundle.messages)
+        is_repeat = len(stored.repeated) == len(bundle.messages) and not stored.deed
         _log(mts[0].id, bundle, stored, is_repeat=is_repeat)
         return Receipt(id=mts[0].id, messages=mts, is_repeat=is_repeat, verdict=after)
 
@@ -165,6 +164,7 @@ class Accept:
             messages=messages,
             notices=(*teaching.notices(first, verdict), *teaching.held(first, verdict)),
             approvers=self.policy.quotas.approvers,
+            repeat_key=repeats.alarm_key(first),
         )
 
     async def preview(self, submission: Submission) -> Verdict:
@@ -212,6 +212,8 @@ class Accept:
         verdict = self._judge.judge(submissions)
         news = self._news(verdict, submissions)
         keys = [new.repeat_key for new in news if new.repeat_key is not None]
+        if alarm_key := repeats.alarm_key(submissions[0]):
+            return await self._store.read(messages_of, [alarm_key], now_ms())
         if not news or len(keys) < len(news) or verdict.refused or verdict.refusals:
             return ()
         return await self._store.read(messages_of, keys, now_ms())
@@ -239,8 +241,8 @@ class Accept:
             limit=_NOTICES_PER_HOUR,
             until=(hour + 1) * _HOUR_MS,
         )
-        key = _repeat_key(writer, repeat, "refused", "")
-        caps = (cap, loops.told(_digest(writer.account, writer.address, *_said(refusal)), now))
+        key = repeats.repeat_key(writer, repeat, "refused", "")
+        caps = (cap, loops.told(repeats.digest(writer.account, writer.address, *_said(refusal)), now))
         bundle = Bundle(id=notice.id, at=now, notices=notices, reservations=caps, repeat_key=key)
         stored = await self._store.put(bundle)
         if stored.exceeded is not None:
@@ -276,21 +278,21 @@ class Accept:
 
     async def _tell_over(self, first: Submission, over: Sequence[RefusedPhone]) -> None:
         """Tell by email whom a limit left out: known when the others were stored, and told before our answer."""
-        if not over or first.origin.source != "smtp":
+        if not over or first.origin.source != "smtp" or not first.writer.address:
             return
         id_, at = derive_id("n", first.id, "over"), first.created_at
         refusal = refuse_phones(over, is_partly=True)
         who, asking = first.writer, teaching.of_phones(over)
         notices = teaching.refused_notices(id_, who, first.origin, refusal, at, asking, is_partly=True)
-        key = _repeat_key(who, first.origin.message_id or first.id, "over", "")
+        key = repeats.repeat_key(who, first.origin.message_id or first.id, "over", "")
         await self._store.put(Bundle(id=id_, at=at, notices=notices, repeat_key=key))
 
     def _new(self, mt: MtMessage, submission: Submission, guards: tuple[Reservation, ...]) -> NewMessage:
         message_id = submission.origin.message_id
         key = None
-        if message_id is not None:
+        if message_id is not None and submission.alarm is None:
             answered = submission.conversation.id if submission.conversation else ""
-            key = _repeat_key(submission.writer, message_id, mt.msisdn, submission.text, answered)
+            key = repeats.repeat_key(submission.writer, message_id, mt.msisdn, submission.text, answered)
         uses = quotas.uses(mt, submission.writer, self.policy.quotas)
         return NewMessage(
             mt=mt,
@@ -320,7 +322,8 @@ def _log(id_: str, bundle: Bundle, stored: Stored, *, is_repeat: bool) -> None:
     proof = bundle.submissions[0].writer.proof.value
     news = () if stored.before else (m.mt for m in bundle.messages if m.mt.id not in stored.repeated)
     cost = shown(total(mt.cost for mt in news))
-    log.info(event, submission=id_, recipients=len(bundle.messages), proof=proof, cost=cost)
+    told = {"kind": stored.deed} if stored.deed else {}
+    log.info(event, submission=id_, recipients=len(bundle.messages), proof=proof, cost=cost, **told)
 
 
 def _answer(before: Repeat | None, call: Call) -> str:
@@ -329,12 +332,3 @@ def _answer(before: Repeat | None, call: Call) -> str:
     if before.fingerprint != call.fingerprint:
         raise KeyReused(before.id, before.at)
     return before.answer or ""
-
-
-def _repeat_key(writer: Writer, *what: str) -> str:
-    """A re-sent email is known by its sender, Message-ID, recipient and text."""
-    return _digest(writer.account, writer.address, *what)
-
-
-def _digest(*what: str) -> str:
-    return hashlib.sha256("\0".join(what).encode("utf-8", "surrogatepass")).hexdigest()

@@ -159,8 +159,17 @@ def _fitting(text: str, layout: _Layout) -> int:
     return fitting
 
 
-def cut(text: str, parts: int, ellipsis: str = "...") -> str:
-    """Return as much of a text as so many segments hold; what was longer ends with an ellipsis, at the end of a word.
+def shorten(text: str, most: int) -> str:
+    """Return at most so many characters of a text; what was longer ends with three dots, if there is room for them."""
+    if len(text) <= most:
+        return text
+    kept = max(0, most - len(_ELLIPSIS))
+    place = _before_cluster(text, 0, kept) if kept else 0
+    return text[:place].rstrip() + _ELLIPSIS[:most]
+
+
+def cut(text: str, parts: int) -> str:
+    """Return as much of a text as so many segments hold; what was longer ends with three dots behind a word.
 
     What shows as one character is not cut.
     """
@@ -170,15 +179,16 @@ def cut(text: str, parts: int, ellipsis: str = "...") -> str:
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if count(text[:middle] + ellipsis) <= parts else (low, middle - 1)
+        low, high = (middle, high) if count(text[:middle] + _ELLIPSIS) <= parts else (low, middle - 1)
     place = _before_cluster(text, 0, low) if low else 0
     kept = text[:place]
     blank = max(kept.rfind(" "), kept.rfind("\n"))
     if not text[place : place + 1].isspace() and blank > place - _WORD:
         kept = kept[:blank]
-    return kept.rstrip() + ellipsis
+    return kept.rstrip() + _ELLIPSIS
 
 
+_ELLIPSIS = "..."  # in GSM-7, as "…" is not
 _WORD = 20  # characters at most that are given up for the end of a word
 _CLUSTER = 20  # characters; the longest emoji sequence of Unicode 16 has 10
 _JOINER = "\u200d"

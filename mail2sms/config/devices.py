@@ -98,7 +98,7 @@ class DeviceOption(Options):
     to: Annotated[tuple[PhoneOrTeam, ...], ListOfOne] = ()
     """Who gets it, whatever address at the domain it writes to; none: that address. Example: oncall"""
     text: TextOfDevice = expressions.read(DEFAULT_TEXT)
-    """What the SMS says. Example: "{subject}: {body|first_line|80}\""""
+    """What the SMS says. Example: UPS: {subject}, {body|first_line|80}"""
     max_parts: Annotated[int, whole(1, 255)] | None = None
     """A longer text is cut; else `max_parts` of all. Example: 1"""
     sender_ids: Annotated[tuple[SenderIdOption, ...], ListOfOne] = ()

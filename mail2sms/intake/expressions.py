@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from mail2sms import segments
+
 FIELDS = ("subject", "body", "from", "name", "host", "device", "time")
 """subject, body, from (the address), name (beside it), host (what the client calls itself), device, time (sent)."""
 
 MOST = 64 * 1024  # characters of any value on its way
-_ELLIPSIS = "..."
 _TOKEN = re.compile(
     r"""(?P<blank>[ ]+)|(?P<bar>\|)|(?P<colon>:)|(?P<comma>,)|(?P<number>[0-9]+)|(?P<word>[a-z_]+)"""
     r"""|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<end>\})|(?P<other>.)""",
@@ -42,13 +43,6 @@ class _Filter:
     takes: tuple[type, ...]
     apply: Callable[..., str]
     example: str
-
-
-def shorten(text: str, most: int) -> str:
-    """Return at most so many characters; what was longer ends with three dots."""
-    if len(text) <= most:
-        return text
-    return text[: max(0, most - len(_ELLIPSIS))].rstrip() + _ELLIPSIS[:most]
 
 
 def _filled(text: str) -> list[str]:
@@ -109,7 +103,7 @@ class _Step:
     arguments: tuple[Argument, ...]
 
     def apply(self, text: str) -> str:
-        made = shorten(text, int(self.arguments[0])) if not self.name else self._by_name(text)
+        made = segments.shorten(text, int(self.arguments[0])) if not self.name else self._by_name(text)
         return made[:MOST]
 
     def _by_name(self, text: str) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, case, delete, literal_column, select, up
 
 from mail2sms.model import Msisdn, Submission
 from mail2sms.rules._base import Reservation
-from mail2sms.store import facts, holds, mo_parts, owed, schema, sending
+from mail2sms.store import facts, holds, mo_parts, owed, schema, sending, storms
 from mail2sms.store.counters import Exceeded, Ledger
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
@@ -26,6 +26,7 @@ from mail2sms.store.rows import (
     submission_row,
 )
 from mail2sms.store.writer import Verb
+from mail2sms.storms import Deed
 
 _CHUNK = 1000  # values in one IN: databases have ceilings
 _STRAY_MS = 7 * 86_400_000
@@ -39,7 +40,8 @@ class Bundle:
 
     `repeat_key` stands for the whole (a refusal's notice, an API call, whose body has this `fingerprint`); `id`, or
     `answer`, is what the client is told; `tell` makes another one when a limit leaves messages out. `approvers` are
-    asked about messages that must wait. With `is_blind` it was judged without `facts`, as most can be.
+    asked about messages that must wait. With `is_blind` it was judged without `facts`, as most can be. What a device
+    writes has such a key: it may become part of what came before.
     """
 
     id: str
@@ -61,6 +63,11 @@ class Bundle:
         keys = {m.repeat_key: m.mt.id for m in self.messages if m.repeat_key}
         return {**keys, self.repeat_key: self.id} if self.repeat_key else keys
 
+    @property
+    def raised(self) -> storms.Raised | None:
+        """The alarm that it is, if a device wrote it."""
+        return next(storms.raised_in(self.submissions, self.messages, self.at), None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repeat:
@@ -79,7 +86,8 @@ class Stored:
     With `exceeded` (a reservation of the bundle's own), nothing was stored; with `before` neither: the bundle's own
     key stood for that already. `refused` are the messages that were not, by their ids, and why; when they are all,
     nothing was. With `is_stopped`, nothing new is taken now; with `is_unjudged`, there are facts about a phone of a
-    blind bundle, and nothing was stored. `answer` is the bundle's where `tell` made another.
+    blind bundle, and nothing was stored. `answer` is the bundle's where `tell` made another. `deed` is what became of
+    an alarm: where it made no message of its own, `repeated` says by which it is told.
     """
 
     repeated: dict[str, str]
@@ -89,6 +97,7 @@ class Stored:
     is_stopped: bool = False
     is_unjudged: bool = False
     answer: str | None = field(default=None, repr=False)
+    deed: str = ""
 
     @property
     def is_nothing(self) -> bool:
@@ -114,17 +123,21 @@ def _put_judged(connection: Connection, bundles: Sequence[Bundle]) -> list[Store
     ledger = Ledger.lock(connection, _wishes(bundles))
     there = _there_already(connection, bundles)
     stop = sending.stopped(connection)
+    is_refusing = stop is not None and stop.refuses
+    insert_notices(connection, storms.hear(connection, [b.raised for b in bundles if b.raised]))
     results: list[Stored] = []
     fresh: list[tuple[Bundle, Set[str]]] = []
     for bundle in bundles:
         if any(key not in earlier for key in bundle.repeat_keys):  # given back by one that was refused
             earlier |= _claim_keys(connection, [bundle])
-        is_refusing = stop is not None and stop.refuses
         stored = _judge(ledger, bundle, earlier, there, is_refusing=is_refusing)
+        if bundle.raised and not (stored.before or stored.is_nothing):
+            stored = _raise(connection, ledger, bundle, bundle.raised, there)
+            earlier |= _renamed(connection, bundle, stored, earlier)
         for key in _free_keys(connection, bundle, stored):
             del earlier[key]
         left_out = stored.repeated.keys() | stored.refused.keys()
-        is_all = 0 < len(bundle.messages) <= len(left_out)
+        is_all = 0 < len(bundle.messages) <= len(left_out) or bool(bundle.raised)
         if not (stored.before or stored.is_nothing or is_all):
             fresh.append((bundle, left_out))
             stored = _told_anew(connection, bundle, stored)
@@ -148,7 +161,8 @@ def _judge(
     repeated = {id_: earlier[key].id for key, id_ in bundle.repeat_keys.items() if earlier[key].id != id_}
     before = earlier[bundle.repeat_key] if bundle.repeat_key and bundle.id in repeated else None
     if before is not None:
-        return Stored(repeated=repeated, before=before)
+        told = {new.mt.id: before.id for new in bundle.messages} if bundle.raised else {}
+        return Stored(repeated={**repeated, **told}, before=before)
     new = [each for each in bundle.messages if each.mt.id not in repeated and each.mt.id not in there]
     is_whole_repeat = bool(bundle.messages) and not new
     if not is_whole_repeat and there.isdisjoint(_ids(bundle)):
@@ -157,7 +171,37 @@ def _judge(
             return Stored(repeated=repeated, exceeded=exceeded.reservation)
     if new and is_refusing:
         return Stored(repeated=repeated, is_stopped=True)
-    return Stored(repeated=repeated, refused=ledger.admit(new))
+    return Stored(repeated=repeated, refused={} if bundle.raised else ledger.admit(new))
+
+
+def _raise(
+    connection: Connection, ledger: Ledger, bundle: Bundle, raised: storms.Raised, there: Set[str]
+) -> Stored:
+    """Store an alarm, or count it where it belongs. What makes no SMS takes nothing of a limit."""
+    if bundle.id in there:  # this batch is run again
+        return Stored(repeated={}, deed=Deed.SEND)
+    choice = storms.choose(connection, raised)
+    refused = ledger.admit(choice.made)
+    if choice.made and len(refused) == len(choice.made):
+        return Stored(repeated={}, refused=refused)
+    if choice.made:
+        made = replace(bundle, submissions=(choice.submission,), messages=choice.made)
+        insert(connection, [(made, refused.keys())])
+    storms.write(connection, raised, choice)
+    into = choice.decision.into
+    repeated = {new.mt.id: into for new in bundle.messages} if into else {}
+    return Stored(repeated=repeated, refused=refused, deed=choice.decision.deed)
+
+
+def _renamed(
+    connection: Connection, bundle: Bundle, stored: Stored, earlier: Mapping[str, Repeat]
+) -> dict[str, Repeat]:
+    """Let the key of an alarm that became part of what came before stand for that."""
+    key, into = bundle.repeat_key, next(iter(stored.repeated.values()), None)
+    if key is None or into is None:
+        return {}
+    connection.execute(update(schema.repeat).where(schema.repeat.c.key == key).values(id=into))
+    return {key: replace(earlier[key], id=into)}
 
 
 def _told_anew(connection: Connection, bundle: Bundle, stored: Stored) -> Stored:
@@ -172,7 +216,7 @@ def _told_anew(connection: Connection, bundle: Bundle, stored: Stored) -> Stored
 
 def _there_already(connection: Connection, bundles: Sequence[Bundle]) -> set[str]:
     """Ids that a first run of this batch, whose COMMIT was in doubt, did store: nothing is reserved twice."""
-    ids = [id_ for bundle in bundles if any(_wishes([bundle])) for id_ in _ids(bundle)]
+    ids = [id_ for bundle in bundles if bundle.raised or any(_wishes([bundle])) for id_ in _ids(bundle)]
     if connection.dialect.name == "sqlite" or not ids:
         return set()
     tables = (schema.message, schema.notice)
@@ -216,7 +260,8 @@ def _claimed(statement: Any) -> Any:
 def _free_keys(connection: Connection, bundle: Bundle, stored: Stored) -> list[str]:
     """Give back the keys of what was refused, and return them: when it comes again it is new."""
     is_all = stored.is_nothing or 0 < len(bundle.messages) == len(stored.refused)
-    is_refused = set(bundle.repeat_keys.values()) if is_all else stored.refused.keys()
+    some = set[str]() if bundle.raised else stored.refused.keys()
+    is_refused = set(bundle.repeat_keys.values()) if is_all else some
     freed = is_refused - stored.repeated.keys()
     ours = [key for key, id_ in bundle.repeat_keys.items() if id_ in freed]
     for start in range(0, len(ours), _CHUNK):
@@ -323,13 +368,14 @@ PUT: Verb[Bundle, Stored] = Verb(_put, wakes=_woken)
 
 
 def _forget(connection: Connection, times: Sequence[int]) -> list[int]:
-    """Drop what is only remembered for a while: repeat keys, counters, reports that belong to nothing."""
+    """Drop what is only remembered for a while: repeat keys, counters, stray reports, alarms' texts."""
     now = max(times)
-    repeat, stray, counter = schema.repeat, schema.stray_report, schema.counter
+    repeat, stray, counter, alarm = schema.repeat, schema.stray_report, schema.counter, schema.alarm
     too_old = (
         delete(repeat).where(repeat.c.at < now - REPEAT_MS - _SPARE_MS),
         delete(stray).where(stray.c.at < now - _STRAY_MS),
         delete(counter).where(counter.c.until < now - _SPARE_MS),
+        delete(alarm).where(alarm.c.until < now),
     )
     dropped = sum(connection.execute(statement).rowcount for statement in too_old)
     dropped += mo_parts.forget(connection, now)

@@ -171,6 +171,7 @@ def submission_row(submission: Submission) -> dict[str, Any]:
         "thread_index": origin.thread_index,
         "reference": submission.reference,
         "left_out": json.dumps([[left.kind, left.lines] for left in submission.left_out]),
+        "device": submission.alarm.device if submission.alarm else None,
         "created_at": submission.created_at,
     }
 

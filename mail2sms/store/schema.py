@@ -98,6 +98,7 @@ submission = _keyed(
     Column("thread_index", Text),
     Column("reference", Text),
     Column("left_out", Text, nullable=False),  # kinds and lines; the words themselves are not kept
+    Column("device", Text),  # the machine that wrote it
     _time("created_at"),
 )
 
@@ -140,7 +141,7 @@ WAITING = text("status = 'queued' AND lease_owner IS NULL")
 _QUEUED = text("status = 'queued'")
 NOT_DELIVERED = text("status <> 'delivered'")
 _LEASED = text("lease_owner IS NOT NULL")
-COUNTED = text("status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')")
+COUNTED = text("status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm')")
 """Messages that wait for so long, counted from `updated_at`; others wait for a time that a person or a rule chose."""
 Index(
     "ix_message_waiting",
@@ -148,6 +149,14 @@ Index(
     message.c.due_at,
     sqlite_where=WAITING,
     postgresql_where=WAITING,
+)
+URGENT = text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'")
+Index(
+    "ix_message_urgent",  # alarms go before all that waits longer
+    message.c.carrier,
+    message.c.due_at,
+    sqlite_where=URGENT,
+    postgresql_where=URGENT,
 )
 Index("ix_message_counted", message.c.updated_at, sqlite_where=COUNTED, postgresql_where=COUNTED)
 Index("ix_message_expiring", message.c.expires_at, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
@@ -332,6 +341,59 @@ Index(
     sqlite_where=_IS_OPEN,
     postgresql_where=_IS_OPEN,
 )
+
+device = _keyed(
+    "device",
+    Column("account", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    _time("heard_at"),
+    _time("silent_at", optional=True),  # since when somebody was told that nothing is heard of it
+)
+
+storm = _keyed(
+    "storm",
+    _id(),  # of a device and the phones that it writes to
+    _account(),
+    Column("device", Text, nullable=False),
+    _time("window_end"),
+    Column("sent", Integer, nullable=False),
+    Column("fold", Text),  # that others may still join
+    Column("more", Text),  # the one that counts what is above the limit
+)
+
+fold = _keyed(
+    "fold",
+    _id(),  # the submission's
+    _account(),
+    Column("storm", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # send, more
+    Column("parts", Integer, nullable=False),  # that it may have
+    Column("alarms", Integer, nullable=False),  # that it tells
+    Column("left_out", Integer, nullable=False),  # since: the same text again
+    Column("is_same", Integer, nullable=False),
+    _time("first_at"),
+    _time("last_at"),
+    _time("until"),
+    _time("acknowledged_at", optional=True),
+    Column("acknowledged_by", Text),
+    Index(None, "storm"),
+)
+"""One SMS of a device, and how many of its mails that tells."""
+
+alarm = _keyed(
+    "alarm",
+    _id(),  # of a storm and a text
+    _account(),
+    Column("fold", Text, nullable=False),
+    _time("told_at"),
+    _time("last_at"),
+    Column("left_out", Integer, nullable=False),
+    Column("is_acknowledged", Integer, nullable=False),
+    _time("until"),
+    Index(None, "fold"),
+    Index(None, "until"),
+)
+"""Texts that were sent lately, so that they are not sent again."""
 
 setting = _keyed(
     "setting",

@@ -35,6 +35,8 @@ NOBODY = Asking()
 
 def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
     """Return what tells the writer of all that is refused beside what goes out."""
+    if not first.writer.address:
+        return ()
     told: list[tuple[str, Refusal, Asking]] = []
     untold = _untold(verdict)
     if untold and first.origin.source == "smtp":  # SMTP has one answer for all; the API says so in its own
@@ -61,7 +63,7 @@ def held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
     """Some wait for the morning: an email says until when, one for all of them; the API says so in its answer."""
     waiting = [mt for mt in verdict.messages if mt.reason == quiet_hours.REASON]
     held = [mt for mt in waiting if mt.dsn.notify != ("NEVER",)]
-    if not held or first.origin.source != "smtp":
+    if not held or first.origin.source != "smtp" or not first.writer.address:
         return ()
     mt, now = held[0], first.created_at
     return (

@@ -178,6 +178,38 @@ _MO_PART = {
     "created_at": "{at}",
     "mo": "{r}",
 }
+_DEVICE = {"account": "{account}", "name": "{k}", "heard_at": "{at}"}
+_STORM = {
+    "id": "{k}",
+    "account": "{account}",
+    "device": "{k}",
+    "window_end": "{at}",
+    "sent": "1",
+    "fold": "{m}",
+}
+_FOLD = {
+    "id": "{m}",
+    "account": "{account}",
+    "storm": "{k}",
+    "kind": "'send'",
+    "parts": "1",
+    "alarms": "3",
+    "left_out": "0",
+    "is_same": "0",
+    "first_at": "{at}",
+    "last_at": "{at}",
+    "until": "{at}",
+}
+_ALARM = {
+    "id": "{k}",
+    "account": "{account}",
+    "fold": "{m}",
+    "told_at": "{at}",
+    "last_at": "{at}",
+    "left_out": "0",
+    "is_acknowledged": "0",
+    "until": "{at} + 604800000",
+}
 _STRAY = {
     "carrier": "'sim'",
     "carrier_message_id": "{k}",
@@ -258,6 +290,8 @@ class History:
             self._insert(connection, how, over, "counter", _COUNTER, (days, self.count), "i % 10 = 0")
             self._insert(connection, how, over, "mo_part", _MO_PART, (days, self.count), "i % 10 = 3")
             self._insert(connection, how, over, "stray_report", _STRAY, (days, self.count), "i % 10 = 0")
+            for table, row in (("device", _DEVICE), ("storm", _STORM), ("fold", _FOLD), ("alarm", _ALARM)):
+                self._insert(connection, how, over, table, row, all_, "i % 10 = 7")
             for table, row in (("opt_out", _OPT_OUT), ("audit", _AUDIT), ("approval", _APPROVAL)):
                 self._insert(connection, how, over, table, row, all_, "i % 10 = 5")
             waits = self._words(how, f"({self.until - _QUEUE_MS} + (i * {_SPREAD}) % {_QUEUE_MS})")

@@ -237,6 +237,7 @@ def upgrade() -> None:
         sa.Column("thread_index", sa.Text(), nullable=True),
         sa.Column("reference", sa.Text(), nullable=True),
         sa.Column("left_out", sa.Text(), nullable=False),
+        sa.Column("device", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_submission")),
         sqlite_with_rowid=False,
@@ -290,10 +291,10 @@ def upgrade() -> None:
         "message",
         ["updated_at"],
         sqlite_where=sa.text(
-            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')"
+            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm')"
         ),
         postgresql_where=sa.text(
-            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend')"
+            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm')"
         ),
     )
     op.create_index(
@@ -319,12 +320,21 @@ def upgrade() -> None:
         postgresql_where=sa.text("status <> 'delivered'"),
     )
     op.create_index(
+        "ix_message_urgent",
+        "message",
+        ["carrier", "due_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'"),
+        postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'"),
+    )
+    op.create_index(
         "ix_message_waiting",
         "message",
         ["carrier", "due_at"],
         sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
+    _devices()
     op.create_table(
         "approval",
         sa.Column("id", sa.Text(), nullable=False),
@@ -389,3 +399,54 @@ def upgrade() -> None:
         ["carrier", "carrier_message_id"],
     )
     op.create_index(op.f("ix_attempt_message"), "attempt", ["message"], unique=False)
+
+
+def _devices() -> None:
+    """Create the tables of devices and their alarms."""
+    _table("device", "name", times=("heard_at",), optional_times=("silent_at",), key=("account", "name"))
+    _table(
+        "storm",
+        "id device",
+        counts=("sent",),
+        times=("window_end",),
+        optional=("fold", "more"),
+    )
+    _table(
+        "fold",
+        "id storm kind",
+        counts=("parts", "alarms", "left_out", "is_same"),
+        times=("first_at", "last_at", "until"),
+        optional_times=("acknowledged_at",),
+        optional=("acknowledged_by",),
+    )
+    op.create_index(op.f("ix_fold_storm"), "fold", ["storm"], unique=False)
+    _table(
+        "alarm",
+        "id fold",
+        counts=("left_out", "is_acknowledged"),
+        times=("told_at", "last_at", "until"),
+    )
+    for name in ("fold", "until"):
+        op.create_index(op.f(f"ix_alarm_{name}"), "alarm", [name], unique=False)
+
+
+def _table(
+    name: str,
+    texts: str,
+    *,
+    counts: tuple[str, ...] = (),
+    times: tuple[str, ...] = (),
+    optional_times: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+    key: tuple[str, ...] = ("id",),
+) -> None:
+    op.create_table(
+        name,
+        *(sa.Column(each, sa.Text(), nullable=False) for each in ("account", *texts.split())),
+        *(sa.Column(each, sa.Integer(), nullable=False) for each in counts),
+        *(sa.Column(each, sa.BigInteger(), nullable=False) for each in times),
+        *(sa.Column(each, sa.BigInteger(), nullable=True) for each in optional_times),
+        *(sa.Column(each, sa.Text(), nullable=True) for each in optional),
+        sa.PrimaryKeyConstraint(*key, name=op.f(f"pk_{name}")),
+        sqlite_with_rowid=False,
+    )

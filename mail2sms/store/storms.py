@@ -1,0 +1,361 @@
+"""Alarms of devices: decided and counted in the transaction that queues, one after the other for each device.
+
+An SMS that others may still join is a queued message that is not due yet, so it needs no loop, no timer and no node
+that survives. Whoever claims it ends it: what comes then begins another, and nothing is counted twice or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, and_, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mail2sms import storms
+from mail2sms.alarm import Alarm
+from mail2sms.model import MtMessage, Status, Submission, derive_id
+from mail2sms.store import schema
+from mail2sms.store.inserts import insert_rows
+from mail2sms.store.rows import EMAIL, VALID_MS, NewMessage, NewNotice, content_row, message_row, read_message
+from mail2sms.storms import Decision, Deed, Fold, State, Told
+
+device, storm, fold, alarm, message = (
+    schema.device,
+    schema.storm,
+    schema.fold,
+    schema.alarm,
+    schema.message,
+)
+_GONE = frozenset(
+    {Status.CANCELLED, Status.EXPIRED}
+)  # of a message that waited: the others may still be joined
+_KEPT_MS = 7 * 86_400_000  # a text is remembered for so long beyond its time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raised:
+    """One alarm: its submission, with the messages that it would be if it were sent alone."""
+
+    submission: Submission
+    messages: tuple[NewMessage, ...]
+    at: int
+
+    @property
+    def alarm(self) -> Alarm:
+        """Whose it is."""
+        assert self.submission.alarm is not None
+        return self.submission.alarm
+
+    @property
+    def account(self) -> str:
+        """Whose everything is."""
+        return self.submission.writer.account
+
+    @property
+    def text(self) -> str:
+        """What it says, as it would be sent."""
+        return self.messages[0].mt.text
+
+    @property
+    def storm(self) -> str:
+        """The key of its device with these recipients."""
+        return derive_id("w", self.account, self.alarm.device, *sorted(self.submission.recipients))
+
+    @property
+    def key(self) -> str:
+        """The key of its text there."""
+        return derive_id("t", self.storm, self.text)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """What becomes of an alarm; `made` are its messages if it makes an SMS of its own, with the text of `submission`.
+
+    `joined` are the messages that it joins, of the fold `row`.
+    """
+
+    decision: Decision
+    submission: Submission
+    made: tuple[NewMessage, ...] = ()
+    row: Row[Any] | None = None
+    joined: tuple[Row[Any], ...] = ()
+    told: Told | None = None
+
+
+# Who was heard of
+
+
+def hear(connection: Connection, raised: Sequence[Raised]) -> list[NewNotice]:
+    """Note that these devices were heard of, and lock them until the transaction ends: in one order on all nodes.
+
+    Returns what tells that some are back.
+    """
+    heard: dict[tuple[str, str], Raised] = {}
+    for each in raised:
+        heard[each.account, each.alarm.device] = each
+    back: list[NewNotice] = []
+    for account, name in sorted(heard):
+        at = heard[account, name].at
+        row = {"account": account, "name": name, "heard_at": at, "silent_at": None}
+        insert_rows(connection, device, [row])
+        mine = and_(device.c.account == account, device.c.name == name)
+        known = connection.execute(select(device).where(mine).with_for_update()).one()
+        connection.execute(update(device).where(mine).values(heard_at=at, silent_at=None))
+        to = heard[account, name].submission.writer.address
+        if known.silent_at is not None and to:
+            back.append(notice(account, name, to, "back", at, known.heard_at))
+    return back
+
+
+def notice(account: str, name: str, to: str, kind: str, now: int, heard_at: int) -> NewNotice:
+    """Return the email that tells that a device is silent, or back; `heard_at` is when it was heard of before."""
+    return NewNotice(
+        id=derive_id("n", account, name, kind, str(heard_at)),
+        account=account,
+        kind=kind,
+        channel=EMAIL,
+        address=to,
+        reason=f"device.{kind}",
+        payload=json.dumps({"device": name, "heard_at": heard_at}).encode(),
+        created_at=now,
+        due_at=now,
+        expires_at=now + VALID_MS,
+    )
+
+
+# What becomes of an alarm
+
+
+def choose(connection: Connection, raised: Raised) -> Choice:
+    """Return what becomes of an alarm; the messages that it joins are locked."""
+    rules, now = raised.alarm.storm, raised.at
+    known = connection.execute(select(storm).where(storm.c.id == raised.storm)).first()
+    phones = {new.mt.msisdn for new in raised.messages}
+    open_ = {"fold": _Open(), "more": _Open()}
+    if known is not None:
+        open_ = {name: _open(connection, getattr(known, name), phones, now) for name in open_}
+    state = State(
+        window_end=known.window_end if known is not None else 0,
+        sent=known.sent if known is not None else 0,
+        fold=open_["fold"].fold,
+        more=open_["more"].fold,
+    )
+    told = _told(connection, raised.key) if rules.repeat_ms else None
+    decision = storms.decide(state, told, rules, now)
+    if decision.deed is Deed.LEAVE_OUT:
+        return Choice(decision=decision, submission=raised.submission, told=told)
+    if decision.into:
+        joined = open_["fold" if decision.deed is Deed.FOLD else "more"]
+        return Choice(
+            decision=decision,
+            submission=raised.submission,
+            row=joined.row,
+            joined=joined.waiting,
+            told=told,
+        )
+    return _made(raised, decision, told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    fold: Fold | None = None
+    row: Row[Any] | None = None
+    waiting: tuple[Row[Any], ...] = ()
+
+
+def _open(connection: Connection, id_: str | None, phones: Collection[str], now: int) -> _Open:
+    """Return a fold that these phones may still be told by: none of its messages has left, or is about to."""
+    row = connection.execute(select(fold).where(fold.c.id == id_)).first() if id_ else None
+    if row is None or row.until <= now:
+        return _Open()
+    mine = message.c.submission == row.id
+    every = connection.scalar(select(func.count()).select_from(message).where(mine))
+    rows = connection.execute(select(message).where(mine).with_for_update(skip_locked=True)).all()
+    waiting = tuple(each for each in rows if each.status == Status.QUEUED and each.lease_owner is None)
+    has_left = len(rows) != every or any(r.status not in _GONE for r in rows if r not in waiting)
+    if has_left or not waiting or not {each.msisdn for each in rows}.issuperset(phones):
+        return _Open()
+    found = Fold(
+        id=row.id, until=row.until, first_at=row.first_at, count=row.alarms, is_same=bool(row.is_same)
+    )
+    return _Open(found, row, waiting)
+
+
+def _told(connection: Connection, key: str) -> Told | None:
+    row = connection.execute(select(alarm).where(alarm.c.id == key)).first()
+    if row is None:
+        return None
+    return Told(
+        fold=row.fold,
+        told_at=row.told_at,
+        last_at=row.last_at,
+        left_out=row.left_out,
+        is_acknowledged=bool(row.is_acknowledged),
+    )
+
+
+def _made(raised: Raised, decision: Decision, told: Told | None) -> Choice:
+    """Return the choice of an SMS of its own: what it says, and when it leaves."""
+    rules, parts, text = raised.alarm.storm, _parts(raised), raised.text
+    if decision.deed is Deed.MORE:
+        text = storms.more(1, text, rules, raised.alarm.device, parts, decision.window_end)
+    elif told is not None and told.left_out:
+        text = storms.again(text, told, rules, parts)
+    return Choice(
+        decision=decision,
+        submission=replace(raised.submission, text=text),
+        made=tuple(replace(new, mt=_at(storms.saying(new.mt, text), decision)) for new in raised.messages),
+        told=told,
+    )
+
+
+def _at(mt: MtMessage, decision: Decision) -> MtMessage:
+    """Return a message that leaves when the decision says, or later; it has as much time for it as it had."""
+    if decision.due_at <= mt.due_at:
+        return mt
+    lasts_ms = mt.expires_at - mt.due_at
+    due_at = decision.due_at
+    return replace(mt, due_at=due_at, expires_at=due_at + lasts_ms, reason=mt.reason or storms.REASON)
+
+
+def _parts(raised: Raised) -> int:
+    return max(new.mt.segments for new in raised.messages)
+
+
+# Writing it
+
+
+def write(connection: Connection, raised: Raised, choice: Choice) -> None:
+    """Count the alarm where it was decided to; its own messages, if it has any, are inserted."""
+    deed = choice.decision.deed
+    if deed is Deed.LEAVE_OUT:
+        connection.execute(
+            update(fold).where(fold.c.id == choice.decision.into).values(left_out=fold.c.left_out + 1)
+        )
+    elif choice.decision.into:
+        _join(connection, raised, choice)
+    else:
+        insert_rows(connection, fold, [_fold_row(raised, choice)])
+    if deed is not Deed.LEAVE_OUT:
+        _upsert(connection, storm, _storm_row(raised, choice.decision))
+    if raised.alarm.storm.repeat_ms and deed is not Deed.MORE:
+        _upsert(connection, alarm, _alarm_row(raised, choice))
+
+
+def _join(connection: Connection, raised: Raised, choice: Choice) -> None:
+    """Add an alarm to the SMS that it joins."""
+    row = choice.row
+    assert row is not None
+    last, first = raised.text, ""
+    is_fold = choice.decision.deed is Deed.FOLD
+    if is_fold:
+        first = _first(connection, row, raised)
+    now_fold = Fold(
+        id=row.id,
+        until=row.until,
+        first_at=row.first_at,
+        count=row.alarms + 1,
+        is_same=bool(row.is_same) and first == last,
+    )
+    rules, name = raised.alarm.storm, raised.alarm.device
+    text = (
+        storms.folded(now_fold, first, last, raised.at, rules, name, row.parts)
+        if is_fold
+        else storms.more(now_fold.count, last, rules, name, row.parts, row.until)
+    )
+    counted = {"alarms": now_fold.count, "is_same": int(now_fold.is_same), "last_at": raised.at}
+    connection.execute(update(fold).where(fold.c.id == row.id).values(**counted))
+    mine = schema.content.c.id == row.id
+    connection.execute(update(schema.content).where(mine).values(data=text.encode()))
+    changed = [_changed(storms.saying(read_message(each), text)) for each in choice.joined]
+    connection.execute(_SAYS, changed)
+
+
+_SAYS = (
+    update(message)
+    .where(message.c.id == bindparam("of"))
+    .values({name: bindparam(f"new_{name}") for name in ("encoding", "segments", "route", "cost")})
+)
+
+
+def _changed(mt: MtMessage) -> dict[str, Any]:
+    row = message_row(mt, "")
+    return {"of": mt.id, **{f"new_{name}": row[name] for name in ("encoding", "segments", "route", "cost")}}
+
+
+def _first(connection: Connection, row: Row[Any], raised: Raised) -> str:
+    """Return the text that the fold began with; it is kept beside the one that is sent."""
+    content = schema.content
+    id_ = f"{row.id}-first"
+    known = connection.scalar(
+        select(content.c.data).where(content.c.id == (id_ if row.alarms > 1 else row.id))
+    )
+    text = bytes(known or b"")
+    if row.alarms == 1:
+        insert_rows(connection, content, [content_row(id_, raised.account, row.id, text, raised.at)])
+    return text.decode()
+
+
+def _fold_row(raised: Raised, choice: Choice) -> dict[str, Any]:
+    decision, now = choice.decision, raised.at
+    return {
+        "id": raised.submission.id,
+        "account": raised.account,
+        "storm": raised.storm,
+        "kind": decision.deed.value,
+        "parts": _parts(raised),
+        "alarms": 1,
+        "left_out": 0,
+        "is_same": 1,
+        "first_at": now,
+        "last_at": now,
+        "until": decision.due_at,
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+    }
+
+
+def _storm_row(raised: Raised, decision: Decision) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "id": raised.storm,
+        "account": raised.account,
+        "device": raised.alarm.device,
+        "window_end": decision.window_end,
+        "sent": decision.sent,
+    }
+    own = {Deed.SEND: "fold", Deed.MORE: "more"}.get(decision.deed)
+    return row if decision.into or own is None else {**row, own: raised.submission.id}
+
+
+def _alarm_row(raised: Raised, choice: Choice) -> dict[str, Any]:
+    told, decision, now = choice.told, choice.decision, raised.at
+    is_told = decision.deed is Deed.SEND
+    is_quiet = decision.deed is Deed.LEAVE_OUT
+    return {
+        "id": raised.key,
+        "account": raised.account,
+        "fold": decision.into or raised.submission.id,
+        "told_at": now if is_told else told.told_at if told else 0,
+        "last_at": now,
+        "left_out": 0 if is_told or told is None else told.left_out + is_quiet,
+        "is_acknowledged": int(is_quiet and told is not None and told.is_acknowledged),
+        "until": now + raised.alarm.storm.repeat_ms + _KEPT_MS,
+    }
+
+
+def _upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
+    build: Any = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = build(table).values(**row)
+    others = {name: statement.excluded[name] for name in row if name != "id"}
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=others))
+
+
+def raised_in(
+    submissions: Sequence[Submission], messages: tuple[NewMessage, ...], at: int
+) -> Iterator[Raised]:
+    """Yield the alarm that a bundle is, if it is one."""
+    if messages and submissions and submissions[0].alarm is not None:
+        yield Raised(submission=submissions[0], messages=messages, at=at)
