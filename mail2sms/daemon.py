@@ -40,6 +40,7 @@ from mail2sms.intake.listener import Listener, listen
 from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import TemplateInvalid
+from mail2sms.intake.vigil import Vigils
 from mail2sms.log import log, where
 from mail2sms.model import SenderId
 from mail2sms.options import Endpoint
@@ -83,6 +84,7 @@ class Daemon:
     _base: Base = field(init=False)
     _budget: Budget = field(init=False)
     _renewal: Renewal = field(init=False)
+    _vigils: Vigils = field(init=False)
     _listeners: dict[str, Listener] = field(default_factory=dict)
     _servers: list[WebServer] = field(default_factory=list)
     _opened: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
@@ -140,6 +142,10 @@ class Daemon:
         self._renewal.use(settings.tls, self.parts.certificate)
         self._keep(asyncio.create_task(self._renewal.run()))
         self._keep(asyncio.create_task(self._join_overdue()))
+        self._vigils = Vigils(self.store, settings.account, derived.watched(settings))
+        watching = asyncio.create_task(self._vigils.run())
+        self._keep(watching)
+        self._opened.callback(watching.cancel)
         self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
         self._opened.push_async_callback(self._stop_loops)
         self._opened.push_async_callback(self._close_doors)
@@ -248,6 +254,7 @@ class Daemon:
         """Swap all parts in one turn of the loop. What is under way finishes with what it began with."""
         before, self.parts, self.settings = self.parts, parts, parts.settings
         self.dispatch.on_unknown = parts.settings.on_unknown
+        self._vigils.watched = derived.watched(parts.settings)
         self._budget.limits = parts.limits
         dismissed = before.changed_logins(parts)
         for listener in self._listeners.values():

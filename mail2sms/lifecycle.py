@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mail2sms.errors import Refused, SendFailed, Uncertain
-from mail2sms.model import FINAL, MtMessage, Status, Taken
+from mail2sms.model import FINAL, MessageClass, MtMessage, Status, Taken
 
 Outcome = Taken | SendFailed
 
@@ -80,9 +80,10 @@ def _after_attempt(
 def after_uncertain(mt: MtMessage, detail: str, now: int, on_unknown: str) -> Change:
     """Return what follows when the carrier may have taken it: wait for word, or (`resend`) try once more.
 
-    Once: a carrier that takes messages and never answers must not fill a phone.
+    Once: a carrier that takes messages and never answers must not fill a phone. An alarm rather comes twice than never.
     """
-    if on_unknown == "resend" and mt.reason != RESEND:
+    is_again = on_unknown == "resend" or mt.class_ is MessageClass.ALARM
+    if is_again and mt.reason != RESEND:
         return Change(
             status=Status.QUEUED,
             reason=RESEND,

@@ -20,6 +20,7 @@ from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import ListenerOptions, Tls
 from mail2sms.intake.limits import Limits
 from mail2sms.intake.reading import Desk
+from mail2sms.intake.vigil import Watched
 from mail2sms.model import Msisdn, SenderId
 from mail2sms.quiet import Quiet
 from mail2sms.relay.digest import Subscription
@@ -171,6 +172,15 @@ def _phones(settings: Settings) -> dict[str, tuple[Msisdn, ...]]:
 def devices(settings: Settings) -> tuple[Device, ...]:
     """Return the machines that send mail."""
     return machines.devices(settings, _phones(settings), _words(f"{settings.language}_alarms"))
+
+
+def watched(settings: Settings) -> tuple[Watched, ...]:
+    """Return the devices that must be heard of now and then."""
+    return tuple(
+        Watched(name=name, silent_ms=device.silent_after, to=device.replies_to)
+        for name, device in settings.devices.items()
+        if device.silent_after and device.replies_to
+    )
 
 
 def _words(name: str) -> dict[str, str]:

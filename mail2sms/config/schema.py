@@ -13,8 +13,8 @@ from pydantic import Field
 
 from mail2sms.addresses import canonical
 from mail2sms.config.consent import OptOutOptions, QuietOption
-from mail2sms.config.digest import Clock, DigestOptions
 from mail2sms.config.devices import DeviceOption
+from mail2sms.config.digest import Clock, DigestOptions
 from mail2sms.config.listeners import Listen
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption

@@ -24,7 +24,6 @@ from mail2sms.render import Render
 from mail2sms.wording import when
 
 _MAILTO_LIMIT: Final = 1900  # characters of a link; Windows hands 2,048 to the mail program, less its own
-
 _SUBJECT: Final = "Subject: "
 
 

@@ -28,6 +28,7 @@ from mail2sms.relay.compose import (
 )
 from mail2sms.relay.digest import DigestFacts, Failure, digest_email
 from mail2sms.relay.house import House
+from mail2sms.relay.machines import DeviceFacts, device_email
 from mail2sms.relay.receipt import Fate, ReceiptFacts, is_told, receipt_email
 from mail2sms.relay.report import OF_SUCCESS, Report, of_failure
 from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
@@ -52,6 +53,7 @@ _RECIPIENTS = 10_000
 _MISSING = {"template.missing_field", "template.empty_field"}
 _FIELD_ALONE = re.compile(r"[^:\n]+:([^\n]+)\n\n")  # fields are followed by a blank line, then the text
 _WAITING = frozenset({"held", "approval"})
+_OF_DEVICES = frozenset({"silent", "back"})
 _WAITS_NO_MORE = FINAL | {Status.SENDING, Status.ENROUTE, Status.UNKNOWN}
 
 
@@ -136,6 +138,8 @@ class Letters(Refusals):
             return await asyncio.to_thread(reply_email, self._reply(mo, notice), self._render)
         if notice.kind == "digest":
             return await self._digest(notice)
+        if notice.kind in _OF_DEVICES:
+            return device_email(self._device(notice), self._render)
         message = await self._store.read(read_one, notice.account, notice.message or "")
         if message is None or _is_stale(notice, message):
             return None
@@ -204,6 +208,18 @@ class Letters(Refusals):
             started_at=mo.started_at,
             replies=(mo.last.replies if mo.last else 0) + 1,
             said=notice.reason,
+        )
+
+    def _device(self, notice: Notice) -> DeviceFacts:
+        payload: dict[str, Any] = json.loads(notice.payload or b"{}")
+        return DeviceFacts(
+            id=notice.id,
+            addressee=self._house.addressee(notice.address),
+            device=payload["device"],
+            heard_at=payload["heard_at"],
+            at=notice.created_at,
+            template_address=self._house.template_address,
+            is_back=notice.kind == "back",
         )
 
     def _held(self, message: MessageView, notice: Notice) -> HeldFacts:

@@ -38,6 +38,7 @@ from mail2sms.store import (
     rescue,
     sending,
     settings,
+    vigils,
     wishes,
 )
 from mail2sms.store.counters import Exceeded
@@ -53,6 +54,7 @@ from mail2sms.store.rescue import Recovery, Renewal, Rerouting
 from mail2sms.store.rows import NewMessage, NewNotice
 from mail2sms.store.sending import Stop
 from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
+from mail2sms.store.vigils import Vigil
 from mail2sms.store.wishes import Granted, Wished
 from mail2sms.store.writer import Writer
 
@@ -95,6 +97,7 @@ __all__ = [
     "Stop",
     "Store",
     "Stored",
+    "Vigil",
     "Wished",
 ]
 
@@ -262,6 +265,10 @@ class Store:
     async def wish(self, wished: Wished) -> Granted | None:
         """Hold, release or retry a message; None when there is no such message."""
         return await self._write.run(wishes.WISH, wished)
+
+    async def watch(self, vigil: Vigil) -> bool:
+        """Look at a device; returns whether it has just been silent for too long."""
+        return await self._write.run(vigils.WATCH, vigil)
 
     async def record_report(self, report: DeliveryReport) -> Moved | None:
         """Store a report, and the opt-out that it tells of; returns the message that it moved, and where to."""

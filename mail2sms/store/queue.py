@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    literal_column,
     or_,
     select,
     update,
@@ -55,10 +56,14 @@ def _claim(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed
 
 
 _LEASING = leasing(message, "carrier", sending.ALLOWED)
+_URGENT = leasing(message, "carrier", sending.ALLOWED, message.c["class"] == literal_column("'alarm'"))
 
 
 def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
-    ids = _LEASING.lease(connection, claim.carrier, claim)
+    """Alarms first, however long others have waited."""
+    ids = _URGENT.lease(connection, claim.carrier, claim)
+    if len(ids) < claim.limit:
+        ids += _LEASING.lease(connection, claim.carrier, replace(claim, limit=claim.limit - len(ids)))
     return _load(connection, ids) if ids else []
 
 

@@ -152,7 +152,8 @@ Index(
 )
 URGENT = text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'")
 Index(
-    "ix_message_urgent",  # alarms go before all that waits longer
+    "ix_message_urgent",  # alarms go before all that waits longer; their class, so that SQLite prefers it
+    message.c["class"],
     message.c.carrier,
     message.c.due_at,
     sqlite_where=URGENT,
@@ -347,6 +348,8 @@ device = _keyed(
     Column("account", Text, primary_key=True),
     Column("name", Text, primary_key=True),
     _time("heard_at"),
+    _time("watched_at"),
+    Column("quiet_ms", BigInteger, nullable=False),  # how long nothing was heard while somebody listened
     _time("silent_at", optional=True),  # since when somebody was told that nothing is heard of it
 )
 

@@ -99,11 +99,11 @@ def hear(connection: Connection, raised: Sequence[Raised]) -> list[NewNotice]:
     back: list[NewNotice] = []
     for account, name in sorted(heard):
         at = heard[account, name].at
-        row = {"account": account, "name": name, "heard_at": at, "silent_at": None}
-        insert_rows(connection, device, [row])
+        row = {"account": account, "name": name, "heard_at": at, "watched_at": at, "quiet_ms": 0}
+        insert_rows(connection, device, [{**row, "silent_at": None}])
         mine = and_(device.c.account == account, device.c.name == name)
         known = connection.execute(select(device).where(mine).with_for_update()).one()
-        connection.execute(update(device).where(mine).values(heard_at=at, silent_at=None))
+        connection.execute(update(device).where(mine).values(heard_at=at, quiet_ms=0, silent_at=None))
         to = heard[account, name].submission.writer.address
         if known.silent_at is not None and to:
             back.append(notice(account, name, to, "back", at, known.heard_at))
@@ -118,7 +118,6 @@ def notice(account: str, name: str, to: str, kind: str, now: int, heard_at: int)
         kind=kind,
         channel=EMAIL,
         address=to,
-        reason=f"device.{kind}",
         payload=json.dumps({"device": name, "heard_at": heard_at}).encode(),
         created_at=now,
         due_at=now,

@@ -178,7 +178,7 @@ _MO_PART = {
     "created_at": "{at}",
     "mo": "{r}",
 }
-_DEVICE = {"account": "{account}", "name": "{k}", "heard_at": "{at}"}
+_DEVICE = {"account": "{account}", "name": "{k}", "heard_at": "{at}", "watched_at": "{at}", "quiet_ms": "0"}
 _STORM = {
     "id": "{k}",
     "account": "{account}",

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from mail2sms.store.migrations import devices
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -322,7 +324,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_message_urgent",
         "message",
-        ["carrier", "due_at"],
+        ["class", "carrier", "due_at"],
         unique=False,
         sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'"),
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'"),
@@ -334,7 +336,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
     )
-    _devices()
+    devices.create()
     op.create_table(
         "approval",
         sa.Column("id", sa.Text(), nullable=False),
@@ -399,54 +401,3 @@ def upgrade() -> None:
         ["carrier", "carrier_message_id"],
     )
     op.create_index(op.f("ix_attempt_message"), "attempt", ["message"], unique=False)
-
-
-def _devices() -> None:
-    """Create the tables of devices and their alarms."""
-    _table("device", "name", times=("heard_at",), optional_times=("silent_at",), key=("account", "name"))
-    _table(
-        "storm",
-        "id device",
-        counts=("sent",),
-        times=("window_end",),
-        optional=("fold", "more"),
-    )
-    _table(
-        "fold",
-        "id storm kind",
-        counts=("parts", "alarms", "left_out", "is_same"),
-        times=("first_at", "last_at", "until"),
-        optional_times=("acknowledged_at",),
-        optional=("acknowledged_by",),
-    )
-    op.create_index(op.f("ix_fold_storm"), "fold", ["storm"], unique=False)
-    _table(
-        "alarm",
-        "id fold",
-        counts=("left_out", "is_acknowledged"),
-        times=("told_at", "last_at", "until"),
-    )
-    for name in ("fold", "until"):
-        op.create_index(op.f(f"ix_alarm_{name}"), "alarm", [name], unique=False)
-
-
-def _table(
-    name: str,
-    texts: str,
-    *,
-    counts: tuple[str, ...] = (),
-    times: tuple[str, ...] = (),
-    optional_times: tuple[str, ...] = (),
-    optional: tuple[str, ...] = (),
-    key: tuple[str, ...] = ("id",),
-) -> None:
-    op.create_table(
-        name,
-        *(sa.Column(each, sa.Text(), nullable=False) for each in ("account", *texts.split())),
-        *(sa.Column(each, sa.Integer(), nullable=False) for each in counts),
-        *(sa.Column(each, sa.BigInteger(), nullable=False) for each in times),
-        *(sa.Column(each, sa.BigInteger(), nullable=True) for each in optional_times),
-        *(sa.Column(each, sa.Text(), nullable=True) for each in optional),
-        sa.PrimaryKeyConstraint(*key, name=op.f(f"pk_{name}")),
-        sqlite_with_rowid=False,
-    )
