@@ -93,6 +93,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
             settings.default_mailbox or "",
             settings.reply_window,
             derived.consent(settings, policy),
+            derived.acknowledge(settings, policy),
         ),
         identity=identity,
         desk=desk,

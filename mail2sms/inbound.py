@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mail2sms.acknowledge import Acknowledge, Raised, is_meant
 from mail2sms.carriers._base import CarrierEvent
 from mail2sms.clock import now_ms
 from mail2sms.consent import Answer, Consent
 from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.ids import conversation_of, reply_key
 from mail2sms.log import log
-from mail2sms.model import DeliveryReport, MoMessage, Status
+from mail2sms.model import DeliveryReport, MoMessage, MtMessage, Status, Submission
 from mail2sms.store import Bundle, NewMessage, NewMo, NewPart, Store, mo_parts
+from mail2sms.store.acknowledged import last_alarm
 
 _EVENTS = {Status.DELIVERED: "mt_delivered", Status.CANCELLED: "mt_cancelled"}
 _SAYS_NOTHING = frozenset({Status.QUEUED, Status.SENDING, Status.UNKNOWN})
@@ -24,7 +26,7 @@ _SAYS_NOTHING = frozenset({Status.QUEUED, Status.SENDING, Status.UNKNOWN})
 class Inbound:
     """The door, with the addresses behind our numbers (`owners`) and the mailbox of last resort.
 
-    Without `consent` no text changes who may be written to.
+    Without `consent` no text changes who may be written to, without `acknowledge` none is about an alarm.
     """
 
     def __init__(
@@ -35,8 +37,10 @@ class Inbound:
         fallback: str,
         window_ms: int,
         consent: Consent | None = None,
+        acknowledge: Acknowledge | None = None,
     ) -> None:
         self._store = store
+        self._acknowledge = acknowledge
         self._consent = consent
         self._account = account
         self._owners = dict(owners)
@@ -87,6 +91,7 @@ class Inbound:
         conversation = conversation_of(self._account, mo.to, mo.msisdn)
         now = now_ms()
         said, answer = self._consent.read(mo, now) if self._consent is not None else (None, None)
+        raised = None if said is not None else await self._raised(mo, conversation, now)
         recorded = await self._store.record_mo(
             NewMo(
                 mo=mo,
@@ -98,7 +103,8 @@ class Inbound:
                 owner=self._owners.get(mo.to, ""),
                 fallback=self._fallback,
                 said=said,
-                answered=self._answered(answer) if answer is not None else None,
+                acknowledged=raised.fold if raised is not None else "",
+                answered=self._answered(mo, raised, answer, now),
                 parts=parts,
             )
         )
@@ -110,12 +116,29 @@ class Inbound:
             log.warning("mo_unrouted", mo=recorded.id, carrier=mo.carrier)
         if said is not None and not recorded.is_repeat:
             log.info("mo_keyword", mo=recorded.id, kind=said.word.value, count=recorded.cancelled)
+        if raised is not None and not recorded.is_repeat:
+            log.info("alarm_acknowledged", mo=recorded.id, submission=raised.fold)
 
-    def _answered(self, answer: Answer) -> Bundle:
-        key = reply_key(self._store.reply_secret, answer.mt.conversation)
+    async def _raised(self, mo: MoMessage, conversation: str, now: int) -> Raised | None:
+        """Return the alarm that a text acknowledges."""
+        if self._acknowledge is None or not is_meant(mo):
+            return None
+        return await self._store.read(last_alarm, conversation, now - self._window_ms)
+
+    def _answered(
+        self, mo: MoMessage, raised: Raised | None, answer: Answer | None, now: int
+    ) -> Bundle | None:
+        """Return what is sent since this came: our answer to a keyword, or what others are told of an alarm."""
+        if raised is not None and self._acknowledge is not None:
+            told = self._acknowledge.tell(mo, raised, now)
+            return self._bundle(told.submission, told.mts) if told is not None else None
+        return self._bundle(answer.submission, (answer.mt,)) if answer is not None else None
+
+    def _bundle(self, submission: Submission, mts: tuple[MtMessage, ...]) -> Bundle:
+        secret = self._store.reply_secret
         return Bundle(
-            id=answer.mt.id,
-            at=answer.mt.created_at,
-            submissions=(answer.submission,),
-            messages=(NewMessage(mt=answer.mt, reply_key=key),),
+            id=submission.id,
+            at=submission.created_at,
+            submissions=(submission,),
+            messages=tuple(NewMessage(mt=mt, reply_key=reply_key(secret, mt.conversation)) for mt in mts),
         )

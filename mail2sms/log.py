@@ -34,7 +34,7 @@ EVENTS = frozenset(
         "mo_unrouted", "mo_keyword", "notice_sent", "notice_retry", "notice_failed", "relay_failed", "carrier_up",
         "carrier_down", "carrier_misconfigured", "webhook_refused", "webhook_unread", "proxy_refused", "mt_answered",
         "mo_incomplete", "bind_up", "bind_down", "carrier_event_failed",
-        "certificate_renewed", "certificate_refused", "device_silent",
+        "certificate_renewed", "certificate_refused", "device_silent", "alarm_acknowledged",
     }
 )  # fmt: skip
 

@@ -38,7 +38,7 @@ ORDER = (
             "rules",
             "verdict",
         ),
-        *("consent", "repeats", "storms", "wording"),
+        *("acknowledge", "consent", "repeats", "storms", "wording"),
     ),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
     ("carriers", "dns", "hooks", "store", "mailer", "render"),  # tools

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from mail2sms import keywords, quiet
+from mail2sms.acknowledge import Acknowledge
 from mail2sms.addresses import canonical
 from mail2sms.certificates import Certificate
 from mail2sms.config import devices as machines
@@ -102,6 +103,15 @@ def consent(settings: Settings, policy: Policy) -> Consent:
         silent=frozenset(name for name, carrier in settings.carriers.items() if carrier.answers_keywords),
         is_everywhere=settings.opt_out.scope == "all",
     )
+
+
+def acknowledge(settings: Settings, policy: Policy) -> Acknowledge | None:
+    """Return how alarms are acknowledged; None where there are no devices."""
+    if not settings.devices:
+        return None
+    words = _words(f"{settings.language}_alarms")
+    judge = Judge(policy, settings.route_table(), settings.validity)
+    return Acknowledge(account=settings.account, words=words, judge=judge)
 
 
 def words() -> keywords.Keywords:

@@ -53,7 +53,7 @@ class ReplyFacts:
     delivered twice has one Message-ID; `replies` counts from 1; no `origin` when it answers no mail.
 
     Without `reply_address` the phone can't be answered (a name or a short code wrote). `said` is optout.stop or
-    optout.start when the text changed whether it may be written to.
+    optout.start when the text changed whether it may be written to, alarm.acknowledged when it took care of an alarm.
     """
 
     id: str

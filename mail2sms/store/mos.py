@@ -12,6 +12,7 @@ from mail2sms.consent import Said, Word
 from mail2sms.ids import derive_id
 from mail2sms.model import MoMessage
 from mail2sms.store import mo_parts, opt_outs, schema
+from mail2sms.store.acknowledged import acknowledge
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import hook_channels
 from mail2sms.store.put import Bundle, insert, insert_notices
@@ -27,7 +28,8 @@ class NewMo:
     """An MO with its conversation. `owner` is the address behind our number, `fallback` the default mailbox.
 
     A writer of the conversation counts as waiting for an answer for `window_ms`. `said` is STOP, START or HELP, which
-    is `answered` to the phone. `parts` are those that it was joined of.
+    is `answered` to the phone; or an alarm is `acknowledged` (by its fold), which the others who got it are told.
+    `parts` are those that it was joined of.
     """
 
     mo: MoMessage
@@ -39,6 +41,7 @@ class NewMo:
     owner: str = ""
     fallback: str = ""
     said: Said | None = None
+    acknowledged: str = ""
     answered: Bundle | None = None
     parts: tuple[str, ...] = ()
 
@@ -98,6 +101,9 @@ class _Heard:
 
 def _hear(connection: Connection, new: NewMo) -> _Heard:
     said = new.said
+    if new.acknowledged:
+        is_first = acknowledge(connection, new.acknowledged, new.mo.msisdn, new.now)
+        return _Heard(reason="alarm.acknowledged", is_answered=is_first)
     if said is None or said.word is Word.HELP:
         return _Heard(is_answered=said is not None)
     account, msisdn, now = new.account, new.mo.msisdn, new.now

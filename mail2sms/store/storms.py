@@ -240,7 +240,11 @@ def write(connection: Connection, raised: Raised, choice: Choice) -> None:
         insert_rows(connection, fold, [_fold_row(raised, choice)])
     if deed is not Deed.LEAVE_OUT:
         _upsert(connection, storm, _storm_row(raised, choice.decision))
-    if raised.alarm.storm.repeat_ms and deed is not Deed.MORE:
+    if deed is Deed.LEAVE_OUT:  # whether it is acknowledged may be changing now
+        again = {"left_out": alarm.c.left_out + 1, "last_at": raised.at}
+        until = raised.at + raised.alarm.storm.repeat_ms + _KEPT_MS
+        connection.execute(update(alarm).where(alarm.c.id == raised.key).values(**again, until=until))
+    elif raised.alarm.storm.repeat_ms and deed is not Deed.MORE:
         _upsert(connection, alarm, _alarm_row(raised, choice))
 
 
@@ -332,15 +336,14 @@ def _storm_row(raised: Raised, decision: Decision) -> dict[str, Any]:
 def _alarm_row(raised: Raised, choice: Choice) -> dict[str, Any]:
     told, decision, now = choice.told, choice.decision, raised.at
     is_told = decision.deed is Deed.SEND
-    is_quiet = decision.deed is Deed.LEAVE_OUT
     return {
         "id": raised.key,
         "account": raised.account,
         "fold": decision.into or raised.submission.id,
         "told_at": now if is_told else told.told_at if told else 0,
         "last_at": now,
-        "left_out": 0 if is_told or told is None else told.left_out + is_quiet,
-        "is_acknowledged": int(is_quiet and told is not None and told.is_acknowledged),
+        "left_out": 0 if is_told or told is None else told.left_out,
+        "is_acknowledged": 0,
         "until": now + raised.alarm.storm.repeat_ms + _KEPT_MS,
     }
 
