@@ -12,10 +12,13 @@ from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, Photo, Status
 from mail2sms.money import Money
 from mail2sms.reasons import REASONS
-from mail2sms.relay.compose import Outgoing
+from mail2sms.relay.compose import Addressee, Outgoing
 from mail2sms.relay.digest import DigestFacts, Failure, digest_email
+from mail2sms.relay.machines import DeviceFacts, device_email
 from mail2sms.relay.receipt import Fate, ReceiptFacts, receipt_email
+from mail2sms.render import Render
 from mail2sms.wording import LANGUAGES
+from tests.fakes import ACCOUNT
 from tests.test_compose import (
     AT,
     CORRECTED,
@@ -84,6 +87,22 @@ DOUBTFUL = Failure(msisdn=Msisdn("+33639981235"), at=AT, reason="carrier.unknown
 ARRIVED, UNDER_WAY = (Status.DELIVERED, ""), (Status.ENROUTE, "")
 GONE = (Status.UNDELIVERABLE, "carrier.unknown_number")
 
+
+
+def device(language: str, *, is_back: bool) -> Outgoing:
+    """Return what is told of a device."""
+    facts = DeviceFacts(
+        id="n-1",
+        addressee=Addressee(to="it@acme.example", language=language, zone="Europe/Paris", domain=ACCOUNT),
+        device="ups-1",
+        heard_at=AT,
+        at=AT + 90_000_000,
+        template_address=f"sms@{ACCOUNT}",
+        is_back=is_back,
+    )
+    return device_email(facts, Render())
+
+
 Compose = Callable[[str], Outgoing]
 # One of each shape that a template can take.
 SHAPES: dict[str, Compose] = {
@@ -93,6 +112,9 @@ SHAPES: dict[str, Compose] = {
     "reply, from a name": lambda language: reply(language, reply_address="", origin=None, name="שם"),
     "reply, opted out": lambda language: reply(language, said="optout.stop"),
     "reply, opted in": lambda language: reply(language, said="optout.start"),
+    "reply, acknowledged": lambda language: reply(language, said="alarm.acknowledged"),
+    "device, silent": lambda language: device(language, is_back=False),
+    "device, back": lambda language: device(language, is_back=True),
     "refused": refused,
     "refused, many": lambda language: refused(language, problems=(UNKNOWN_FIELD, FIELD_LINE, LONG)),
     "refused, partly": lambda language: refused(

@@ -40,7 +40,9 @@ FACTS = {
         ("{{{subject}}}", "{Alarm: UPS on battery}"),
         ("{host|or:'no host'}", "no host"),
         ("{subject}\n\n\n{body|line:2}\n", "Alarm: UPS on battery\nLoad: 40 %"),
-        ("fire", "fire"),
+        ("{host}: {subject} - {name}", "Alarm: UPS on battery"),
+        ("{host}, {name}", ""),
+        ("fire -", "fire -"),
     ],
 )
 def test_what_a_text_says(text: str, filled: str) -> None:

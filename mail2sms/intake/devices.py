@@ -135,9 +135,15 @@ def _text(device: Device, heard: Heard) -> tuple[str, bool]:
     }
     wanted = device.text.fill(facts) if device.text.says(facts) else ""
     said = next(filter(None, map(_sendable, _instead(wanted, letter))), device.name)
-    whole = segments.fold(said)
+    whole = _cheap(said)
     text = segments.cut(whole, device.max_parts)
     return text, text != whole
+
+
+def _cheap(text: str) -> str:
+    """Return a text in GSM-7 if it is only its typography, or the sign of degrees, that needs Unicode."""
+    cheap = segments.plain(text).replace("°", "")
+    return cheap if segments.encoding(cheap) is segments.Encoding.GSM7 else segments.fold(text)
 
 
 def _instead(wanted: str, letter: Letter) -> Sequence[str]:

@@ -18,6 +18,7 @@ FIELDS = ("subject", "body", "from", "name", "host", "device", "time")
 """subject, body, from (the address), name (beside it), host (what the client calls itself), device, time (sent)."""
 
 MOST = 64 * 1024  # characters of any value on its way
+_BETWEEN = " \n:;,-/|"
 _TOKEN = re.compile(
     r"""(?P<blank>[ ]+)|(?P<bar>\|)|(?P<colon>:)|(?P<comma>,)|(?P<number>[0-9]+)|(?P<word>[a-z_]+)"""
     r"""|"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<end>\})|(?P<other>.)""",
@@ -133,9 +134,14 @@ class Expression:
         return self.written
 
     def fill(self, facts: Mapping[str, str]) -> str:
-        """Return the text of one mail, without blank lines and blanks around lines; facts are those of FIELDS."""
-        pieces = (piece if isinstance(piece, str) else piece.fill(facts) for piece in self.pieces)
-        return "\n".join(_filled("".join(pieces)[:MOST].replace("\r\n", "\n")))
+        """Return the text of one mail, without blank lines and blanks around lines; facts are those of FIELDS.
+
+        Where the first or last field says nothing, what stood between it and the others goes too.
+        """
+        pieces = [piece if isinstance(piece, str) else piece.fill(facts) for piece in self.pieces]
+        text = "\n".join(_filled("".join(pieces)[:MOST].replace("\r\n", "\n")))
+        text = text.lstrip(_BETWEEN) if not pieces[0].strip() else text
+        return text.rstrip(_BETWEEN) if not pieces[-1].strip() else text
 
     def says(self, facts: Mapping[str, str]) -> bool:
         """Whether any of its fields has something of this mail to say."""

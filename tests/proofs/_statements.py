@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from mail2sms.alarm import Alarm, Storm
 from mail2sms.breaker import Breaker
 from mail2sms.consent import Said, Word
 from mail2sms.heard import LateAnswer, MoPart
@@ -44,7 +45,9 @@ from mail2sms.store import (
     Search,
     Settlement,
     Store,
+    Vigil,
     Wished,
+    acknowledged,
     approvals,
     counters,
     days,
@@ -231,6 +234,7 @@ class Work:
         await self._tell()
         await self._opt_out()
         await self._tell_of_opt_out()
+        await self._alarm()
         await self.sweep()
         await self._look()
 
@@ -474,6 +478,40 @@ class Work:
         await self.store.erase_opted_out(account, phone)
         self._names("lift")
         await self.store.lift(Lifting(account=account, msisdn=phone, now=self.now))
+
+    async def _alarm(self) -> None:
+        """A device says five things, one of them twice; a phone answers OK; then nothing is heard of it."""
+        account, conversation = fakes.ACCOUNT, fakes.mt().conversation
+        storm = Storm(
+            wait_ms=60_000, repeat_ms=60_000, limit=1, words=dict.fromkeys(("alarms", "more"), "{last}")
+        )
+        self._names("put")
+        for number, after_ms in enumerate((0, 1, 1, 70_000, 70_001)):
+            id_, at = f"m-alarm-{number}", self.now + after_ms
+            new = fakes.bundle(
+                id_, text=f"zone {number % 4}", conversation=conversation, created_at=at, due_at=at
+            )
+            alarm = Alarm(device="ups-1", storm=storm)
+            submissions = tuple(replace(each, alarm=alarm) for each in new.submissions)
+            await self.store.put(replace(new, at=at, submissions=submissions, repeat_key=id_))
+        self._names("last_alarm")
+        assert await self.store.read(acknowledged.last_alarm, conversation, self.now - 1)
+        self._names("record_mo")
+        fields = {"carrier": "sim", "event_id": "ok", "to": fakes.OURS, "at": self.now, "text": "OK"}
+        new_mo = NewMo(
+            mo=MoMessage(msisdn=fakes.PHONE, **fields),  # type: ignore[arg-type]
+            account=account,
+            conversation=conversation,
+            reply_key="mnopqrstuv",
+            now=self.now,
+            window_ms=86_400_000,
+            acknowledged="m-alarm-0",
+        )
+        await self.store.record_mo(new_mo)
+        self._names("watch")
+        fields = {"account": account, "name": "ups-1", "to": "it@acme.example"}
+        vigil = Vigil(silent_ms=1, now=self.now + 80_000, most_ms=60_000, **fields)  # type: ignore[arg-type]
+        assert await self.store.watch(vigil)
 
     async def _tell(self) -> None:
         self._names("put")

@@ -287,12 +287,12 @@ storms.write = write
 """Only every third alarm that joins others is written; the rest is forgotten."""
 
 NEVER_KNOWN = """
-from mail2sms import accept
+from mail2sms import repeats
 
 def alarm_key(submission):
-    return submission.alarm and accept._digest(submission.id)
+    return submission.alarm and repeats.digest(submission.id)
 
-accept._alarm_key = alarm_key
+repeats.alarm_key = alarm_key
 """
 """A mail that comes again is another."""
 
