@@ -39,7 +39,7 @@ FACTS = {
         ("{subject|2}", ".."),
         ("{{{subject}}}", "{Alarm: UPS on battery}"),
         ("{host|or:'no host'}", "no host"),
-        ("{subject}\n\n\n{body|line:2}\n", "Alarm: UPS on battery\nLoad: 40 %"),
+        (r"{subject}\n\n\n{body|line:2}\n", "Alarm: UPS on battery\nLoad: 40 %"),
         ("{host}: {subject} - {name}", "Alarm: UPS on battery"),
         ("{host}, {name}", ""),
         ("fire -", "fire -"),

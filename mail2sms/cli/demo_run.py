@@ -57,6 +57,15 @@ users:
   zoe@{domain}: {{name: Zoe Smith, number: "+447700900103"}}
 teams:
   oncall: {{phones: ["+33639981234", "+33639985678"], members: [paul@{domain}]}}
+devices:
+  ups:
+    network: [127.0.0.0/8, "::1"]
+    from: ups@{domain}
+    to: oncall
+    text: "{{subject}}. {{body|lines:2|one_line}}"
+    wait: 3s
+    repeat: 10m
+    replies_to: it@{domain}
 default_mailbox: reception@{domain}
 sender_ids: {{default: "+33639980100"}}    # a number: every phone can answer
 countries: [FR, GB, US, CA, DE, IT, CH, BE, ES, SE, AU, NL]

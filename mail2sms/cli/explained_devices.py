@@ -68,5 +68,5 @@ def rows(device: FromDevice, most_parts: int) -> Iterator[str]:
 
 
 def written(device: FromDevice) -> str:
-    """Return the text of the configuration, on one line."""
-    return printable(device.text.replace("\n", "\\n"))
+    """Return the text of the configuration."""
+    return printable(device.text)

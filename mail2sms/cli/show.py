@@ -165,8 +165,21 @@ def timeline(message: Message) -> list[str]:
     lines += [row("Subject", printable(message.subject))] if message.subject else []
     lines += text_rows(message.text) if message.text else []
     facts = {"Coding": _size(message), "Sender ID": number(message.sender_id), "Cost": message.cost}
+    facts |= {"Device": _device(message)}
     lines += [row(name, value) for name, value in facts.items() if value]
     return lines + _steps(message.events)
+
+
+def _device(message: Message) -> str:
+    """Return which machine wrote, how many of its mails this tells, and who takes care of it."""
+    name, told = message.answer.get("device"), message.answer.get("told") or {}
+    if not name:
+        return ""
+    alarms, left_out, by = told.get("alarms", 1), told.get("left_out", 0), told.get("acknowledged_by")
+    said = [printable(name), f"tells {count(alarms, 'alarm')}"]
+    said += [f"the same came {count(left_out, 'time')} more"] if left_out else []
+    said += [f"{number(by)} takes care of it"] if by else []
+    return ", ".join(said)
 
 
 def _steps(events: Sequence[Event]) -> list[str]:

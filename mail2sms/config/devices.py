@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
@@ -31,7 +30,7 @@ from mail2sms.rules._limits import MESSAGES, Limit
 if TYPE_CHECKING:
     from mail2sms.config.schema import Settings
 
-DEFAULT_TEXT = "{subject}\n{body}"
+DEFAULT_TEXT = r"{subject}\n{body}"
 _LIMIT_EXAMPLE = "such as 6/hour; minute, hour or day"
 
 
@@ -47,8 +46,8 @@ def _expression(value: Any) -> Expression:
 
 
 def _quoted(text: Expression) -> str:
-    """Return it as it is written: in double quotes, a line end as \\n."""
-    return json.dumps(str(text), ensure_ascii=False)
+    """Return it as it is written."""
+    return f"'{text}'"
 
 
 def _limit(value: Any) -> Limit:

@@ -2,7 +2,7 @@
 
 A small closed language, `{subject}: {body|with:"Status"|first_line|80}`: its texts are the operator's, and are read
 when the configuration is; what stands in a mail is only ever a value. Every filter takes time in proportion to its
-text, whatever that is. `{{` and `}}` are braces.
+text, whatever that is. `{{` and `}}` are braces, `\\n` is a line end.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ FIELDS = ("subject", "body", "from", "name", "host", "device", "time")
 """subject, body, from (the address), name (beside it), host (what the client calls itself), device, time (sent)."""
 
 MOST = 64 * 1024  # characters of any value on its way
+_PAIRS = {"{{": "{", "}}": "}", "\\n": "\n"}
 _BETWEEN = " \n:;,-/|"
 _TOKEN = re.compile(
     r"""(?P<blank>[ ]+)|(?P<bar>\|)|(?P<colon>:)|(?P<comma>,)|(?P<number>[0-9]+)|(?P<word>[a-z_]+)"""
@@ -157,8 +158,8 @@ def read(text: str) -> Expression:
     at = 0
     while at < len(text):
         pair = text[at : at + 2]
-        if pair in ("{{", "}}"):
-            pieces.append(pair[0])
+        if pair in _PAIRS:
+            pieces.append(_PAIRS[pair])
             at += 2
         elif text[at] == "{":
             value, at = _Reading(text, at + 1).value()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select
@@ -35,6 +35,16 @@ class EventView:
     reason: str
     carrier: str
     detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToldView:
+    """How many alarms a device's message tells, how often the same came since, and which phone took care of it."""
+
+    alarms: int
+    left_out: int
+    acknowledged_by: str | None
+    acknowledged_at: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +81,8 @@ class MessageView:
     text: str = field(default="", repr=False)
     events: tuple[EventView, ...] = ()
     dsn: Dsn = NO_DSN
+    device: str | None = None
+    told: ToldView | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +113,7 @@ def _query() -> Select[Any]:
             submission.c.reference,
             submission.c.message_id,
             submission.c.left_out,
+            submission.c.device,
             content.c.data,
         )
         .join(submission, submission.c.id == message.c.submission)
@@ -137,6 +150,7 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         text=bytes(row.data or b"").decode(),
         events=events,
         dsn=read_dsn(row.dsn),
+        device=row.device,
     )
 
 
@@ -145,7 +159,15 @@ def read_one(connection: Connection, account: str, id_: str) -> MessageView | No
     row = connection.execute(_query().where(message.c.id == id_, message.c.account == account)).first()
     if row is None:
         return None
-    return _view(row, events_of(connection, id_))
+    view = _view(row, events_of(connection, id_))
+    return replace(view, told=_told(connection, row.submission)) if row.device else view
+
+
+def _told(connection: Connection, submission_id: str) -> ToldView | None:
+    fold = schema.fold.c
+    columns = (fold.alarms, fold.left_out, fold.acknowledged_by, fold.acknowledged_at)
+    row = connection.execute(select(*columns).where(fold.id == submission_id)).first()
+    return None if row is None else ToldView(**row._mapping)
 
 
 def read_original(connection: Connection, submission_id: str) -> bytes:

@@ -18,6 +18,7 @@ from mail2sms.options import read_duration_ms, read_list
 from mail2sms.rules._base import Policy
 from mail2sms.rules.sender_ids import notes
 from mail2sms.store import EventView, MessageView
+from mail2sms.store.views import ToldView
 from mail2sms.web.problems import HttpProblem, Told
 
 TEXT_LENGTH = 10_000
@@ -57,7 +58,8 @@ Cost = Annotated[str | None, Field(description=_COST, examples=["0.045 EUR"])]
 class Queued(BaseModel):
     """A message that was accepted (or would be: then without an id). `parts` is the number of segments billed.
 
-    `reason` and `detail` say why it waits until `due_at`, such as quiet_hours or (until then at least) approval.
+    `reason` and `detail` say why it waits until `due_at`, such as quiet_hours, storm (others may be told with it) or
+    (until then at least) approval.
     """
 
     id: str | None
@@ -140,12 +142,23 @@ class Message(BaseModel):
     expires_at: str
     reference: str | None
     left_out: list[LeftOutLines]
+    device: str | None
+
+
+class AlarmsTold(BaseModel):
+    """How many alarms a device's message tells, how often the same came since, and who took care of it."""
+
+    alarms: int
+    left_out: int
+    acknowledged_by: str | None
+    acknowledged_at: str | None
 
 
 class MessageWithEvents(Message):
-    """A message with all that happened to it, oldest first."""
+    """A message with all that happened to it, oldest first; a device's with the alarms that it tells."""
 
     events: list[Event]
+    told: AlarmsTold | None
 
 
 class Messages(BaseModel):
@@ -203,7 +216,16 @@ def message(view: MessageView) -> Message:
 
 def message_with_events(view: MessageView) -> MessageWithEvents:
     """Return a message with its events."""
-    return MessageWithEvents(**_fields(view), events=[event(one) for one in view.events])
+    events = [event(one) for one in view.events]
+    return MessageWithEvents(**_fields(view), events=events, told=_told(view.told))
+
+
+def _told(view: ToldView | None) -> AlarmsTold | None:
+    if view is None:
+        return None
+    at = iso(view.acknowledged_at) if view.acknowledged_at is not None else None
+    by = view.acknowledged_by
+    return AlarmsTold(alarms=view.alarms, left_out=view.left_out, acknowledged_by=by, acknowledged_at=at)
 
 
 def event(view: EventView) -> Event:

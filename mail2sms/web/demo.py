@@ -263,7 +263,7 @@ def _draft(place: Place, context: Context) -> dict[str, str]:
     if sent is not None and not sent.is_reply:
         return {"from": sent.sender, "to": sent.to, "subject": sent.subject, "text": sent.text}
     wanted = next((each for each in TRIES if each.name == place.try_), TRIES[0])
-    values = {"from": f"marie@{context.domain}", "to": f"{wanted.to}@{context.domain}"}
+    values = {"from": f"{wanted.sender}@{context.domain}", "to": f"{wanted.to}@{context.domain}"}
     return {**values, "subject": wanted.subject, "text": wanted.text}
 
 

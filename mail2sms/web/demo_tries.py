@@ -9,7 +9,7 @@ from mail2sms.web.demo_mail import signed
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Try:
-    """An email to try; `to` is its address before the @, `shows` what will be seen."""
+    """An email to try; `sender` and `to` are addresses before the @, `shows` what will be seen."""
 
     name: str
     label: str
@@ -17,6 +17,7 @@ class Try:
     to: str
     subject: str
     text: str
+    sender: str = "marie"
 
 
 def _signed(text: str) -> str:
@@ -87,6 +88,16 @@ TRIES = (
         to="33639980503",
         subject="Alarm",
         text=_signed("Cold room 2: 9 degrees since 07:40. Please check the door."),
+    ),
+    Try(
+        name="ups",
+        label="A machine",
+        shows="A UPS writes to its own mailbox; three phones are told. Send it again: the same goes out once. "
+        "Write OK from a phone: the others hear who takes care of it.",
+        sender="ups",
+        to="ups",
+        subject="UPS-3 on battery",
+        text="Event: input power lost\nBattery: 87 %, 24 min left\n\nThis is an automatic message.",
     ),
 )
 """The first is what the page opens with."""
