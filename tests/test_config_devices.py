@@ -48,7 +48,7 @@ def of(device: str, level: str = "error") -> list[str]:
             '46 there is no filter "frist_line" -> did you mean "first_line"?'
         ]),
         ('{network: 10.1.0.1, text: "a{subject"}', ["38 this brace is never closed -> write {{ for a brace itself"]),
-        ("{network: 10.1.0.1, text: 'it''s {'}", ["28 this brace is never closed -> write {{ for a brace itself"]),
+        ("{network: 10.1.0.1, text: 'it''s {'}", ["36 this brace is never closed -> write {{ for a brace itself"]),
         ("{network: 10.1.0.1, limit: 6/month}", [
             '37 expected so many SMS in a time, got "6/month" -> such as 6/hour; minute, hour or day'
         ]),

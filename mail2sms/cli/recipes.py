@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NUMBER = "33639981234"  # of the range that is nobody's
 _FIRST = "postfix"  # by LMTP: each recipient gets an answer of its own
 _DOORS = {_FIRST: ("lmtp", "smtp")}
+_ANY_DOOR = frozenset({"script", "ups"})  # these say themselves what is missing
 _ANYWHERE = ("0.0.0.0", "::", "")  # noqa: S104  # where a listener listens, not where others find it
 
 
@@ -32,7 +33,7 @@ def recipe(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
     config_file: ConfigOption = None,
 ) -> None:
-    """How Postfix, Exim, Microsoft 365, Google or a script use mail2sms.
+    """How Postfix, Exim, Microsoft 365, Google, a script or a UPS use mail2sms.
 
     Without a name, all recipes. With one, what to type where, and what to check afterwards.
     """
@@ -47,7 +48,9 @@ def recipe(
         raise Failed(Exit.USAGE, f'there is no recipe "{name}"; {hint}')
     path = find_config(config_file)
     settings = read_settings(path)
-    if name != "script" and not any(getattr(settings.listen, door) for door in _DOORS.get(name, ("smtp",))):
+    if name not in _ANY_DOOR and not any(
+        getattr(settings.listen, door) for door in _DOORS.get(name, ("smtp",))
+    ):
         raise Failed(Exit.BAD_CONFIG, f"{path} has no listen.smtp, where a mail server would hand over mail")
     from mail2sms.render import Render
 
@@ -84,6 +87,18 @@ def _values(settings: Settings) -> dict[str, Any]:
         "url": web.url if web else "",
         "api_key": key.name if key and web else "",
         "api_secret": _shell(key.key) if key else "",
+        **_machines(settings),
+    }
+
+
+def _machines(settings: Settings) -> dict[str, Any]:
+    """Return what machines that send mail are told."""
+    old, listener = settings.listen.devices, settings.listen.devices or settings.listen.smtp
+    return {
+        "devices": ", ".join(settings.devices),
+        "device": next(iter(settings.devices), "ups-1"),
+        "door": _reached(listener.address) if listener else None,
+        "legacy": old is not None and old.tls != "off",
     }
 
 
