@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mail2sms import keywords, numbers, storms
+from mail2sms.ids import derive_id
 from mail2sms.model import (
     Conversation,
     MessageClass,
@@ -16,7 +17,6 @@ from mail2sms.model import (
     Proof,
     Submission,
     Writer,
-    derive_id,
 )
 from mail2sms.verdict import Judge
 

@@ -88,7 +88,6 @@ ARRIVED, UNDER_WAY = (Status.DELIVERED, ""), (Status.ENROUTE, "")
 GONE = (Status.UNDELIVERABLE, "carrier.unknown_number")
 
 
-
 def device(language: str, *, is_back: bool) -> Outgoing:
     """Return what is told of a device."""
     facts = DeviceFacts(

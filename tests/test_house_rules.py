@@ -24,7 +24,18 @@ PACKAGE = "mail2sms"
 # The first parts of modules' names, level by level. A module imports from lower levels and from its own folder.
 ORDER = (
     ("", "log"),  # may be imported by all
-    ("addresses", "alarm", "destinations", "heard", "ids", "model", "errors", "money", "reasons", "options"),  # values
+    (
+        "addresses",
+        "alarm",
+        "destinations",
+        "heard",
+        "ids",
+        "model",
+        "errors",
+        "money",
+        "reasons",
+        "options",
+    ),  # values
     (
         *(
             "numbers",

@@ -16,7 +16,7 @@ from tests.servers import Postfix, free_port, minimal_config, program, wait_unti
 from tests.servers.daemon import Daemon
 
 CONFIG = Path(__file__).resolve().parent.parent / "mail2sms.yaml"
-NAMES = ("postfix", "exim", "google", "m365", "script")
+NAMES = ("postfix", "exim", "google", "m365", "script", "ups")
 PHONE = "+33639981234"
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     text,
 )
 
@@ -52,6 +53,11 @@ def _keyed(name: str, *columns: Column[Any] | Index) -> Table:
     Keys begin with the time, so new rows share the last page; reading by key costs the same.
     """
     return Table(name, metadata, *columns, sqlite_with_rowid=False)
+
+
+def _partial(name: str, where: TextClause, *columns: Column[Any]) -> None:
+    """Add an index over the rows that `where` holds of."""
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
 _SHARED = text("owner <> id")
@@ -143,33 +149,15 @@ NOT_DELIVERED = text("status <> 'delivered'")
 _LEASED = text("lease_owner IS NOT NULL")
 COUNTED = text("status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm')")
 """Messages that wait for so long, counted from `updated_at`; others wait for a time that a person or a rule chose."""
-Index(
-    "ix_message_waiting",
-    message.c.carrier,
-    message.c.due_at,
-    sqlite_where=WAITING,
-    postgresql_where=WAITING,
-)
+_partial("ix_message_waiting", WAITING, message.c.carrier, message.c.due_at)
 URGENT = text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'")
-Index(
-    "ix_message_urgent",  # alarms go before all that waits longer; their class, so that SQLite prefers it
-    message.c["class"],
-    message.c.carrier,
-    message.c.due_at,
-    sqlite_where=URGENT,
-    postgresql_where=URGENT,
-)
-Index("ix_message_counted", message.c.updated_at, sqlite_where=COUNTED, postgresql_where=COUNTED)
-Index("ix_message_expiring", message.c.expires_at, sqlite_where=_QUEUED, postgresql_where=_QUEUED)
-Index(
-    "ix_message_status",  # of nearly all it is `delivered`: these are found without it
-    message.c.status,
-    message.c.account,
-    message.c.created_at,
-    sqlite_where=NOT_DELIVERED,
-    postgresql_where=NOT_DELIVERED,
-)
-Index("ix_message_leased", message.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
+# Alarms go before all that waits longer. Their class is in it so that SQLite prefers it.
+_partial("ix_message_urgent", URGENT, message.c["class"], message.c.carrier, message.c.due_at)
+_partial("ix_message_counted", COUNTED, message.c.updated_at)
+_partial("ix_message_expiring", _QUEUED, message.c.expires_at)
+# Of nearly all it is `delivered`: these are found without it.
+_partial("ix_message_status", NOT_DELIVERED, message.c.status, message.c.account, message.c.created_at)
+_partial("ix_message_leased", _LEASED, message.c.lease_until)
 
 attempt = _keyed(
     "attempt",
@@ -278,15 +266,9 @@ notice = _keyed(
     Index(None, "mo"),
     Index(None, "account", "kind", "created_at"),
 )
-Index(
-    "ix_notice_waiting",
-    notice.c.channel,
-    notice.c.due_at,
-    sqlite_where=WAITING,
-    postgresql_where=WAITING,
-)
-Index("ix_notice_counted", notice.c.updated_at, sqlite_where=WAITING, postgresql_where=WAITING)
-Index("ix_notice_leased", notice.c.lease_until, sqlite_where=_LEASED, postgresql_where=_LEASED)
+_partial("ix_notice_waiting", WAITING, notice.c.channel, notice.c.due_at)
+_partial("ix_notice_counted", WAITING, notice.c.updated_at)
+_partial("ix_notice_leased", _LEASED, notice.c.lease_until)
 
 outage = _keyed(
     "outage",
@@ -335,13 +317,7 @@ approval = _keyed(
     Index(None, "submission"),
 )
 _IS_OPEN = text("status = 'open'")
-Index(
-    "ix_approval_open",
-    approval.c.account,
-    approval.c.created_at,
-    sqlite_where=_IS_OPEN,
-    postgresql_where=_IS_OPEN,
-)
+_partial("ix_approval_open", _IS_OPEN, approval.c.account, approval.c.created_at)
 
 device = _keyed(
     "device",

@@ -16,7 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from mail2sms import storms
 from mail2sms.alarm import Alarm
-from mail2sms.model import MtMessage, Status, Submission, derive_id
+from mail2sms.ids import derive_id
+from mail2sms.model import MtMessage, Status, Submission
 from mail2sms.store import schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import EMAIL, VALID_MS, NewMessage, NewNotice, content_row, message_row, read_message
