@@ -10,6 +10,7 @@ Control that must fail: a check that looks at one letter of the signature.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import random
 import subprocess
@@ -18,7 +19,7 @@ import tempfile
 import time
 import venv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def sdks(python: str | None = None) -> Iterator[subprocess.Popen[str]]:
         if python is None:
             venv.create(folder, with_pip=True)
             python = f"{folder}/bin/python"
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+            subprocess.run([python, "-m", "pip", "install", "-qq", *PACKAGES], check=True)
         pipe = subprocess.PIPE
         with subprocess.Popen([python, _sdks.__file__], stdin=pipe, stdout=pipe, text=True) as program:
             yield program
@@ -180,7 +181,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"{name}: {figures}", *figures.forged[:5], sep="\n    ", flush=True)
         is_proven &= figures.is_kept and not figures.forged
     for name in _webhooks.types():
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):  # its log
             shown, wanted = asyncio.run(replay(f"sqlite:///{folder}/x.db", name, 10))
         print(f"{name}: every request 10 times: {shown} emails, of {wanted} texts")
         is_proven &= shown == wanted
