@@ -130,7 +130,7 @@ def test_five_questions(
     _posting: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Defaults in brackets; a bad answer is explained and asked for again; a carrier's options follow it."""
-    typed = ["", "sms acme", "sms.acme.example", "", "9", "posting", "https://sms.example/v1", "XX", "", "no"]
+    typed = ["", "sms acme", "sms.acme.example", "", "99", "posting", "https://sms.example/v1", "XX", "", "no"]
     monkeypatch.setattr(sys, "stdin", _Keyboard("\n".join([*typed, ""])))
     assert run(["init", "new"]) == Exit.OK
     out, err = capsys.readouterr()
@@ -138,14 +138,14 @@ def test_five_questions(
         "1/5  Domain",
         "2/5  Who may send?",
         "[*@acme.example]",
-        "posting      A carrier as most",
+        "posting         A carrier as most",
         "[FR]",
     ):
         assert question in out
     for said in (
         "an answer is needed",
         '"sms acme" is not a domain name',
-        'no carrier "9"',
+        'no carrier "99"',
         '"XX" is not a two-letter',
     ):
         assert said in err
