@@ -130,7 +130,18 @@ def test_five_questions(
     _posting: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Defaults in brackets; a bad answer is explained and asked for again; a carrier's options follow it."""
-    typed = ["", "sms acme", "sms.acme.example", "", "99", "posting", "https://sms.example/v1", "XX", "", "no"]
+    typed = [
+        "",
+        "sms acme",
+        "sms.acme.example",
+        "",
+        "99",
+        "posting",
+        "https://sms.example/v1",
+        "XX",
+        "",
+        "no",
+    ]
     monkeypatch.setattr(sys, "stdin", _Keyboard("\n".join([*typed, ""])))
     assert run(["init", "new"]) == Exit.OK
     out, err = capsys.readouterr()

@@ -17,14 +17,13 @@ from mail2sms.config.values import (
     SenderIdOption,
     SenderPattern,
     read_phone,
-    whole,
 )
 from mail2sms.errors import BadOption
 from mail2sms.intake import expressions
 from mail2sms.intake.devices import Device
 from mail2sms.intake.expressions import Expression, ExpressionInvalid
 from mail2sms.model import MessageClass, Msisdn
-from mail2sms.options import DurationMs, Networks, Options, Written
+from mail2sms.options import DurationMs, Networks, Options, Written, whole
 from mail2sms.rules._limits import MESSAGES, Limit
 
 if TYPE_CHECKING:
