@@ -108,7 +108,7 @@ DOORS = {
     "yaml": ("yamltext",),
 }
 
-MIGRATIONS = "store.migrations.versions."  # history, never edited: no ceiling for their functions
+MIGRATIONS = "store.migrations.versions."  # history, never edited: no ceiling
 FILE_LINES, CARRIER_LINES, FUNCTION_LINES, NESTING = 400, 250, 50, 3
 
 # The tops of the stages: (module, function) that may catch everything.
@@ -258,7 +258,7 @@ def test_ceilings_of_files_and_functions() -> None:
     def offences() -> Iterator[str]:
         for module in MODULES:
             ceiling = CARRIER_LINES if module.top == "carriers" else FILE_LINES
-            if module.lines > ceiling:
+            if module.lines > ceiling and not module.name.startswith(MIGRATIONS):
                 yield module.at(module.tree, f"{module.lines} lines, at most {ceiling}")
             for function in functions(module):
                 lines = (function.end_lineno or 0) - function.lineno + 1

@@ -147,21 +147,18 @@ class Reader:
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic or authors[0].partition("@")[0] in _MACHINES:
             raise Refusal(Problem(reason="sender.automatic"))
-        envelope = replace(
-            envelope,
-            dsns=smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer)),
-        )
+        dsns = smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer))
+        envelope = replace(envelope, dsns=dsns)
         original = smtp_dsn.returned(envelope.content, head[1], envelope.dsns)
         targets = [self.target(address) for address in envelope.rcpts]
         if Target() in targets:
             raise Refusal(self._unknown())
-        is_by_template = any(target.is_template for target in targets)
         answers = _answers_notice(letter, self._desk.domain)
         asked = Asked(
             writer=writer,
             origin=_origin(letter),
             submissions=(),
-            is_by_template=is_by_template,
+            is_by_template=any(target.is_template for target in targets),
             answers_notice=answers,
             asking=Asking.of(zip(envelope.rcpts, envelope.dsns, strict=False), original),
         )

@@ -38,10 +38,7 @@ from mail2sms.store.days import FailedView, Span, read_day
 from mail2sms.store.views import find, read_mo, read_one, read_original
 
 _NOBODY_THERE = "carrier.unknown_number"  # no answer reaches anybody
-_STALE = {
-    "unknown": {"unknown"},
-    "expired": {"expired"},
-}
+_STALE = {"unknown": {"unknown"}, "expired": {"expired"}}
 """Statuses that may be mended later: then there is nothing to tell any more."""
 _STANDS_FOR = {
     "dsn.delivered": {Status.DELIVERED},

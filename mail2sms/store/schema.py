@@ -60,7 +60,6 @@ def _partial(name: str, where: TextClause, *columns: Column[Any]) -> None:
     Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
-_SHARED = text("owner <> id")
 content = _keyed(
     "content",
     _id(),
@@ -70,13 +69,8 @@ content = _keyed(
     Column("media_type", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
     _time("created_at"),
-    Index(
-        "ix_content_owner",  # of nearly all it is their own id: these are found without it
-        "owner",
-        sqlite_where=_SHARED,
-        postgresql_where=_SHARED,
-    ),
 )
+_partial("ix_content_owner", text("owner <> id"), content.c.owner)  # of nearly all it is their own id
 
 conversation = _keyed(
     "conversation",
@@ -221,14 +215,8 @@ mo_part = _keyed(
     Column("mo", Text),  # the MO that it has become a part of; its text is in that one then
 )
 _IS_LACKING, _IS_JOINED = text("mo IS NULL"), text("mo IS NOT NULL")
-Index("ix_mo_part_joined", mo_part.c.created_at, sqlite_where=_IS_JOINED, postgresql_where=_IS_JOINED)
-Index(
-    "ix_mo_part_lacking",
-    mo_part.c.whole,
-    mo_part.c.created_at,
-    sqlite_where=_IS_LACKING,
-    postgresql_where=_IS_LACKING,
-)
+_partial("ix_mo_part_joined", _IS_JOINED, mo_part.c.created_at)
+_partial("ix_mo_part_lacking", _IS_LACKING, mo_part.c.whole, mo_part.c.created_at)
 
 stray_report = _keyed(
     "stray_report",

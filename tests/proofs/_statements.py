@@ -238,14 +238,14 @@ class Work:
         await self.sweep()
         await self._look()
 
-    async def put(self, id_: str) -> None:
+    async def put(self, id_: str, due_at: int | None = None) -> None:
         """Put one message that is due now, with an allowance and a key that recognises it."""
         new = fakes.bundle(
             id_,
             repeat_key=f"key {id_}",
             route=(self.carrier,),
             created_at=self.now,
-            due_at=self.now,
+            due_at=due_at or self.now,
             expires_at=self.now + 86_400_000,
             conversation=self.old.conversation,
             dsn=_ALL_ASKED,
@@ -418,7 +418,7 @@ class Work:
     async def _tell_of_opt_out(self) -> None:
         """A carrier cut a message in three, and says that its phone wants none."""
         self._names("put")
-        await self.put("m-work-stopped")
+        await self.put("m-work-stopped", due_at=1)  # before all others: for its phone nothing else waits
         self._names("claim")
         (mt,) = await self.claim(1)
         self._names("intend")
