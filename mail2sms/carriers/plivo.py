@@ -1,10 +1,12 @@
 """Plivo. https://www.plivo.com/docs/messaging/api/message (read 2026-11).
 
 Only its third signature is taken: the second does not cover what is told. Reports come for each segment.
+It covers names and values without marks between them: an id has its exact form, or is none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption
 
 _API = "https://api.plivo.com"
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 STATUS = {
     **dict.fromkeys(("queued", "sent"), Status.ENROUTE),
     **dict.fromkeys(("delivered", "read"), Status.DELIVERED),
@@ -85,13 +88,16 @@ class Plivo(HttpCarrier):
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
         said = fields(call)
+        id_ = said.get("ParentMessageUUID") or said.get("MessageUUID", "")
+        if not _ID.match(id_):
+            raise ValueError("no message is named")
         if "Status" in said:
             status = STATUS.get(said["Status"])
             number, _, count = said.get("PartInfo", "").partition(" of ")
             if status is Status.DELIVERED and number != count:
                 status = Status.ENROUTE  # one segment of several: the last one says it for all
             yield from self.report(
-                id_=said.get("ParentMessageUUID") or said.get("MessageUUID"),
+                id_=id_,
                 status=status,
                 at=call.at,
                 code=said.get("ErrorCode", ""),
@@ -100,7 +106,7 @@ class Plivo(HttpCarrier):
         elif "From" in said:
             media = [said[f"Media{n}"] for n in range(10) if f"Media{n}" in said]
             yield self.mo(
-                id_=said.get("MessageUUID"),
+                id_=id_,
                 sender=said["From"],
                 to=said.get("To"),
                 said="\n".join(filter(None, [said.get("Text", ""), *media])),

@@ -1,10 +1,12 @@
 """Twilio Programmable Messaging. https://www.twilio.com/docs/messaging/api/message-resource (read 2026-11).
 
-Its signature has no time and no nonce: that a request comes again is noticed by the message it names.
+Its signature has no time and no nonce: that a request comes again is noticed by the message it names. It covers names
+and values without marks between them, so a field could be hidden in its neighbour: an id has its exact form, or none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption
 
 _API = "https://api.twilio.com"
+_ID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}\Z")
 _VALID_S = range(6, 36_001)  # what ValidityPeriod takes, and is of use
 STATUS = {
     **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent"), Status.ENROUTE),
@@ -100,10 +103,13 @@ class Twilio(HttpCarrier):
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
         said = fields(call)
+        id_ = said.get("MessageSid") or said.get("SmsSid", "")
+        if not _ID.match(id_):
+            raise ValueError("no message is named")
         status = said.get("MessageStatus") or said.get("SmsStatus", "")
         if status not in ("received", "receiving"):
             yield from self.report(
-                id_=said.get("MessageSid") or said.get("SmsSid"),
+                id_=id_,
                 status=STATUS.get(status),
                 at=call.at,
                 code=said.get("ErrorCode", ""),
@@ -112,7 +118,7 @@ class Twilio(HttpCarrier):
         elif status == "received":
             media = [said[f"MediaUrl{n}"] for n in range(10) if f"MediaUrl{n}" in said]
             yield self.mo(
-                id_=said.get("MessageSid") or said.get("SmsSid"),
+                id_=id_,
                 sender=said.get("From"),
                 to=said.get("To"),
                 said="\n".join(filter(None, [said.get("Body", ""), *media])),

@@ -57,7 +57,7 @@ def sdks(python: str | None = None) -> Iterator[subprocess.Popen[str]]:
             python = f"{folder}/bin/python"
             subprocess.run([python, "-m", "pip", "install", "-qq", *PACKAGES], check=True)
         pipe = subprocess.PIPE
-        with subprocess.Popen([python, _sdks.__file__], stdin=pipe, stdout=pipe, text=True) as program:
+        with subprocess.Popen([python, "-P", _sdks.__file__], stdin=pipe, stdout=pipe, text=True) as program:
             yield program
             assert program.stdin is not None
             program.stdin.close()
