@@ -87,6 +87,7 @@ class Plivo(HttpCarrier):
         must(any(matches), "the signature is wrong")
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
+        """Give the report or the text. Raises ValueError where no message is named."""
         said = fields(call)
         id_ = said.get("ParentMessageUUID") or said.get("MessageUUID", "")
         if not _ID.match(id_):

@@ -102,6 +102,7 @@ class Twilio(HttpCarrier):
         must(any(same(given, each) for each in ours), "the signature is wrong")
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
+        """Give the report or the text. Raises ValueError where no message is named."""
         said = fields(call)
         id_ = said.get("MessageSid") or said.get("SmsSid", "")
         if not _ID.match(id_):

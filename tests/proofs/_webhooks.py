@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from collections.abc import Iterator
@@ -150,8 +151,10 @@ def disturb(type_name: str, count: int, seed: int) -> Figures:
     under_test = cases.provider(type_name, Path())
     calls = genuine(type_name)
     under_test.check_signature = lambda call: None  # type: ignore[method-assign]
+    gc.freeze()  # as the daemon does: else what other tests left is looked through, too
     for number, call in enumerate(_disturbed(calls, count, chance)):
         told(under_test, call, figures, f"{type_name} {number}")
+    gc.unfreeze()
     return figures
 
 
