@@ -205,6 +205,7 @@ def running(patch: str) -> Iterator[tuple[Daemon, dict[str, int], Echo]]:
     threading.Thread(target=room.serve_forever, daemon=True).start()
     ports = {name: free_port() for name in ("smtp", "submission", "devices", "lmtp", "web")}
     with ExitStack() as stack:
+        stack.callback(room.server_close)
         stack.callback(room.shutdown)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mail2sms-secrets-")))
         cert, key = certificate(folder)
