@@ -97,10 +97,21 @@ class Uncertain(SendFailed):
 
 
 class DeliveryFailed(Exception):
-    """An email or a chat post did not leave. `is_final`: it never will; else it is tried again."""
+    """An email or a chat post did not leave. `is_final`: it never will; else it is tried again.
 
-    def __init__(self, detail: str, *, is_final: bool = False, retry_after_s: float | None = None) -> None:
+    `word` says why in the log, `detail` to the operator: it may repeat what a server said.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        word: str = "refused",
+        is_final: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(detail)
+        self.word = word
         self.detail = detail
         self.is_final = is_final
         self.retry_after_s = retry_after_s

@@ -31,9 +31,9 @@ EVENTS = frozenset(
         "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_accepted", "api_failed",
         "mt_intent", "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
         "mt_cancelled", "mt_stale", "mt_diverted", "dispatch_failed", "report_stray", "mo_received", "mo_repeated",
-        "mo_unrouted", "mo_keyword", "notice_sent", "notice_retry", "notice_failed", "relay_failed", "carrier_up",
-        "carrier_down", "carrier_misconfigured", "webhook_refused", "webhook_unread", "proxy_refused", "mt_answered",
-        "mo_incomplete", "bind_up", "bind_down", "carrier_event_failed",
+        "mo_unrouted", "mo_keyword", "notice_sent", "notice_retry", "notice_dropped", "notice_failed", "relay_failed",
+        "carrier_up", "carrier_down", "carrier_misconfigured", "webhook_refused", "webhook_unread", "proxy_refused",
+        "mt_answered", "mo_incomplete", "bind_up", "bind_down", "carrier_event_failed",
         "certificate_renewed", "certificate_refused", "device_silent", "alarm_acknowledged",
     }
 )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import ssl
 from email.utils import parseaddr
 from typing import Final, Literal, Self
@@ -28,16 +29,22 @@ _ADDRESS = re.compile(r"[^\s<>:,;]+@[^\s<>:,;]+")
 _INTERNATIONAL: Final = ("SMTPUTF8", "BODY=8BITMIME")  # RFC 6531 section 3.1; the To header is UTF-8 too
 
 
-# In this order: a time-out is an OSError too.
-_UNREACHED: Final[dict[type[Exception], str]] = {
-    aiosmtplib.SMTPTimeoutError: "it does not answer in time",
-    TimeoutError: "it does not answer in time",
-    ssl.SSLError: "its certificate, or its TLS, is not accepted here",
-    aiosmtplib.SMTPServerDisconnected: "it hung up",
-    aiosmtplib.SMTPConnectError: "it cannot be reached",
-    OSError: "it cannot be reached",
-    aiosmtplib.SMTPException: "it does not offer the TLS or the login that is asked for",
+_NO_ANSWER: Final = ("no_answer", "it does not answer in time")
+_HUNG_UP: Final = ("hung_up", "it hung up")
+_UNREACHED: Final[dict[type[BaseException], tuple[str, str]]] = {
+    aiosmtplib.SMTPTimeoutError: _NO_ANSWER,
+    TimeoutError: _NO_ANSWER,
+    ssl.SSLCertVerificationError: ("certificate", "its certificate is not accepted here"),
+    ssl.SSLError: ("tls", "no TLS can be begun with it: tls: on is for port 465, starttls for 587 and 25"),
+    socket.gaierror: ("name_unknown", "its name is not known to the DNS"),
+    ConnectionRefusedError: ("nothing_listens", "nothing listens there, or a firewall refuses"),
+    ConnectionError: _HUNG_UP,
+    aiosmtplib.SMTPServerDisconnected: _HUNG_UP,
+    OSError: ("unreached", "no way leads there"),
+    aiosmtplib.SMTPException: ("not_offered", "it does not offer the TLS or the login that is asked for"),
 }
+"""Why no mail could be handed over: a word for the log, and words. In this order: most of them are OSErrors too."""
+_EACH_ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 class SmarthostOptions(options.Options):
@@ -84,9 +91,10 @@ class Mailer:
                 is_final = 500 <= e.code < 600 and e.code not in _OURS_TO_MEND
                 raise DeliveryFailed(_said(e), is_final=is_final) from None  # the cause names people
             except (aiosmtplib.SMTPException, OSError) as e:
-                raise DeliveryFailed(f"smarthost {self._smarthost.address}: {_unreached(e)}") from None
+                raise self._unreached(e) from None
             except ValueError:
-                raise DeliveryFailed("the address cannot be written to", is_final=True) from None
+                detail = "the address cannot be written to"
+                raise DeliveryFailed(detail, word="address", is_final=True) from None
 
     async def probe(self, envelope_from: str, to: str) -> None:
         """Ask whether the smarthost would take mail from us to `to`: all but the mail itself. Raises DeliveryFailed."""
@@ -99,7 +107,7 @@ class Mailer:
         except aiosmtplib.SMTPResponseException as e:
             raise DeliveryFailed(_said(e), is_final=500 <= e.code < 600) from None
         except (aiosmtplib.SMTPException, OSError, _Stale) as e:
-            raise DeliveryFailed(_unreached(e)) from None
+            raise DeliveryFailed(_unreached(e)[1]) from None
 
     async def close(self) -> None:
         """Close idle connections; those in use close when their mail is through."""
@@ -131,7 +139,11 @@ class Mailer:
         try:
             return await _begin(smtp, envelope_from, to)
         except _Stale as e:
-            raise DeliveryFailed(str(e)) from None
+            raise DeliveryFailed(str(e), word="hung_up") from None
+
+    def _unreached(self, error: Exception) -> DeliveryFailed:
+        word, words = _unreached(error)
+        return DeliveryFailed(f"smarthost {self._smarthost.address}: {words}", word=word)
 
     def _take(self) -> aiosmtplib.SMTP | None:
         while self._idle:
@@ -194,9 +206,15 @@ async def _begin(smtp: aiosmtplib.SMTP, envelope_from: str, to: str) -> aiosmtpl
     return smtp
 
 
-def _unreached(error: Exception) -> str:
+def _unreached(error: Exception) -> tuple[str, str]:
     """Say why a smarthost did not answer. A server's own words may name people, and are left out."""
-    return next((words for kind, words in _UNREACHED.items() if isinstance(error, kind)), "it hung up")
+    cause = error.__cause__ if isinstance(error, aiosmtplib.SMTPConnectError) else error
+    if (
+        isinstance(cause, OSError) and cause.errno is None
+    ):  # several addresses, and asyncio's sentence about all
+        each = [int(number) for number in _EACH_ERRNO.findall(str(cause))]
+        cause = OSError(each[0], "") if each else cause  # the class is made of the number
+    return next((told for kind, told in _UNREACHED.items() if isinstance(cause, kind)), _HUNG_UP)
 
 
 async def _international(smtp: aiosmtplib.SMTP) -> tuple[str, ...]:

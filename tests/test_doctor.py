@@ -344,9 +344,17 @@ async def test_a_database_that_may_lose_commits(
     """PostgreSQL is asked for what makes a commit durable, and for the time."""
     (found,) = await machine.database(patient(server, tmp_path, f'database: "{postgresql_url}"'))
     assert shown([found]) == ["ok PostgreSQL, made at the first start, keeps what it commits"]
-    url = postgresql_url.rpartition(":")[0] + f":{free_port()}/gone"
-    (found,) = await machine.database(patient(server, tmp_path, f'database: "{url}"'))
-    assert shown([found]) == ["FAIL it cannot be read (OperationalError)"]
+    port, name = postgresql_url.rpartition(":")[2].split("/")
+    for url, why in (
+        (
+            postgresql_url.replace(port, closed := str(free_port())),
+            f"127.0.0.1:{closed}: nothing listens there",
+        ),
+        (postgresql_url.replace(name, "gone"), f"127.0.0.1:{port}: there is no database gone"),
+        (postgresql_url.replace("postgres@", "eve:secret@"), f"127.0.0.1:{port}: there is no user eve"),
+    ):
+        (found,) = await machine.database(patient(server, tmp_path, f'database: "{url}"'))
+        assert shown([found]) == [f"FAIL PostgreSQL at {why}"]
 
 
 async def test_the_clock(server: NameServer, tmp_path: Path) -> None:
@@ -389,7 +397,7 @@ async def test_a_smarthost_that_says_no(server: NameServer, tmp_path: Path) -> N
     assert "let it take mail" in found.remedy[0]
     assert not any(line.upper().startswith("DATA") for line in said)
     (gone,) = await peers.smarthost(looked)
-    assert shown([gone]) == [f"FAIL 127.0.0.1:{port}: it cannot be reached"]
+    assert shown([gone]) == [f"FAIL 127.0.0.1:{port}: nothing listens there, or a firewall refuses"]
     assert "firewall" in gone.remedy[0]
     (none,) = await peers.smarthost(patient(server, tmp_path, "relay: {}"))
     assert none.level == "warn"

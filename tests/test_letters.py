@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from mail2sms.errors import Refusal
+from mail2sms.lifecycle import Wish
 from mail2sms.model import Origin, Status, User
 from mail2sms.money import read as read_money
 from mail2sms.relay.house import House
 from mail2sms.relay.letters import Letters, Refusals
 from mail2sms.render import Render
-from mail2sms.store import Change, NewNotice, Notice, NoticeClaim, Store
+from mail2sms.store import Change, NewNotice, Notice, NoticeClaim, Store, Wished
 from mail2sms.store.teaching import refused_notice
 from tests.fakes import ACCOUNT, NOW, bundle, writer
 from tests.fuzz_templates import CONTEXT, shipped
+from tests.store.test_approvals import mail as guarded
 from tests.store.test_store import claim, intend, settlement
 
 HOUSE = House(
@@ -191,3 +193,21 @@ async def test_a_failure_tells_what_it_cost(
     body = email.message_from_bytes(outgoing.content, policy=email.policy.default).get_body(("plain",))
     assert body is not None
     assert told in body.get_content()
+
+
+async def test_who_is_asked_hears_of_what_still_waits(store: Store) -> None:
+    """The first of the mail was let go by itself: the others still need an answer; when none waits, nobody does."""
+    await store.put(guarded())
+    claim = NoticeClaim(channel="email", owner="node", now=NOW, lease_ms=60_000, limit=10)
+    asked = sorted(await store.claim_notices(claim), key=lambda each: each.kind)
+    letters = Letters(store, HOUSE, Render())
+    for released, left in (("", "2 messages"), ("m-1-0", "1 message"), ("m-1-1", "")):
+        if released:
+            wished = Wished(account=ACCOUNT, id=released, wish=Wish.RELEASE, now=NOW, is_quiet=True)
+            assert await store.wish(wished)
+        mails = [await letters.email(each) for each in asked]
+        assert [each.kind for each in asked] == ["approval", "held"]
+        assert [mail is not None for mail in mails] == [bool(left)] * 2
+        for mail in filter(None, mails):
+            assert ("m-1-1" in mail.content.decode()) is (released == "m-1-0")
+        assert mails[0] is None or left.split()[0] in mails[0].content.decode()

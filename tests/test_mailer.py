@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiosmtplib
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 from pydantic import ValidationError
@@ -281,10 +283,7 @@ async def test_starttls_is_asked_for_and_the_certificate_checked(
         async with mailing(port, tls="starttls") as mailer:
             failed = await failure(mailer)
             assert not failed.is_final
-            assert (
-                failed.detail
-                == f"smarthost 127.0.0.1:{port}: its certificate, or its TLS, is not accepted here"
-            )
+            assert failed.detail == f"smarthost 127.0.0.1:{port}: its certificate is not accepted here"
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
         async with mailing(port, tls="starttls") as mailer:
             await mailer.deliver(MAIL, "", "marie@acme.example")
@@ -318,3 +317,41 @@ def test_a_password_that_cannot_be_read_is_told_at_start(tmp_path: Path) -> None
     )
     with pytest.raises(BadOption):
         Mailer(options)
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (ConnectionRefusedError(111, "x"), "nothing_listens"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed, [Errno 101] x"), "nothing_listens"),
+        (OSError(113, "No route to host"), "unreached"),
+        (socket.gaierror(-2, "Name or service not known"), "name_unknown"),
+        (TimeoutError(), "no_answer"),
+        (ssl.SSLCertVerificationError(1, "self-signed"), "certificate"),
+        (ssl.SSLError(1, "WRONG_VERSION_NUMBER"), "tls"),
+        (aiosmtplib.SMTPServerDisconnected("marie@acme.example"), "hung_up"),
+    ],
+)
+async def test_why_a_smarthost_is_not_reached(
+    error: Exception, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has a word for each, the operator a sentence of its own."""
+
+    async def fail(*_: object) -> None:
+        raise aiosmtplib.SMTPConnectError("x") from error
+
+    monkeypatch.setattr(aiosmtplib.SMTP, "connect", fail)
+    async with mailing(25) as mailer:
+        failed = await failure(mailer)
+    assert (failed.word, failed.is_final) == (word, False)
+    assert failed.detail.startswith("smarthost 127.0.0.1:25: ")
+    assert "marie" not in failed.detail
+
+
+async def test_nothing_listens_there() -> None:
+    """A port that was just closed, and a name that nobody has."""
+    async with serving(Inbox()) as port:
+        pass
+    for host, word in (("localhost", "nothing_listens"), ("nobody.invalid", "name_unknown")):
+        async with mailing(port, address=f"{host}:{port}", tls="off") as mailer:
+            assert (await failure(mailer)).word == word

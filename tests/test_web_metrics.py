@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from mail2sms.breaker import Breaker
-from mail2sms.store import Outage, Store
+from mail2sms.store import Bundle, NewNotice, NoticeClaim, NoticeOutcome, Outage, Store
 from mail2sms.store.outages import down
+from mail2sms.web import service
 from tests.web_fakes import World, world
 
 
@@ -71,6 +72,48 @@ async def test_a_carrier_that_is_down_is_seen(tmp_path: Path) -> None:
         )
         async with here.http.get("/metrics") as answer:
             assert 'mail2sms_carrier_up{carrier="sim"} 0.0' in await answer.text()
+
+
+async def test_emails_that_do_not_leave_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many failed so far, since when and why; what was never tried is no failure. A restart would not help."""
+    monkeypatch.setattr(service, "_KEPT_S", 0.0)
+    at, detail = 1_778_571_660_000, "smarthost 127.0.0.1:25: nothing listens there"
+    async with world(tmp_path) as here:
+        owed = [
+            _owed(n, here.context.account, channel, at)
+            for n, channel in enumerate(["email"] * 3 + ["hook-1"])
+        ]
+        await here.context.store.put(Bundle(id="n-0", at=at, notices=tuple(owed)))
+        assert (await _told(here))["parts"]["relay"] == "ok"
+        for channel, limit in (("email", 2), ("hook-1", 1)):
+            claim = NoticeClaim(channel=channel, owner="node", now=at, lease_ms=9000, limit=limit)
+            for notice in await here.context.store.claim_notices(claim):
+                why = detail if channel == "email" else "the hook did not answer"
+                failed = NoticeOutcome(notice=notice, status="queued", now=at, detail=why, due_at=at)
+                assert await here.context.store.settle_notice(failed)
+        claim = NoticeClaim(channel="email", owner="node", now=at, lease_ms=9000, limit=1)
+        assert len(await here.context.store.claim_notices(claim)) == 1  # one is being tried again
+        told = await _told(here)
+        assert (told["status"], told["parts"]["relay"]) == (
+            "failing",
+            f"2 emails wait after failed tries, since 2026-05-12T07:41:00.000Z: {detail}; "
+            "1 chat post waits after failed tries, since 2026-05-12T07:41:00.000Z: the hook did not answer",
+        )
+        async with here.http.get("/healthz") as answer:
+            assert answer.status == 200
+
+
+def _owed(number: int, account: str, channel: str, at: int) -> NewNotice:
+    return NewNotice(
+        id=f"n-{number}",
+        account=account,
+        kind="reply",
+        channel=channel,
+        address="marie@acme.example",
+        created_at=at,
+        due_at=at,
+        expires_at=at * 2,
+    )
 
 
 async def test_asking_for_health_costs_the_database_nothing(

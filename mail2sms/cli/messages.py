@@ -25,7 +25,7 @@ from mail2sms.model import Status
 
 _LIMIT = 100
 
-Kind = Literal["refused", "reply", "held", "undelivered", "receipt", "dsn", "digest"]
+Kind = Literal["refused", "reply", "held", "approval", "undelivered", "receipt", "dsn", "digest"]
 Told = Literal["queued", "sent", "failed", "dropped"]
 
 
@@ -107,7 +107,7 @@ def notices(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """Who was told what: refused, reply, held, undelivered.
+    """Who was told what: refused, reply, held, approval, undelivered.
 
     The newest first. A refusal that a program heard by SMTP itself stands in the log alone, as mail_refused.
     """

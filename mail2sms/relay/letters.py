@@ -34,6 +34,7 @@ from mail2sms.relay.report import OF_SUCCESS, Report, of_failure
 from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
 from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Search, Store
+from mail2sms.store.approvals import read_approval
 from mail2sms.store.days import FailedView, Span, read_day
 from mail2sms.store.views import find, read_mo, read_one, read_original
 
@@ -137,21 +138,34 @@ class Letters(Refusals):
             return await self._digest(notice)
         if notice.kind in _OF_DEVICES:
             return device_email(self._device(notice), self._render)
-        message = await self._store.read(read_one, notice.account, notice.message or "")
-        if message is None or _is_stale(notice, message):
-            return None
-        return await self._about(message, notice)
+        found = await self._about(notice)
+        return None if found is None else await self._told(*found, notice)
 
-    async def _about(self, message: MessageView, notice: Notice) -> Outgoing | None:
+    async def _told(self, message: MessageView, others: int, notice: Notice) -> Outgoing | None:
         if notice.kind == "receipt":
             return await self._receipt(message, notice)
         if notice.kind == "dsn":
             return await self._report(message, notice)
         if notice.kind == "held":
-            return held_email(self._held(message, notice), self._render)
+            return held_email(self._held(message, notice, others), self._render)
         if notice.kind == "approval":
-            return approval_email(self._approval(message, notice), self._render)
+            return approval_email(self._approval(message, notice, others), self._render)
         return undelivered_email(self._undelivered(message, notice), self._render)
+
+    async def _about(self, notice: Notice) -> tuple[MessageView, int] | None:
+        """Return the message that a notice tells of, and how many others with it; None when it is stale.
+
+        Of those that wait for one approval it is the first that still does: some may have been let go, or cancelled.
+        """
+        payload: dict[str, Any] = json.loads(notice.payload or b"{}")
+        id_, others = notice.message or "", payload.get("others") or 0
+        if "approval" in payload:
+            approval = await self._store.read(read_approval, notice.account, payload["approval"])
+            if approval is None or not approval.waiting:
+                return None
+            id_, others = approval.first, approval.waiting - 1
+        message = await self._store.read(read_one, notice.account, id_)
+        return None if message is None or _is_stale(notice, message) else (message, others)
 
     async def hook_event(self, notice: Notice) -> HookEvent | None:
         """Return the event of a notice for a chat hook, or None when there is nothing to tell any more."""
@@ -219,7 +233,7 @@ class Letters(Refusals):
             is_back=notice.kind == "back",
         )
 
-    def _held(self, message: MessageView, notice: Notice) -> HeldFacts:
+    def _held(self, message: MessageView, notice: Notice, others: int) -> HeldFacts:
         payload: dict[str, Any] = json.loads(notice.payload or b"{}")
         return HeldFacts(
             id=message.id,
@@ -234,19 +248,19 @@ class Letters(Refusals):
             conversation=message.conversation,
             template_address=self._house.template_address,
             until=payload.get("until"),
-            others=payload.get("others") or 0,
+            others=others,
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
         )
 
-    def _approval(self, message: MessageView, notice: Notice) -> ApprovalFacts:
-        held = self._held(message, notice)
+    def _approval(self, message: MessageView, notice: Notice, others: int) -> ApprovalFacts:
+        held = self._held(message, notice, others)
         id_: str = json.loads(notice.payload or b"{}")["approval"]
         return ApprovalFacts(
             held=held,
             approval=id_,
             writer=message.writer,
             link=self._house.approval_url(id_, notice.address, self._store.reply_secret),
-            cost=message.cost * (held.others + 1) if message.cost else None,
+            cost=message.cost * (others + 1) if message.cost else None,
         )
 
     async def _digest(self, notice: Notice) -> Outgoing | None:

@@ -155,11 +155,11 @@ class Relay:
         except DeliveryFailed as failure:
             return _after_failure(notice, failure)
         except StoreUnavailable:  # read before anything leaves
-            return _after_failure(notice, DeliveryFailed("the database did not answer"))
+            return _after_failure(notice, DeliveryFailed("the database did not answer", word="store"))
         except Exception as e:  # one notice must not stop the others
             log.error("relay_failed", notice=notice.id, error=where(e))
-            return _after_failure(notice, DeliveryFailed("it could not be composed"))
-        log.info("notice_sent", notice=notice.id, kind=notice.kind)
+            return _after_failure(notice, DeliveryFailed("it could not be composed", word="composing"))
+        log.info("notice_sent" if is_told else "notice_dropped", notice=notice.id, kind=notice.kind)
         return NoticeOutcome(notice=notice, status="sent" if is_told else "dropped", now=now_ms())
 
     async def _email(self, notice: Notice) -> bool:
@@ -181,7 +181,7 @@ class Relay:
                 request.url, body=request.body, headers=request.headers, allow_plain=True
             )
         except (http.NotSent, http.NoAnswer) as e:
-            raise DeliveryFailed("the hook did not answer") from e
+            raise DeliveryFailed("the hook did not answer", word="no_answer") from e
         hook.judge(answer)
         return True
 
@@ -192,7 +192,7 @@ def _after_failure(notice: Notice, failure: DeliveryFailed) -> NoticeOutcome:
     if failure.retry_after_s is not None:
         due_at = now + int(failure.retry_after_s * 1000)
     if failure.is_final or due_at >= notice.expires_at:
-        log.error("notice_failed", notice=notice.id, kind=notice.kind)
+        log.error("notice_failed", notice=notice.id, kind=notice.kind, reason=failure.word)
         return NoticeOutcome(notice=notice, status="failed", now=now, detail=failure.detail)
-    log.warning("notice_retry", notice=notice.id, due_in_s=(due_at - now) // 1000)
+    log.warning("notice_retry", notice=notice.id, due_in_s=(due_at - now) // 1000, reason=failure.word)
     return NoticeOutcome(notice=notice, status="queued", now=now, detail=failure.detail, due_at=due_at)

@@ -132,7 +132,7 @@ class Store:
         try:
             await asyncio.to_thread(store._prepare)
         except exc.DBAPIError as e:
-            raise StoreUnavailable(f"the database cannot be opened ({type(e.orig).__name__})") from e
+            raise StoreUnavailable(engine.unreached(url, e)) from e
         is_shared = not engine.is_sqlite(url)
         store._writer = Writer(store._write_engine, store._ring, bell.ring if is_shared else None)
         if is_shared:

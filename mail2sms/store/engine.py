@@ -10,14 +10,48 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, exc, func, make_url, select
 from sqlalchemy.pool import NullPool, QueuePool
 
 from mail2sms.errors import StoreUnavailable
 
 READERS = 4
+_PORT = 5432
 _CACHE_KB = 16_384
 STILL_MS = 5_000  # a node that stands still in the middle of a write keeps others waiting for so long
+
+
+_REFUSALS = {
+    "password authentication failed": "the password of {user} is wrong",
+    "no password supplied": "it asks for a password of {user}",
+    "permission denied": "{user} has no right to do that there",
+    "no pg_hba.conf entry": "its pg_hba.conf lets {user} in from nowhere here",
+    'role "': "there is no user {user}",
+    'database "': "there is no database {database}",
+    "Connection refused": "nothing listens there",
+    "could not translate host name": "its name is not known to the DNS",
+    "failed to resolve host": "its name is not known to the DNS",
+    "timeout expired": "it does not answer in time",
+    "timeout": "it does not answer in time",
+    "too many clients": "it has no connection left",
+    "too many connections": "it has no connection left",
+    "starting up": "it is starting up",
+    "shutting down": "it is shutting down",
+    "No such file": "no such socket",
+}
+"""What libpq and the server say, and what we do: their own sentences may repeat what stands in the URL."""
+
+
+def unreached(url: str, error: exc.DBAPIError) -> str:
+    """Say where a database is and why it cannot be used; never the password."""
+    kind = type(error.orig).__name__
+    if is_sqlite(url):
+        return f"it cannot be read ({kind})"
+    known, said = make_url(url), str(error.orig)
+    host = known.host or known.query.get("host") or "the local socket"
+    why = next((words for sign, words in _REFUSALS.items() if sign in said), f"it cannot be used ({kind})")
+    what = why.format(user=known.username or "this system's user", database=known.database or "of that name")
+    return f"PostgreSQL at {host}:{known.port or _PORT}: {what}"
 
 
 def is_sqlite(url: str) -> bool:

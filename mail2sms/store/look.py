@@ -29,7 +29,7 @@ def look(url: str) -> Looked:
         with looking.connect() as connection, connection.begin():
             return _look(connection, is_shared=not is_sqlite)
     except exc.DBAPIError as e:
-        raise StoreUnavailable(f"it cannot be read ({type(e.orig).__name__})") from e
+        raise StoreUnavailable(engine.unreached(url, e)) from e
     finally:
         looking.dispose()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
@@ -11,7 +11,7 @@ from mail2sms.store import schema
 
 notice, content = schema.notice, schema.content
 
-KINDS = ("reply", "refused", "held", "undelivered", "receipt", "dsn", "digest")
+KINDS = ("reply", "refused", "held", "approval", "undelivered", "receipt", "dsn", "digest")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,29 @@ class NoticeSearch:
     since: int | None = None
     until: int | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Untold:
+    """What waits of a channel after tries that failed: how many, since when the oldest (epoch ms), and why the last."""
+
+    count: int
+    since: int
+    why: str
+
+
+def untold(connection: Connection) -> dict[str, Untold]:
+    """Return what could not be told so far, by channel, of all accounts."""
+    found: dict[str, Untold] = {}
+    for is_owed in (schema.WAITING, notice.c.lease_owner.is_not(None)):
+        failed = (is_owed, notice.c.status == "queued", notice.c.detail != "")
+        counted = select(notice.c.channel, func.count(), func.min(notice.c.created_at)).where(*failed)
+        for channel, count, since in connection.execute(counted.group_by(notice.c.channel)):
+            last = select(notice.c.detail).where(*failed, notice.c.channel == channel)
+            why = connection.scalars(last.order_by(notice.c.updated_at.desc()).limit(1)).one()
+            known = found.get(channel, Untold(count=0, since=since, why=why))
+            found[channel] = replace(known, count=known.count + count, since=min(known.since, since))
+    return found
 
 
 def read_notice(connection: Connection, account: str, id_: str) -> NoticeView | None:

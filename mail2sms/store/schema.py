@@ -233,7 +233,7 @@ notice = _keyed(
     "notice",
     _id(),
     _account(),
-    Column("kind", Text, nullable=False),  # reply, refused, held, undelivered, approval, receipt, dsn, digest
+    Column("kind", Text, nullable=False),  # reply, refused, held, approval, undelivered, receipt, dsn, digest
     Column("channel", Text, nullable=False),  # email, or the name of a hook
     Column("address", Text, nullable=False),
     Column("mo", Text),

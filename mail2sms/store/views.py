@@ -15,6 +15,7 @@ from mail2sms.model import NO_DSN, Conversation, Dsn, LeftOut, Msisdn, Photo
 from mail2sms.money import Money
 from mail2sms.rules.loops import Heard
 from mail2sms.store import schema
+from mail2sms.store.notice_views import Untold, untold
 from mail2sms.store.outages import down
 from mail2sms.store.rows import original_id, read_cost, read_dsn
 from mail2sms.store.sending import Stop, stopped
@@ -261,20 +262,27 @@ def counts(connection: Connection) -> dict[str, int]:
 class Backlog:
     """How many messages are due and wait, and since when the first of them has been due (epoch ms).
 
-    `stop` says that none of them leaves, `down` which carriers do not take them.
+    `stop` says that none of them leaves, `down` which carriers do not take them, `untold` what people are owed.
     """
 
     count: int
     oldest: int | None
     stop: Stop | None = None
     down: Mapping[str, Breaker] = field(default_factory=dict)
+    untold: Mapping[str, Untold] = field(default_factory=dict)
 
 
 def backlog(connection: Connection, now: int, account: str = "") -> Backlog:
-    """Return what is due and not yet under way, of all accounts, and which carriers of one are down."""
+    """Return what is due and not yet under way, what is untold, of all accounts, and which carriers of one are down."""
     is_due = and_(schema.WAITING, message.c.due_at <= now)
     row = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
-    return Backlog(count=row[0], oldest=row[1], stop=stopped(connection), down=down(connection, account))
+    return Backlog(
+        count=row[0],
+        oldest=row[1],
+        stop=stopped(connection),
+        down=down(connection, account),
+        untold=untold(connection),
+    )
 
 
 def conversation_by_key(

@@ -75,7 +75,8 @@ class Notices(BaseModel):
 async def search(  # a parameter is a filter: FastAPI's way
     context: Here,
     _: Reader,
-    kind: Literal["reply", "refused", "held", "undelivered", "receipt", "dsn", "digest"] | None = None,
+    kind: Literal["reply", "refused", "held", "approval", "undelivered", "receipt", "dsn", "digest"]
+    | None = None,
     to: Annotated[str | None, Query(max_length=320)] = None,
     status: Literal["queued", "sent", "failed", "dropped"] | None = None,
     about: Annotated[str | None, Query(max_length=40)] = None,

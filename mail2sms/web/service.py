@@ -13,6 +13,8 @@ from mail2sms.breaker import Breaker
 from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
+from mail2sms.store.notice_views import Untold
+from mail2sms.store.rows import EMAIL
 from mail2sms.store.views import Backlog, backlog
 from mail2sms.web import bodies
 from mail2sms.web.auth import Operator, Reader
@@ -34,7 +36,8 @@ class Certificate(BaseModel):
 
 
 class Health(BaseModel):
-    """Each part is `ok`, or says what ails it; of carriers only those that are down are told.
+    """Each part is `ok`, or says what ails it; of carriers only those that are down are told, of `relay` what waits
+    after tries that failed.
 
     `queue` counts what is due; its oldest has waited for so long. `stopped_at`: since then the operator lets nothing
     leave, which is no failure. `webhooks`: when each carrier last told something, since the start.
@@ -96,6 +99,8 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
         found["certificate"] = "expired"
     waiting = await request.app.state.due.look(context.store, context.account)
     found |= {f"carrier {name}": _told(how) for name, how in (waiting.down if waiting else {}).items()}
+    if waiting and waiting.untold:
+        found.setdefault("relay", "; ".join(_owed(*each) for each in sorted(waiting.untold.items())))
     parts = dict.fromkeys(_PARTS, _OK) | found
     oldest = waiting.oldest if waiting else None
     stop = waiting.stop if waiting else None
@@ -114,6 +119,12 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
 def _told(how: Breaker) -> str:
     since, until = bodies.iso(how.down_since or 0), bodies.iso(how.until)
     return f"down since {since}, tried again at {until}: {how.why}"
+
+
+def _owed(channel: str, owed: Untold) -> str:
+    what = ("email" if channel == EMAIL else "chat post") + ("s" if owed.count != 1 else "")
+    wait = f"{what} wait" + ("s" if owed.count == 1 else "")
+    return f"{owed.count} {wait} after failed tries, since {bodies.iso(owed.since)}: {owed.why}"
 
 
 async def _backlog(store: Store, account: str) -> Backlog | None:
