@@ -228,6 +228,16 @@ def read_door(value: Any) -> Endpoint:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+def _network(text: str) -> Network:
+    """Raises ValueError; BadOption for an address with the length of its network, which means one or the other."""
+    network = ipaddress.ip_network(text, strict=False)
+    address = text.partition("/")[0]
+    if ipaddress.ip_address(address) != network.network_address:
+        hint = f"write {network}, or {address} alone"
+        raise BadOption(f"{text} is an address of the network {network}: which is meant?", hint)
+    return network
+
+
 def read_networks(value: Any) -> tuple[Network, ...]:
     """One address or network in CIDR form, or a list of them."""
     items = value if isinstance(value, list | tuple) else [value]
@@ -237,7 +247,9 @@ def read_networks(value: Any) -> tuple[Network, ...]:
             found.append(item)
             continue
         try:
-            found.append(ipaddress.ip_network(str(item).strip(), strict=False))
+            found.append(_network(str(item).strip()))
+        except BadOption:
+            raise
         except ValueError:
             raise BadOption(
                 f'expected an IP address or network, got "{item}"', "such as 10.1.0.0/24"
@@ -297,7 +309,9 @@ class Secret:
                 if is_passed
                 else ""
             )
-            raise BadOption(f"the secret {self.reference} cannot be read from {path}", hint) from e
+            place = "" if kind == "file" else f" from {path}"
+            why = e.strerror if isinstance(e, OSError) else "it is not UTF-8 text"
+            raise BadOption(f"the secret {self.reference} cannot be read{place}: {why}", hint) from e
         if not value:
             raise BadOption(f"the secret {self.reference} is empty")
         return value

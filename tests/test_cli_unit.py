@@ -221,6 +221,49 @@ def test_what_the_service_could_not_read_is_told(
 
 
 @pytest.mark.parametrize(
+    ("closed", "in_tmp", "told"),
+    [
+        ("", False, ""),
+        (
+            "checkout",
+            False,
+            "{f}/checkout/.venv/bin/python: {f}/checkout is closed to other users; keep the checkout in",
+        ),
+        (
+            "pyenv",
+            False,
+            "{f}/pyenv/python: {f}/pyenv is closed to other users; build the environment with a Python",
+        ),
+        (
+            "",
+            True,
+            "{f}/checkout/.venv/bin/python: it has a /tmp of its own (PrivateTmp); keep the checkout in",
+        ),
+    ],
+)
+def test_what_the_service_could_not_execute_is_told(
+    etc: Path, closed: str, in_tmp: bool, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Python of its environment may be a link into somebody's home."""
+    if not in_tmp:
+        monkeypatch.setattr(unit_access, "_TEMPORARY", ())
+    named, python, package = (
+        etc / "checkout/.venv/bin/python",
+        etc / "pyenv/python",
+        etc / "checkout/mail2sms",
+    )
+    for folder in (named.parent, python.parent, package):
+        folder.mkdir(parents=True)
+    python.touch(0o755)
+    named.symlink_to(python)
+    (etc / closed).chmod(0o700 if closed else 0o755)
+    place = unit_files.Place(program=(str(named),), config=etc / "x.yaml", python=python, package=package)
+    hints = list(unit_access.started(place, STRANGER))
+    assert len(hints) == bool(told)
+    assert all(f"could not execute {told.format(f=etc)}" in hint for hint in hints), hints
+
+
+@pytest.mark.parametrize(
     ("mode", "told"), [(None, ["is not there yet"]), (0o600, []), (0o644, ["every user of this machine"])]
 )
 def test_credentials_are_looked_for_where_systemd_does(

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,7 +208,7 @@ def test_the_printed_report_says_what_was_looked_at_when_all_is_well() -> None:
         "References   ok   1 carrier, 1 route, 1 user\n"
         "Warning      m.yaml:1: no listener takes mail"
         '   (add listen.smtp: {address: "127.0.0.1:2525"})\n'
-        "ok, 1 warning\n"
+        "m.yaml: ok, 1 warning\n"
     )
 
 
@@ -274,6 +275,17 @@ def test_no_finding_shows_a_secret(snippet: str) -> None:
     assert HIDDEN[:20] not in shown
 
 
+def test_a_path_is_no_secret(tmp_path: Path) -> None:
+    """Of a key it is shown, as of a certificate; a key that stands there itself is not."""
+    path = f"{tmp_path}/missing.pem"
+    for key, is_shown in ((path, True), (f'"-----BEGIN {HIDDEN}"', False)):
+        text = whole(f"tls: {{certificate: {path}, key: {key}}}")
+        report = config.check(PATH, environment=True, text=text)
+        assert report.errors
+        assert ("***" not in config.render(report, colour=False)) is is_shown
+        assert HIDDEN not in config.render(report, colour=False)
+
+
 @pytest.mark.parametrize(
     ("mode", "permissions", "level"),
     [
@@ -291,8 +303,9 @@ def test_a_secret_in_a_file_that_everybody_reads_is_an_error(
     path.write_text(MINIMAL.replace("simulate\n", f"{mode}\n"), encoding="utf-8")
     path.chmod(permissions)
     findings = config.check(path, environment=False).findings
-    assert [(f.line, f.column, f.level) for f in findings] == [(12, 32, level)]
-    assert ("chmod o-r" in findings[0].hint) == bool(permissions & 4)
+    found = [f for f in findings if "secret" in f.message]
+    assert [(f.line, f.column, f.level) for f in found] == [(12, 32, level)]
+    assert ("chmod o-r" in found[0].hint) == bool(permissions & 4)
 
 
 @pytest.fixture(scope="module")
@@ -332,8 +345,12 @@ def looked(folder: Path, snippet: str) -> tuple[list[str], tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("snippet", "faults", "well"),
     [
-        ("mode: trial", [], ("database folder writable", "port 0 free")),
-        ("database: sqlite:///{f}/new/deep/mail2sms.db", [], ("database folder writable", "port 0 free")),
+        ("mode: simulate", [], ("database folder writable", "port 0 free")),
+        (
+            "database: sqlite:///{f}/new/deep/mail2sms.db",
+            [],
+            ("{f}/new/deep is made at the first start", "port 0 free"),
+        ),
         (
             "database: sqlite:///{f}/long.pem/mail2sms.db",
             ["1:11 error {f}/long.pem is not a folder"],
@@ -412,7 +429,17 @@ def looked(folder: Path, snippet: str) -> tuple[list[str], tuple[str, ...]]:
         ),
         (
             "mode: trial\napi: {{keys: [{{name: a, key: file:{f}/open, may: read}}]}}",
-            ["2:29 error every user of this machine can read {f}/open"],
+            ["warning", "2:29 error every user of this machine can read {f}/open"],
+            None,
+        ),
+        (
+            "users: {{a@acme.example: {{password: file:{f}/none}}}}",
+            ["1:36 error the secret file:{f}/none cannot be read: No such file or directory"],
+            None,
+        ),
+        (
+            "tls: {{certificate: {f}/long.pem, key: {f}/no.key}}",
+            ["error {f}/no.key cannot be read: No such file"],
             None,
         ),
     ],
@@ -439,7 +466,20 @@ def test_the_machine_is_looked_at(
     assert all(
         fault.format(f=certificates, p=taken) in line for fault, line in zip(faults, told, strict=True)
     )
-    assert well is None or facts == well
+    assert well is None or facts == tuple(fact.format(f=certificates) for fact in well)
+
+
+@pytest.mark.parametrize(("later_days", "told"), [(90.1, "today"), (91.5, "1 day ago"), (92.9, "2 days ago")])
+def test_an_expired_certificate(
+    certificates: Path, later_days: float, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days that are over are counted, not begun ones."""
+    now = time.time()
+    monkeypatch.setattr("mail2sms.config.environment.time.time", lambda: now + later_days * 86_400)
+    faults, _ = looked(
+        certificates, f"tls: {{certificate: {certificates}/long.pem, key: {certificates}/long.key}}"
+    )
+    assert faults == [f"1:20 error the certificate expired {told}"]
 
 
 def test_the_machine_is_not_looked_at_while_the_file_has_errors() -> None:

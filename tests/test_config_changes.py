@@ -96,10 +96,13 @@ WEB = 'web: {address: "127.0.0.1:2", url: "http://127.0.0.1:2"}'
 @pytest.mark.parametrize(
     ("extra", "restart"),
     [
-        (f'listen: {{smtp: {{address: "127.0.0.1:3"}}, {WEB}}}', ["listen.smtp"]),
+        (
+            f'listen: {{smtp: {{address: "127.0.0.1:3"}}, {WEB}}}',
+            ["listen.smtp.address 127.0.0.1:1 -> 127.0.0.1:3"],
+        ),
         (f"listen: {{{WEB}}}", ["listen.smtp"]),
         ('database: "sqlite:////y.db"', ["database"]),
-        ("domain: sms.other.example", ["domain"]),
+        ("domain: sms.other.example", ["domain sms.acme.example -> sms.other.example"]),
         ("carriers: {sim: {type: simulated, delay: 5s}}", ["carriers.sim"]),
         (
             "carriers: {sim: {type: simulated}, b: {type: simulated}}\nroutes: [{to: any, via: [b, sim]}]",
@@ -130,7 +133,7 @@ def test_both_at_once() -> None:
     """What can be applied is, what cannot is named."""
     changes = compare(settings(""), settings("mode: trial\nmax_parts: 2"))
     assert changes.applied == ("max_parts 4 -> 2",)
-    assert changes.restart == ("mode",)
+    assert changes.restart == ("mode simulate -> trial",)
     assert (changes.settings.mode, changes.settings.max_parts) == ("simulate", 2)
 
 

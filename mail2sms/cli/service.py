@@ -30,10 +30,9 @@ def reload(
     if as_json:
         print_lines(to_json(done.answer))
         return
-    nothing = "no option changed; certificate, template and secrets were read again"
-    print_lines(f"reloaded: {', '.join(done.applied) or nothing}")
-    if done.restart:
-        print_lines(f"restart needed for: {', '.join(done.restart)}")
+    nothing = "nothing else changed" if done.restart else "no option changed"
+    applied = ", ".join(done.applied) or f"{nothing}; certificate, template and secrets were read again"
+    print_lines(*(f"restart needed for: {place}" for place in done.restart), f"reloaded: {applied}")
 
 
 def health(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+import mail2sms
 from mail2sms.cli import Exit, Failed, find_config, read_settings, tell, typed, unit_access, unit_files
 from mail2sms.cli.terminal import ConfigOption, print_lines
 
@@ -27,11 +28,16 @@ def unit(
 ) -> None:
     """The systemd unit for this configuration.
 
-    What the service's user could not read there is told as well, with what to do about it.
+    What the service's user could not read or execute is told as well, with what to do about it.
     """
     path = find_config(config_file)
     settings = read_settings(path)
-    place = unit_files.Place(program=_program(), config=path.resolve())
+    place = unit_files.Place(
+        program=_program(),
+        config=path.resolve(),
+        python=Path(sys.executable).resolve(),
+        package=Path(mail2sms.__file__).resolve().parent,
+    )
     units = {unit_files.SERVICE: unit_files.service(settings, place, has_sockets=has_sockets)}
     if has_sockets:
         units |= unit_files.sockets(settings)
@@ -40,7 +46,8 @@ def unit(
     else:
         for name, text in units.items():  # several are told apart as by `systemctl cat`
             print_lines(*([f"# {name}"] if has_sockets else []), text)
-    for hint in unit_access.hints(settings, place.config, unit_access.reader()):
+    service = unit_access.reader()
+    for hint in (*unit_access.started(place, service), *unit_access.hints(settings, place.config, service)):
         tell(hint)
 
 

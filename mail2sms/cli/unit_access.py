@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import pwd
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mail2sms.cli import SYSTEM_FOLDER, unit_files
+from mail2sms.cli import SYSTEM_FOLDER, typed, unit_files
 from mail2sms.config import Settings
 from mail2sms.config.references import secrets
 from mail2sms.options import SECRETS_FOLDER
 
 _READ, _ENTER, _CHANGE = 4, 1, 3  # bits of a mode
+_TEMPORARY, _HOME = ("/tmp", "/var/tmp"), "/opt/mail2sms"  # noqa: S108  # the service sees others
 _ACL = "system.posix_acl_access"
 
 
@@ -54,6 +56,27 @@ def reader() -> Reader:
     except KeyError:
         return Reader()
     return Reader(uid=known.pw_uid, groups=frozenset(os.getgrouplist(known.pw_name, known.pw_gid)))
+
+
+def started(place: unit_files.Place, service: Reader) -> Iterator[str]:
+    """Yield why the service could not start the program, and what to do about it."""
+    # The program first as it is named: a link in a folder that is closed leads nowhere.
+    for path in (Path(place.program[0]), place.package, place.python):
+        if path is None:
+            continue
+        stop = _stop(path, service, _READ | _ENTER)
+        if any(path.is_relative_to(folder) for folder in _TEMPORARY):
+            why = "it has a /tmp of its own (PrivateTmp)"
+        elif stop is not None:
+            why = f"{stop} is closed to other users"
+        else:
+            continue
+        way_out = f"keep the checkout in a folder that all may enter, such as {_HOME}"
+        if path == place.python:
+            again = f"rm -r {sys.prefix} && PYTHON=/usr/bin/python3 {typed('--version')}"
+            way_out = f"build the environment with a Python that all may run:  {again}"
+        yield f"the service's user could not execute {path}: {why}; {way_out}"
+        return
 
 
 def hints(settings: Settings, config: Path, service: Reader) -> Iterator[str]:

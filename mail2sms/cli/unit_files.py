@@ -78,10 +78,15 @@ SystemCallErrorNumber=EPERM"""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """The words that start the program, and the configuration's absolute path."""
+    """The words that start the program, and the configuration's absolute path.
+
+    `python` is the interpreter itself, `package` the folder of our modules; None where nobody asks for them.
+    """
 
     program: Sequence[str]
     config: Path
+    python: Path | None = None
+    package: Path | None = None
 
 
 def service(settings: Settings, place: Place, *, has_sockets: bool) -> str:
@@ -174,7 +179,7 @@ def _head(settings: Settings, place: Place) -> Iterator[str]:
 
 
 def _is_at_home(settings: Settings, place: Place) -> bool:
-    paths = (place.program[0], str(place.config), *map(str, files(settings)))
+    paths = (place.program[0], *map(str, (place.config, place.python, place.package, *files(settings))))
     return any(path.startswith(_HOMES) for path in paths)
 
 

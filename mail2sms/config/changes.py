@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from mail2sms.config.schema import Settings
 
+_TOLD = frozenset({"mode", "domain"})
 _NAMED = 3  # so many places are named, more are counted
 
 
@@ -31,9 +32,7 @@ def compare(old: Settings, new: Settings) -> Changes:
     """Return what becomes of `old` when the file says `new` and the daemon goes on."""
     settings = _without_restart(old, new)
     applied = [word for name, words in _WORDS.items() for word in words(name, *_both(name, old, settings))]
-    restart = [
-        place for name in Settings.model_fields for place in _places(name, *_both(name, settings, new))
-    ]
+    restart = [word for name in Settings.model_fields for word in _waiting(name, *_both(name, settings, new))]
     return Changes(settings=settings, applied=tuple(applied), restart=tuple(restart))
 
 
@@ -68,6 +67,27 @@ def _places(name: str, old: Any, new: Any) -> Iterator[str]:
     for key in dict.fromkeys((*before, *after)):
         if before.get(key) != after.get(key):
             yield f"{name}.{key}"
+
+
+def _waiting(name: str, old: Any, new: Any) -> Iterator[str]:
+    """Name what waits for a restart; of a door the address that is served and the one that will be."""
+    if name in _TOLD:
+        yield from _shown(name, old, new)
+        return
+    for place in _places(name, old, new):
+        section, _, key = place.partition(".")
+        before, after = (
+            _sections(getattr(each, key)) if section == "listen" else None for each in (old, new)
+        )
+        if before is None or after is None:
+            yield place
+            continue
+        for option in before.keys() & after.keys():
+            changed = before[option], after[option]
+            if changed[0] != changed[1]:
+                yield from (
+                    _shown(f"{place}.{option}", *changed) if option == "address" else (f"{place}.{option}",)
+                )
 
 
 def _sections(value: Any) -> Mapping[str, Any] | None:

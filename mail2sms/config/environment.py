@@ -65,7 +65,7 @@ def _database(settings: Settings, document: Document, probe: ProbeDatabase | Non
         what = "cannot be written" if nearest == folder else "does not exist and cannot be made"
         yield _fault(document, steps, f"the folder {folder} {what} by this user")
     else:
-        yield "database folder writable"
+        yield "database folder writable" if nearest == folder else f"{folder} is made at the first start"
 
 
 def _certificate(settings: Settings, document: Document) -> _Look:
@@ -98,10 +98,12 @@ def _certificate(settings: Settings, document: Document) -> _Look:
 
 
 def _validity(certificate: Path, document: Document) -> Fault | str:
-    days = int((ssl.cert_time_to_seconds(decode(certificate)["notAfter"]) - time.time()) // 86_400)
+    left_s = ssl.cert_time_to_seconds(decode(certificate)["notAfter"]) - time.time()
+    days = int(abs(left_s) // 86_400)
     steps: Steps = ("tls", "certificate")
-    if days < 0:
-        return _fault(document, steps, f"the certificate has expired {-days} days ago")
+    if left_s < 0:
+        ago = f"{days} day{'s' * (days != 1)} ago" if days else "today"
+        return _fault(document, steps, f"the certificate expired {ago}")
     if days < _SOON_DAYS:
         return _fault(document, steps, f"the certificate expires in {days} days", is_warning=True)
     return f"certificate valid {days} days"

@@ -14,6 +14,7 @@ from mail2sms.yamltext import Document, Fault, Steps
 
 Level = Literal["error", "warning"]
 _SECRET_KEYS = ("password", "key", "token", "secret", "passphrase")
+_PATH = re.compile(r"/[^\n]+\Z")
 _SECRET_ON_A_LINE = re.compile(r"(?i)((?:pass\w*|key|token|secret)[\"']?\s*:\s*).*")
 _LONGEST_SHOWN = 400  # characters
 _REFERENCE = re.compile(r"(credential|file|env):")
@@ -92,7 +93,7 @@ def _finding(path: Path, document: Document, fault: Fault, masks: _Masks) -> Fin
     place = fault.place
     message = fault.message
     secret = document.text(fault.steps)
-    if secret and is_secret(fault.steps) and not _REFERENCE.match(secret):
+    if secret and _is_hidden(fault.steps, secret):
         message = message.replace(secret, "***")
     return Finding(
         path=str(path),
@@ -124,13 +125,18 @@ def is_secret(steps: Steps) -> bool:
     )
 
 
+def _is_hidden(steps: Steps, text: str | None) -> bool:
+    """Whether a value must not be shown: it is a secret itself, not the place where one is kept."""
+    if text is not None and (_REFERENCE.match(text) or (steps == ("tls", "key") and _PATH.match(text))):
+        return False
+    return is_secret(steps)
+
+
 def _masks(document: Document) -> _Masks:
     masks: _Masks = defaultdict(list)
     for steps, place in document.values.items():
         text = document.text(steps)
-        if not is_secret(steps) or (text is not None and _REFERENCE.match(text)):
-            continue
-        if steps == ("database",) and "@" not in (text or ""):
+        if not _is_hidden(steps, text) or (steps == ("database",) and "@" not in (text or "")):
             continue
         last = document.ends[steps]
         masks[place.line].append((place.column, place.width if last == place.line else 0))
@@ -173,7 +179,7 @@ def render(report: Report, colour: bool) -> str:
     ok, warning = _paint("ok", _GREEN, colour), _paint("Warning".ljust(width), _YELLOW, colour)
     lines = [f"{stage.name:{width}} {ok}   {', '.join(stage.facts)}" for stage in report.stages]
     lines += [f"{warning} {_one_line(finding)}" for finding in report.warnings]
-    return "\n".join([*lines, _count(report)]) + "\n"
+    return "\n".join([*lines, f"{report.path}: {_count(report)}"]) + "\n"
 
 
 def _block(finding: Finding, colour: bool) -> list[str]:

@@ -25,6 +25,7 @@ from mail2sms.config import (
 )
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
+from mail2sms.errors import BadNumber
 from mail2sms.keywords import Word
 from mail2sms.model import Proof
 from mail2sms.options import Endpoint, Secret
@@ -241,6 +242,23 @@ def _simulated(settings: Settings, document: Document) -> Iterator[Fault]:
             yield _error(
                 document, ("carriers", name, "type"), message, "mode: simulate, or remove the carrier"
             )
+    types = {carrier.type for carrier in settings.carriers.values()}
+    if settings.mode == "trial" and types == {"simulated"}:
+        message = (
+            '"mode: trial" with simulated carriers alone: no message reaches a phone, not even a user\'s'
+        )
+        yield _warning(document, ("mode",), message, "add a real carrier, or mode: simulate")
+
+
+def _landlines(settings: Settings, document: Document) -> Iterator[Fault]:
+    """A number of somebody's that no SMS reaches: good to be shown as the sender, and for nothing else."""
+    for address, user in settings.users.items():
+        try:
+            numbers.read(user.number or "", settings.country)
+        except BadNumber as e:
+            if e.reason == "number.not_mobile":
+                hint = "right where it is only to be shown as the sender"
+                yield _warning(document, ("users", address, "number"), "no mobile: it gets no SMS", hint)
 
 
 def _fiction(settings: Settings, document: Document) -> Iterator[Fault]:
@@ -348,6 +366,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("carriers listen mode", carrier_checks.webhooks),
     ("carriers", route_checks.currencies),
     ("carriers countries routes", route_checks.prices),
+    ("users country", _landlines),
     ("users teams mode", _fiction),
     ("relay", _smarthost),
     ("relay", _hooks),

@@ -141,8 +141,8 @@ def test_a_reload_is_in_force_at_once(daemon: Daemon) -> None:
         assert verdict(daemon, german) == 250
         with changed(daemon, "domain: sms.acme.example", "domain: sms.other.example"):
             out = ask(daemon, "reload")[1]
-            assert "reloaded: no option changed" in out
-            assert "restart needed for: domain\n" in out
+            assert "reloaded: nothing else changed" in out
+            assert "restart needed for: domain sms.acme.example -> sms.other.example\n" in out
     assert verdict(daemon, german) == 550
 
 
