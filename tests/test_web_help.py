@@ -38,8 +38,12 @@ async def test_a_page_shows_mails_texts_and_reasons(here: World, language: str) 
         assert shown.text in readable
         assert shown.mail.replace(help.DOMAIN, DOMAIN) in readable
     told = {code for code, reason in REASONS.items() if reason.tell != "nobody"}
-    assert set(re.findall(r"<dt><code>([^<]+)</code>", page)) == told
-    assert not re.search(r"\?|\{|\}|\[|\]|None", re.sub(r".*<dl>|</dl>.*", "", page, flags=re.DOTALL))
+    codes = re.findall(r'<dt id="([^"]+)"><code>\1</code>', page)
+    assert (set(codes), len(codes)) == (told, len(told))
+    kinds = re.findall(r'<details id="codes-(\w+)">\n<summary><h3>([^<]+)</h3>', page)
+    assert [kind for kind, title in kinds if title.strip()] == list(help._KINDS)
+    for listed in re.findall(r"<dl>(.*?)</dl>", page, re.DOTALL):
+        assert not re.search(r"\?|\{|\}|\[|\]|None", listed)
     assert f"A: 06 in {language}" in readable
     assert all(f'href="/help?lang={other}"' in page for other in help.LANGUAGES if other != language)
     assert "http" not in page

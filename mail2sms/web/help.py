@@ -26,6 +26,17 @@ TITLES = {
 EXAMPLES = ("number", "strict", "answer")
 DOMAIN = "sms.acme.example"  # of the examples; shown as the one of this bridge
 
+_OTHER = "other"
+_KINDS = {
+    "address": "address number country",
+    "fields": "template",
+    "text": "text recipients mail",
+    "rights": "sender_id conversation route optout trial quota sending",
+    "waiting": "held approval",
+    "outcome": "carrier",
+}
+"""Kinds of reasons, as the page groups them, by what their codes begin with."""
+_KIND = {prefix: kind for kind, prefixes in _KINDS.items() for prefix in prefixes.split()}
 _FACT = re.compile(r"\{([a-z_]+)\}")
 
 router = APIRouter(include_in_schema=False)
@@ -79,15 +90,15 @@ def _page(context: Context, language: str) -> str:
     )
 
 
-def _reasons(context: Context, language: str) -> list[tuple[str, str]]:
-    """What people may be told, by code. Of a fact that depends on the mail only its place is shown."""
+def _reasons(context: Context, language: str) -> dict[str, list[tuple[str, str]]]:
+    """What people may be told, by kind and code. Of a fact that depends on the mail only its place is shown."""
     facts = {"domain": context.domain, "mailbox": context.template_mailbox}
-    rows = context.render.reason_rows(language)
-    return [
-        (row.code, _FACT.sub(lambda fact: facts.get(fact[1], "…"), row.sentence))
-        for row in rows
-        if row.told != "nobody"
-    ]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in context.render.reason_rows(language):
+        if row.told != "nobody":
+            sentence = _FACT.sub(lambda fact: facts.get(fact[1], "…"), row.sentence)
+            found.setdefault(_KIND.get(row.code.partition(".")[0], _OTHER), []).append((row.code, sentence))
+    return {kind: found[kind] for kind in (*_KINDS, _OTHER) if kind in found}
 
 
 def _of_here(shown: Example, domain: str) -> Example:
