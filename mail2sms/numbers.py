@@ -89,7 +89,7 @@ def from_local_part(local: str, country: str) -> Msisdn | None:
     if len(local) >= 2 and local[0] == local[-1] == '"':
         local = local[1:-1]
     bare = local.translate(_SEPARATORS).removeprefix("+")
-    if not (bare.isascii() and bare.isdigit() and len(bare) >= 6):
+    if not (bare.isascii() and bare.isdigit() and len(bare) >= _SHORTEST):
         return None
     digits = _digits(local)
     if digits is None or digits[0] in "+0":
@@ -97,13 +97,25 @@ def from_local_part(local: str, country: str) -> Msisdn | None:
     abroad, home = _read(f"+{digits}", country), _read(digits, country)
     if abroad.is_mobile and home.is_mobile and abroad.msisdn != home.msisdn:
         raise BadNumber("number.ambiguous", home=display(home.msisdn), abroad=display(abroad.msisdn))
-    return read(max(f"+{digits}", digits, key=lambda each: _likelihood(_read(each, country))), country)
+    likely = max(f"+{digits}", digits, key=lambda each: _likelihood(_read(each, country)))
+    reading = _read(likely, country)
+    if not reading.is_valid and reading.region != country and len(digits) <= _longest(country):
+        likely = digits  # neither is a number: one that is not too long for this country is meant for it
+    return read(likely, country)
+
+
+def _longest(country: str) -> int:
+    plan = phonenumbers.PhoneMetadata.metadata_for_region(country)
+    if plan is None or plan.mobile is None:
+        return 0
+    return max(plan.mobile.possible_length, default=0) + len(plan.national_prefix or "")
 
 
 def _likelihood(reading: _Reading) -> tuple[bool, bool, bool]:
     return reading.is_mobile, reading.is_valid, reading.region not in _NOWHERE
 
 
+_SHORTEST = 4  # digits; fewer are no try at a phone
 _SHORT_CODE = re.compile(r"[1-9][0-9]{2,7}")
 _CERTAIN_SHORT_CODE = 6  # digits; longer ones may be a whole national number, as in Denmark
 _NAME_LIMIT = 11  # characters: 10 octets of the address field, 3GPP TS 23.040 section 9.1.2.5
@@ -278,10 +290,12 @@ def _lengths(digits: str, region: str) -> dict[str, str]:
         return {}
     trunk = plan.national_prefix or ""
     prefix = f"+{plan.country_code}" if digits[0] == "+" else trunk
-    more = len(prefix.removeprefix("+")) if digits.startswith(prefix) else 0
+    # Where it is 0 everybody writes it; without it the number is short of that, too.
+    is_whole = digits.startswith(prefix)
+    more = len(prefix.removeprefix("+")) if is_whole or prefix == "0" else 0
     found = len(digits.removeprefix("+"))
     lengths = [length + more for length in plan.mobile.possible_length]
-    if not lengths or found in lengths:
+    if not lengths or found in lengths or (not is_whole and found + more in lengths):
         return {}
     low, high = min(lengths), max(lengths)
     return {"digits": str(found), "expected": str(low) if low == high else f"{low}-{high}"}

@@ -814,7 +814,7 @@ def test_an_address_beyond_ascii_stands_in_the_header_as_it_is() -> None:
 
 def test_a_guess_is_no_click_away_from_being_sent() -> None:
     """A corrected mail that holds an example instead of the writer's own words is shown as one, without a link."""
-    missing = Problem(reason="template.missing_field", value="To", hint="To: 06 39 98 12 34")
+    missing = Problem(reason="template.missing_field", value="To")
     guess = words(refused(problems=(missing,), is_example=True))
     assert "mailto:" not in guess
     assert "For example:" in guess

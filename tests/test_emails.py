@@ -39,7 +39,7 @@ LONG = Problem(
     reason="text.too_long",
     facts={"characters": "900", "parts": "6", "limit": "4", "messages": "2", "more": "2"},
 )
-GUESS = Problem(reason="template.missing_field", value="To", hint="To: 06 39 98 12 34")
+GUESS = Problem(reason="template.missing_field", value="To")
 FIELD_LINE = Problem(reason="template.bad_line", value="Marie", line=5, column=1, width=5)
 PHOTO = Photo(name="p", media_type="image/png", content=b"x")
 ABROAD = Problem(reason="country.not_allowed", facts={"country": "US", "to": "+1 202-555-0123"})

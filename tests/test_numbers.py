@@ -156,7 +156,7 @@ def test_reading_gives_a_mobile_number_or_bad_number(text: str, country: str) ->
         ("marie", "FR", None),
         ("33639981234+r0123456789", "FR", None),
         ("6e39981234", "FR", None),
-        ("12345", "FR", None),
+        ("112", "FR", None),
         ("123_456_789", "FR", None),
         ("06+39981234", "FR", None),
         ("", "FR", None),
@@ -180,7 +180,11 @@ def test_a_national_mobile_goes_before_a_foreign_landline() -> None:
 @pytest.mark.parametrize(
     ("local", "country", "reason", "facts"),
     [
-        ("123456", "FR", "number.invalid", {"country": "US", "digits": "6", "expected": "11"}),
+        ("12345", "FR", "number.invalid", {"country": "FR", "digits": "5", "expected": "10"}),
+        ("06399", "FR", "number.invalid", {"country": "FR", "digits": "5", "expected": "10"}),
+        ("123456", "FR", "number.invalid", {"country": "FR", "digits": "6", "expected": "10"}),
+        ("7911123456", "FR", "number.invalid", {"country": "FR"}),  # not of Russia: too short for that, too
+        ("4479111234567", "FR", "number.invalid", {"country": "GB", "digits": "13", "expected": "12"}),
         ("3363998123", "FR", "number.invalid", {"country": "FR", "digits": "10", "expected": "11"}),
         ("063998123", "FR", "number.invalid", {"country": "FR", "digits": "9", "expected": "10"}),
         ("33199001234", "IT", "number.not_mobile", {"country": "FR", "kind": "fixed_line"}),

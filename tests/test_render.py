@@ -133,9 +133,10 @@ def test_facts_are_put_in_and_never_read_as_a_format(facts: dict[str, str], text
 
 
 def test_a_sentence_with_its_own_place_for_the_hint_gets_no_second_one() -> None:
-    """`hint` says what was probably meant; for a missing field that is the line to add."""
-    text = RENDER.reason_text("template.missing_field", "en", {"value": "To", "hint": "To: 06 39 98 12 34"})
-    assert text == "The field “To” is missing. Begin the message with it, for example: To: 06 39 98 12 34"
+    """`hint` says what was probably meant; of two meanings it is one."""
+    facts = {"value": "1h30", "hint": "90m", "clock": "01:30"}
+    text = RENDER.reason_text("template.unclear_validity", "en", facts)
+    assert text == "“1h30” may be a length of time or a time of day. Write 90m or 01:30."
 
 
 def test_an_unknown_reason_is_shown_by_its_code() -> None:

@@ -188,7 +188,7 @@ class _Reading:
             return pieces
         where, reason = (entry.label, "empty_field") if entry else (_NOWHERE, "missing_field")
         label, example = asked.label(self.head.language), grammar.example_value(name, self.context.country)
-        problem = where.problem(f"template.{reason}", f"{label}: {example}", example=example)
+        problem = where.problem(f"template.{reason}", example=example)  # the corrected mail shows it
         self.faults.add(replace(problem, value=label))
         self._offer(name, example, is_example=True)
         return []
@@ -235,8 +235,9 @@ class _Reading:
         meant = next((e for e in wrong if e.hint and _is_readable(e.hint, read)), None)
         if meant is not None:
             self._offer(name, meant.hint, is_example=isinstance(meant, UnclearValue))
-        elif name != "sender_id":
-            self._offer(name, grammar.example_value(name, self.context.country), is_example=True)
+        elif name != "sender_id":  # the same example that the sentence about it gives
+            example = wrong[0].facts.get("example") or grammar.example_value(name, self.context.country)
+            self._offer(name, example, is_example=True)
         elif not self.context.sender_ids:
             self._offer(name, "")
 
