@@ -345,8 +345,8 @@ async def serve(settings: Settings, config: Path) -> None:
     folder = state_folder(settings.database, config)
     daemon = Daemon(settings=settings, folder=folder, config=config, sockets=inherited())
     await daemon.start()
-    for name, address in daemon.addresses.items():
-        log.info("daemon_ready", listener=name, address=str(address))
+    doors = ", ".join(f"{name} {address}" for name, address in daemon.addresses.items())
+    log.info("daemon_ready", address=doors)
     gc.collect()
     gc.freeze()  # what is here now stays: looking through it again and again costs pauses of 100 ms
     gc.set_threshold(*_GC_THRESHOLDS)

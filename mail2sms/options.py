@@ -201,17 +201,29 @@ class Endpoint:
         return any(address in network for network in _PRIVATE)
 
 
-def read_endpoint(value: Any) -> Endpoint:
+_AN_ENDPOINT, _AN_ENDPOINT_OF_THE_WEB, _PORTS = "127.0.0.1:2525", "127.0.0.1:8025", 65_536
+
+
+def read_endpoint(value: Any, example: str = _AN_ENDPOINT) -> Endpoint:
     """`host:port`, `[::1]:25`."""
     if isinstance(value, Endpoint):
         return value
-    host, colon, port = str(value).strip().rpartition(":")
+    text = str(value).strip()
+    host, colon, port = text.rpartition(":")
+    is_number = port.isascii() and port.isdigit()
+    if is_number and (colon or not host) and int(port[:9]) >= _PORTS:
+        raise BadOption(f"the port {port} is too high", f"at most {_PORTS - 1}")
     if not colon:
-        raise BadOption(f'expected host:port, got "{value}"', "for example 127.0.0.1:2525")
+        example = f"127.0.0.1:{port}" if is_number else example
+        raise BadOption(f'expected host:port, got "{value}"', f"for example {example}")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or "/" in host or not (port.isascii() and port.isdigit() and 0 <= int(port) < 65536):
-        raise BadOption(f'expected host:port, got "{value}"', "for example 127.0.0.1:2525")
+    if not host or "/" in host or not is_number:
+        raise BadOption(f'expected host:port, got "{value}"', f"for example {example}")
     return Endpoint(host, int(port))
+
+
+def _read_web_endpoint(value: Any) -> Endpoint:
+    return read_endpoint(value, _AN_ENDPOINT_OF_THE_WEB)
 
 
 def read_door(value: Any) -> Endpoint:
@@ -373,6 +385,11 @@ RateOption = Annotated[
 ]
 EndpointOption = Annotated[
     Endpoint, BeforeValidator(read_endpoint), Written("host:port", "^(\\[[0-9A-Fa-f:.]+\\]|[^:]+):[0-9]+$")
+]
+WebEndpointOption = Annotated[
+    Endpoint,
+    BeforeValidator(_read_web_endpoint),
+    Written("host:port", "^(\\[[0-9A-Fa-f:.]+\\]|[^:]+):[0-9]+$"),
 ]
 DoorOption = Annotated[
     Endpoint,

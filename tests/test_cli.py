@@ -642,6 +642,32 @@ def test_refusals_of_the_daemon(arguments: list[str], code: Exit, socket_option:
     assert run([*arguments, *socket_option]) == code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["send", "Hello", "0639981234"], Exit.USAGE, f"the text last: {typed('send 0639981234 Hello')}"),
+        (["send", PHONE, " "], Exit.REFUSED, "there is no text to send: it is the last word"),
+        (["send", PHONE, "x", "--as", "mary@acme.example"], Exit.REFUSED, "did you mean marie@acme.example?"),
+        (["send", PHONE, "x", "--as", "bob"], Exit.REFUSED, "no such user; there are marie@acme.example"),
+        (["message", "foo"], Exit.REFUSED, '"foo" is no id: ids look like m-1QHV0WC8E7K9HXJP, or n-... for'),
+        (["messages", "--since", "yesterday"], Exit.USAGE, "write it like 2h, 7d or 2026-05-12T14:30"),
+        (["send", PHONE, "x", "--at", "noon"], Exit.USAGE, "write it like 08:00 or 2026-05-12T14:30"),
+        (
+            ["serv"],
+            Exit.USAGE,
+            f"No such command 'serv'. Did you mean 'serve'? {typed('--help')} explains it\n",
+        ),
+    ],
+)
+def test_slips_are_told_with_the_way_out(
+    arguments: list[str], code: Exit, said: str, socket_option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was probably meant, or how it is written."""
+    socket = socket_option if arguments[0] != "serv" else []
+    assert run([*arguments, *socket]) == code
+    assert said in capsys.readouterr().err
+
+
 def test_dry_run_stores_nothing(
     socket_option: list[str],
     daemon: Daemon,
@@ -935,7 +961,9 @@ def test_second_daemon_on_the_same_database_is_told_to_wait(daemon: Daemon) -> N
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
     )
     assert done.returncode == Exit.TRY_AGAIN
-    assert done.stderr.endswith("is in use by another process\n")
+    (pid,) = re.findall(r"is in use by another mail2sms \(process (\d+)\); stop that one first", done.stderr)
+    assert Path(f"/proc/{pid}").exists()
+    assert done.stderr.count("\n") == done.stderr.rstrip().count("\n") + 1
 
 
 def test_reader_that_has_seen_enough_is_no_error(daemon: Daemon, socket_option: list[str]) -> None:

@@ -88,6 +88,7 @@ def test_every_answer_can_be_an_option(_posting: None) -> None:
         (["--domain", "sms.acme.example"], "give --senders, --carrier, --country, --mode"),
         ([*ALL, "--domain", "acme"], '--domain: "acme" is not a domain name'),
         ([*ALL, "--senders", "10.1.0.20"], "--senders: who may send is missing"),
+        ([*ALL, "--senders", "acme.example"], '"*@acme.example" is everybody there'),
         ([*ALL, "--senders", "*@acme.example 0.0.0.0/0"], "the whole internet"),
         ([*ALL, "--senders", "*@acme.example mail"], "expected an IP address"),
         ([*ALL, "--carrier", "pigeon"], "simulated, sinch"),

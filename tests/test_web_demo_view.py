@@ -172,3 +172,11 @@ def test_times_and_spans() -> None:
     assert len(clock(NOW, NOW)) == len("10:02")
     assert clock(NOW - 86_400_000, NOW) != clock(NOW, NOW)
     assert (span(80), span(1100), span(-5)) == ("80 ms", "1.1 s", "0 ms")
+
+
+def test_what_answers_a_stop_is_no_call() -> None:
+    """Nobody's email or call asked for it."""
+    (card,) = cards(happened(view(writer="", subject="", message_id=None, class_="consent")))
+    assert card.title == "Our answer to a word for STOP, START or HELP"
+    assert card.steps[0].text == "Written by mail2sms itself"
+    assert not [step for step in card.steps if "nobody" in step.text]

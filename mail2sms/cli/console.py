@@ -77,7 +77,8 @@ def _misused(error: typer.TyperException) -> Failed:
     text = error.format_message().replace("Value error, ", "")  # pydantic's, of which typer makes use
     if type(error).__name__ == "NoArgsIsHelpError":
         return Failed(Exit.USAGE, f"a verb is missing\n\n{text}")
-    return Failed(Exit.USAGE, f"{text.rstrip('.')}; {verb} --help explains it")
+    end = "" if text.endswith("?") else ";"
+    return Failed(Exit.USAGE, f"{text.rstrip('.')}{end} {verb} --help explains it")
 
 
 def _tell_version(is_asked: bool) -> None:

@@ -378,7 +378,7 @@ def _message(answer: dict[str, Any]) -> Message:
         id=answer["id"] or "",
         to=answer["to"],
         sender_id=answer["sender_id"],
-        status=answer["status"],
+        status=answer["status"] or "",
         parts=answer["parts"],
         encoding=answer["encoding"],
         carrier=answer["carrier"],

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mail2sms.cli import CONFIG, Exit, Failed, run_loop, tell, typed
 from mail2sms.cli.main import Parser
-from mail2sms.errors import BadOption
+from mail2sms.errors import BadOption, StoreUnavailable
 from mail2sms.options import Endpoint, read_endpoint
 
 DOMAIN = "sms.demo.example"
@@ -93,12 +93,23 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
         raise Failed(Exit.NOT_ALLOWED, f"{kept} can't be made: {e.strerror}") from e
+    _alone(kept)
     config = kept / CONFIG
     if config.exists() and not config.read_text(encoding="utf-8", errors="replace").startswith(OURS):
         raise Failed(
             Exit.NOT_ALLOWED, f"{config} is no demo's, and one would write over it; keep it elsewhere"
         )
     yield kept.resolve()
+
+
+def _alone(kept: Path) -> None:
+    """Before anything there is written: another demo may go on in that folder. Raises Failed."""
+    from mail2sms.store import engine
+
+    try:
+        engine.lock(f"sqlite:///{kept.resolve()}/mail2sms.db").close()
+    except StoreUnavailable as e:
+        raise Failed(Exit.TRY_AGAIN, f"{e}: --keep another folder") from e
 
 
 def _count(text: str) -> int:

@@ -85,7 +85,7 @@ mail2sms {version} demo. Everything is simulated: nothing leaves this computer.
 
   Look        {page}
               {look}
-  Send email  to  {phone}@{domain}   (any number works)
+  Send email  to  {phone}@{domain}   (or any mobile number)
               via {smtp}, no password, no TLS
   API         curl -H 'Authorization: Bearer {key}' \\
                 -H 'Content-Type: application/json' \\

@@ -26,6 +26,7 @@ from mail2sms.options import Endpoint, Secret, read_endpoint, read_networks
 Read = TypeVar("Read")
 _UNITS = (Path("/etc/systemd/system"), Path("/lib/systemd/system"))
 _HERE = ("127.0.0.1", "::1")
+_DOMAIN = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 _YES, _NO = ("yes", "y", "trial"), ("no", "n", "live")
 
 
@@ -183,7 +184,12 @@ def _senders(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _networks(word: str) -> tuple[str, ...]:
     """Return a network; one address is written as such."""
-    found = read_networks(word)
+    try:
+        found = read_networks(word)
+    except BadOption:
+        if not _DOMAIN.fullmatch(word):
+            raise
+        raise BadOption(f'"{word}" is a domain, not an address', f'"*@{word}" is everybody there') from None
     if any(network.prefixlen == 0 for network in found):
         raise BadOption(
             f"{word} is the whole internet: that proves nothing", "name your mail server's address"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from mail2sms.cli import Exit, Failed, export, show, tell
+from mail2sms.cli import Exit, Failed, export, show, tell, typed
 from mail2sms.cli.moments import now, read_since
 from mail2sms.cli.terminal import (
     ConfigOption,
@@ -84,6 +84,9 @@ def message(
 
     A notice is what somebody is told: n-... is the id that SMTP gives to a mail whose refusal is told by an email.
     """
+    if not id_.startswith(("m-", "n-")):
+        looks = f"m-1QHV0WC8E7K9HXJP, or n-... for a notice; {typed('messages', config_file)} lists them"
+        raise Failed(Exit.REFUSED, f'"{show.printable(id_)}" is no id: ids look like {looks}')
     control = reach(config_file, socket_path)
     if id_.startswith("n-"):
         notice = control.notice(id_)
@@ -107,7 +110,7 @@ def notices(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """Who was told what: refused, reply, held, approval, undelivered.
+    """Who was told what: replies, refusals, failures, holds.
 
     The newest first. A refusal that a program heard by SMTP itself stands in the log alone, as mail_refused.
     """

@@ -20,18 +20,18 @@ def read_at(text: str, now: datetime) -> str:
     try:
         found = clock_time.fromisoformat(text)
     except ValueError:
-        return _iso(text)
+        return _iso(text, "08:00 or 2026-05-12T14:30")
     moment = datetime.combine(now.date(), found)
     if moment.astimezone() <= now:
         moment += timedelta(days=1)
     return moment.astimezone().isoformat()
 
 
-def _iso(text: str) -> str:
+def _iso(text: str, examples: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as e:
-        raise Failed(Exit.USAGE, f'"{text}" is no time; write it like 2026-05-12T14:30') from e
+        raise Failed(Exit.USAGE, f'"{text}" is no time; write it like {examples}') from e
     return (moment if moment.tzinfo else moment.astimezone()).isoformat()
 
 
@@ -40,4 +40,4 @@ def read_since(text: str) -> str:
     try:
         return (datetime.now(UTC) - timedelta(milliseconds=read_duration_ms(text))).isoformat()
     except BadOption:
-        return _iso(text)
+        return _iso(text, "2h, 7d or 2026-05-12T14:30")

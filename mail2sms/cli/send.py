@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +26,7 @@ from mail2sms.cli.terminal import (
 )
 from mail2sms.model import FINAL, Status
 
+_NUMBER, _DIGIT = re.compile(r"[+(]?\d[\d .()/-]{5,}"), re.compile(r"\d")
 _POLL_FIRST_S, _POLL_LAST_S = 0.3, 5.0
 
 
@@ -50,7 +54,8 @@ def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
             f"""numbers and a text are needed, such as: {typed('send "06 39 98 12 34" "Hello"', config_file)}""",
         )
     *to, text = words
-    order = {"to": to, "text": read_stdin() if text == "-" else text, "as": as_user, "sender_id": sender_id}
+    text = _text(to, text, config_file)
+    order = {"to": to, "text": text, "as": as_user, "sender_id": sender_id}
     order |= {"at": read_at(at, now()) if at else None, "validity": validity}
     control = reach(config_file, socket_path)
     given = {name: value for name, value in order.items() if value is not None}
@@ -71,6 +76,17 @@ def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     is_over = wait and not dry_run
     if is_over and any(message.status != Status.DELIVERED for message in messages):
         raise typer.Exit(Exit.UNAVAILABLE)
+
+
+def _text(to: list[str], last: str, config_file: Path | None) -> str:
+    """Return the text to send, as typed or piped in. Raises Failed."""
+    if _NUMBER.fullmatch(last) and not all(map(_DIGIT.search, to)):
+        swapped = shlex.join(["send", last, *to])
+        raise Failed(Exit.USAGE, f"numbers first, the text last: {typed(swapped, config_file)}")
+    text = read_stdin() if last == "-" else last
+    if not text.strip():
+        raise Failed(Exit.REFUSED, "there is no text to send: it is the last word, in quotes (text.empty)")
+    return text
 
 
 def _until_over(control: Control, message: Message, advance: Callable[[int], None]) -> Message:

@@ -13,7 +13,7 @@ from pathlib import Path
 from mail2sms import numbers
 from mail2sms.cli import typed
 from mail2sms.cli.control import Answered, Event, Happened, Message, Notice
-from mail2sms.model import Msisdn
+from mail2sms.model import MessageClass, Msisdn
 
 LABEL, _TEXT_WIDTH = 11, 85  # columns
 _CODINGS = {"gsm7": "GSM-7", "ucs2": "Unicode"}
@@ -160,7 +160,8 @@ def text_rows(text: str, most: int | None = None) -> list[str]:
 
 def timeline(message: Message) -> list[str]:
     """Return a message and its life, one line a step."""
-    writer = printable(message.writer) or "-"
+    is_answer = message.answer.get("class") == MessageClass.CONSENT
+    writer = "mail2sms itself, to STOP, START or HELP" if is_answer else printable(message.writer) or "-"
     lines = [f"{message.id}  {writer} -> {number(message.to)}   {message.status}"]
     lines += [row("Subject", printable(message.subject))] if message.subject else []
     lines += text_rows(message.text) if message.text else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from mail2sms.config.values import Url
-from mail2sms.options import DoorOption, Endpoint, EndpointOption, Networks, Options
+from mail2sms.options import DoorOption, Endpoint, EndpointOption, Networks, Options, WebEndpointOption
 
 
 class MailListener(Options):
@@ -69,7 +69,7 @@ AnyMailListener = SmtpListener | DevicesListener | LmtpListener
 class WebListener(Options):
     """API and carriers' events. `url` is how others reach it."""
 
-    address: EndpointOption
+    address: WebEndpointOption
     """Where it listens. Example: 127.0.0.1:8025"""
     url: Url
     """How browsers and carriers reach it from outside. Example: https://sms.acme.example"""

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from mail2sms.errors import StoreUnavailable
 
 READERS = 4
+_PID = 20  # characters
 _PORT = 5432
 _CACHE_KB = 16_384
 STILL_MS = 5_000  # a node that stands still in the middle of a write keeps others waiting for so long
@@ -71,12 +72,19 @@ def lock(url: str) -> IO[str]:
     """
     path = sqlite_path(url)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = Path(f"{path}.lock").open("w", encoding="ascii")  # noqa: SIM115  # held until the process ends
+    file = Path(f"{path}.lock").open("a+", encoding="ascii")  # noqa: SIM115  # held until the process ends
+    file.seek(0)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as e:
+        holder = file.read(_PID).strip()
         file.close()
-        raise StoreUnavailable(f"{path} is in use by another process") from e
+        named = f" (process {holder})" if holder.isdecimal() else ""
+        way_out = "stop that one first, or use a database of its own here"
+        raise StoreUnavailable(f"{path} is in use by another mail2sms{named}; {way_out}") from e
+    file.truncate()
+    file.write(f"{os.getpid()}\n")
+    file.flush()
     return file
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from typing import Annotated
 
@@ -23,6 +24,8 @@ from mail2sms.web import bodies, recall
 from mail2sms.web.auth import Caller, Reader, Sender
 from mail2sms.web.context import Context, Here
 from mail2sms.web.problems import DOCUMENTED, HttpProblem, Problems, tell
+
+_NAMED = 5  # users, of those there are
 
 router = APIRouter(prefix="/api/v1", responses=DOCUMENTED, tags=["messages"])
 
@@ -205,7 +208,17 @@ def _writer(order: bodies.Order, context: Context, caller: Caller) -> Writer:
         )
     user = context.users.get(canonical(order.as_))
     if user is None:
-        raise HttpProblem(400, "as: there is no such user", field="as")
+        near = get_close_matches(canonical(order.as_), context.users, n=1, cutoff=0.5)
+        some = near or sorted(context.users)[:_NAMED]
+        known = (
+            f"did you mean {near[0]}?"
+            if near
+            else f"there are {', '.join(some)}"
+            if some
+            else "there is none"
+        )
+        more = ", ..." * (not near and len(context.users) > _NAMED)
+        raise HttpProblem(400, f"as: there is no such user; {known}{more}", field="as")
     writer = Writer(
         account=context.account,
         address=address or user.address,
@@ -235,6 +248,7 @@ def _accepted(
     by_policy = {phone.msisdn: phone.problem for phone in reversed(verdict.refused)}  # the first of each
     return bodies.Accepted(
         **items[0].model_dump(),
+        is_dry_run=is_dry_run,
         submission=None if is_dry_run else submission.id,
         reference=submission.reference,
         items=items,

@@ -56,7 +56,7 @@ Cost = Annotated[str | None, Field(description=_COST, examples=["0.045 EUR"])]
 
 
 class Queued(BaseModel):
-    """A message that was accepted (or would be: then without an id). `parts` is the number of segments billed.
+    """A message that was accepted (or would be: then without id and status). `parts` is the number of segments billed.
 
     `reason` and `detail` say why it waits until `due_at`, such as quiet_hours, storm (others may be told with it) or
     (until then at least) approval.
@@ -64,7 +64,7 @@ class Queued(BaseModel):
 
     id: str | None
     to: str
-    status: str
+    status: str | None
     parts: int
     cost: Cost
     encoding: str
@@ -91,8 +91,9 @@ class Warned(BaseModel):
 
 
 class Accepted(Queued):
-    """What was accepted; the fields on top are those of the first message."""
+    """What was accepted; the fields on top are those of the first message. `is_dry_run`: nothing is sent."""
 
+    is_dry_run: bool
     submission: str | None
     reference: str | None
     items: list[Queued]
@@ -186,7 +187,7 @@ def queued(mt: MtMessage, *, id_: str | None) -> Queued:
     return Queued(
         id=id_,
         to=mt.msisdn,
-        status=mt.status.value,
+        status=None if id_ is None else mt.status.value,
         parts=mt.segments,
         cost=shown(mt.cost),
         encoding=mt.encoding,

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from mail2sms import numbers, segments
-from mail2sms.model import LeftOut, Msisdn, User
+from mail2sms.model import LeftOut, MessageClass, Msisdn, User
 from mail2sms.store import EventView, MessageView, MoView
 from mail2sms.web.demo_mail import bare
 from mail2sms.web.demo_text import pieces
@@ -60,6 +60,14 @@ class Step:
     gone: str = ""
     why: str = ""
     mail: int | None = None
+
+
+_ANSWERS = Step(
+    id="",
+    mark="↓",
+    text="Written by mail2sms itself",
+    why="A phone that sends such a word gets one SMS that says what it changed; nobody’s email asked for it.",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +132,10 @@ def _accepted(views: Sequence[MessageView], all_: Happened) -> Card:
     sent = became(all_.sent, {view.id for view in views}, first.message_id)
     is_mail = first.message_id is not None and "@" in first.writer
     title = f"“{first.subject}”" if first.subject else "An email" if is_mail else "An API call"
-    steps = [*_received(first.writer or "nobody", sent), *_read(first, sent, all_), _size(first)]
+    received = list(_received(first.writer or "nobody", sent))
+    if first.class_ == MessageClass.CONSENT:
+        title, received = "Our answer to a word for STOP, START or HELP", [_ANSWERS]
+    steps = [*received, *_read(first, sent, all_), _size(first)]
     senders = {view.sender_id: view for view in reversed(views)}
     steps += [_sender(view, all_.users) for view in senders.values()]
     for view in views:

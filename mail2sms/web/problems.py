@@ -44,6 +44,11 @@ _HTTP = {
     502: ("system.error", "a part of ours does not answer"),
     503: ("system.database", "the database does not answer; try again later"),
 }
+_OF_A_CALL = {
+    "text.empty": "Write what the phone is to show into the field text.",
+    "recipients.too_many": "Send it in several calls.",
+}
+"""What to do about it, where the sentence of the emails speaks of a mail."""
 _FIELD = {
     "missing": "is missing",
     "extra_forbidden": "is no field here",
@@ -98,17 +103,29 @@ def _told(status: int, detail: str = "", field: str | None = None) -> Told:
 
 
 def tell(problem: Problem, render: Render, facts: Mapping[str, str], *, field: str | None = None) -> Told:
-    """Return a refusal's problem in its short form (title) and in the words of the emails (detail)."""
+    """Return a refusal's problem in its short form (title) and in the words of the emails (detail).
+
+    Where both would say the same, the title is the kind of problem alone (RFC 9457 section 3.1.3).
+    """
     title = sentence(replace(problem, line=0))
     known = {**facts, **problem.facts, "value": problem.value, "hint": problem.hint}
+    detail = _OF_A_CALL.get(problem.reason) or render.reason_text(problem.reason, "en", known)
     return Told(
         type=problem.reason,
-        title=title,
-        detail=render.reason_text(problem.reason, "en", known),
+        title=title if _bare(detail) != _bare(title) else _kind(problem.reason),
+        detail=detail,
         field=field,
         value=problem.value or None,
         hint=problem.hint or None,
     )
+
+
+def _kind(reason: str) -> str:
+    return reason.replace(".", ": ").replace("_", " ")
+
+
+def _bare(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
 
 
 def _answer(status: int, told: Sequence[Told], headers: Mapping[str, str] | None = None) -> JSONResponse:
