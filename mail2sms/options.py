@@ -201,29 +201,22 @@ class Endpoint:
         return any(address in network for network in _PRIVATE)
 
 
-_AN_ENDPOINT, _AN_ENDPOINT_OF_THE_WEB, _PORTS = "127.0.0.1:2525", "127.0.0.1:8025", 65_536
+_AN_ENDPOINT, _PORTS = "127.0.0.1:2525", 65_536
 
 
 def read_endpoint(value: Any, example: str = _AN_ENDPOINT) -> Endpoint:
     """`host:port`, `[::1]:25`."""
     if isinstance(value, Endpoint):
         return value
-    text = str(value).strip()
-    host, colon, port = text.rpartition(":")
+    host, colon, port = str(value).strip().rpartition(":")
     is_number = port.isascii() and port.isdigit()
-    if is_number and (colon or not host) and int(port[:9]) >= _PORTS:
+    if is_number and int(port[:9]) >= _PORTS:
         raise BadOption(f"the port {port} is too high", f"at most {_PORTS - 1}")
-    if not colon:
-        example = f"127.0.0.1:{port}" if is_number else example
-        raise BadOption(f'expected host:port, got "{value}"', f"for example {example}")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or "/" in host or not is_number:
+    if not (host and is_number) or "/" in host:
+        example = f"127.0.0.1:{port}" if is_number and not colon else example
         raise BadOption(f'expected host:port, got "{value}"', f"for example {example}")
     return Endpoint(host, int(port))
-
-
-def _read_web_endpoint(value: Any) -> Endpoint:
-    return read_endpoint(value, _AN_ENDPOINT_OF_THE_WEB)
 
 
 def read_door(value: Any) -> Endpoint:
@@ -245,8 +238,8 @@ def _network(text: str) -> Network:
     network = ipaddress.ip_network(text, strict=False)
     address = text.partition("/")[0]
     if ipaddress.ip_address(address) != network.network_address:
-        hint = f"write {network}, or {address} alone"
-        raise BadOption(f"{text} is an address of the network {network}: which is meant?", hint)
+        message = f"{text} is an address of the network {network}: which is meant?"
+        raise BadOption(message, f"write {network}, or {address} alone")
     return network
 
 
@@ -385,11 +378,6 @@ RateOption = Annotated[
 ]
 EndpointOption = Annotated[
     Endpoint, BeforeValidator(read_endpoint), Written("host:port", "^(\\[[0-9A-Fa-f:.]+\\]|[^:]+):[0-9]+$")
-]
-WebEndpointOption = Annotated[
-    Endpoint,
-    BeforeValidator(_read_web_endpoint),
-    Written("host:port", "^(\\[[0-9A-Fa-f:.]+\\]|[^:]+):[0-9]+$"),
 ]
 DoorOption = Annotated[
     Endpoint,

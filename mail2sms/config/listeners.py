@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator
 
 from mail2sms.config.values import Url
-from mail2sms.options import DoorOption, Endpoint, EndpointOption, Networks, Options, WebEndpointOption
+from mail2sms.options import DoorOption, Endpoint, EndpointOption, Networks, Options, Written, read_endpoint
 
 
 class MailListener(Options):
@@ -64,6 +66,14 @@ class LmtpListener(MailListener):
 
 
 AnyMailListener = SmtpListener | DevicesListener | LmtpListener
+
+
+def _read_web(value: Any) -> Endpoint:
+    return read_endpoint(value, "127.0.0.1:8025")
+
+
+_WRITTEN = next(each for each in get_args(EndpointOption) if isinstance(each, Written))
+WebEndpointOption = Annotated[Endpoint, BeforeValidator(_read_web), _WRITTEN]
 
 
 class WebListener(Options):

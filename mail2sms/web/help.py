@@ -31,7 +31,7 @@ _KINDS = {
     "address": "address number country",
     "fields": "template",
     "text": "text recipients mail",
-    "rights": "sender_id conversation route optout trial quota sending",
+    "rights": "sender_id conversation route optout trial quota sending loop",
     "waiting": "held approval",
     "outcome": "carrier",
 }
