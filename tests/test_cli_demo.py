@@ -29,7 +29,7 @@ from mail2sms.model import Photo
 from mail2sms.money import read as read_money
 from mail2sms.options import Endpoint
 from mail2sms.prices import costs
-from mail2sms.store import EventView, MessageView, MoView, Store
+from mail2sms.store import EventView, MessageView, MoView, Store, engine
 from mail2sms.web.inbox import DemoInbox, read
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
 
@@ -385,3 +385,15 @@ def test_send_without_a_demo_says_so(capsys: pytest.CaptureFixture[str]) -> None
         port = silent.getsockname()[1]
         assert run(["demo", "send", "x", "--smtp", f"127.0.0.1:{port}"]) == 69
     assert f"is {typed('demo')} running?" in capsys.readouterr().err
+
+
+def test_the_folder_of_a_demo_that_runs_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its configuration is not written anew under it."""
+    with engine.lock(f"sqlite:///{tmp_path}/mail2sms.db"):
+        assert run(["demo", "--no-browser", "--keep", str(tmp_path)]) == 75
+    said = capsys.readouterr().err
+    assert said.endswith("--keep another folder\n")
+    assert f"(process {os.getpid()})" in said
+    assert not (tmp_path / "mail2sms.yaml").exists()

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
@@ -44,12 +45,17 @@ async def test_what_could_not_be_read_is_tried_again_before_its_lease_is_over(
     mailer, http = Mailer(SmarthostOptions(address=Endpoint("127.0.0.1", 1))), Http()
     channels = loop.Channels(mailer=mailer, hooks={}, http=http)
     relay = loop.Relay(store, letters, channels, "node")  # type: ignore[arg-type]
-    running = asyncio.create_task(relay.run())
-    async with asyncio.timeout(10):
-        await letters.ended.wait()
-    relay.stop()
-    await running
+    with capture_logs() as logged:
+        running = asyncio.create_task(relay.run())
+        async with asyncio.timeout(10):
+            await letters.ended.wait()
+        relay.stop()
+        await running
     assert letters.asked == ["n-1", "n-1"]
+    assert [(line["event"], line.get("reason")) for line in logged] == [
+        ("notice_retry", "store"),
+        ("notice_dropped", None),  # nothing was sent, and nothing is said to have been
+    ]
     await mailer.close()
     await http.close()
     await store.close()

@@ -125,6 +125,7 @@ async def test_what_is_wrong_is_told_and_nothing_is_stored(
     assert problem["status"] == status
     assert problem["title"]
     assert problem.get("detail")
+    assert problem["title"].strip(".") != problem["detail"].strip(".")
     assert "line 0" not in json.dumps(problem)
     assert (await get(quiet, MESSAGES))[1]["items"] == []
 
@@ -229,6 +230,7 @@ async def test_a_dry_run_stores_nothing(quiet: World) -> None:
         would = await answer.json()
     assert (answer.status, would["parts"], would["id"], would["encoding"]) == (200, 2, None, "gsm7")
     assert would["cost"] == would["items"][0]["cost"] == "0.09 EUR"
+    assert (would["status"], would["is_dry_run"]) == (None, True)
     assert (await get(quiet, MESSAGES))[1]["items"] == []
     async with quiet.http.post(
         MESSAGES, params={"dry_run": "1"}, json={**TEXT, "to": "0123"}, headers=quiet.keyed()

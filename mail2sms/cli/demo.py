@@ -93,12 +93,12 @@ def _folder(kept: Path | None) -> Iterator[Path]:
         kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
         raise Failed(Exit.NOT_ALLOWED, f"{kept} can't be made: {e.strerror}") from e
-    _alone(kept)
     config = kept / CONFIG
     if config.exists() and not config.read_text(encoding="utf-8", errors="replace").startswith(OURS):
         raise Failed(
             Exit.NOT_ALLOWED, f"{config} is no demo's, and one would write over it; keep it elsewhere"
         )
+    _alone(kept)
     yield kept.resolve()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import shutil
 import ssl
 from ipaddress import ip_address
@@ -60,13 +61,18 @@ async def listeners(patient: Patient) -> list[Finding]:
     return list(await asyncio.gather(*looked))
 
 
+def _cause(error: OSError) -> str:
+    """In the system's words: asyncio's own name the address again, and not what is the matter."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+
+
 async def _listener(name: str, address: Endpoint, start: str, mail: AnyMailListener | None) -> Finding:
     title = name if address.is_unix else f"port {address.port}"
     try:
         async with asyncio.timeout(_ANSWER_S):
             said = await _greeting(address, mail)
     except (OSError, TimeoutError) as e:
-        why = "does not answer" if isinstance(e, TimeoutError) else f"cannot be reached: {e.strerror or e}"
+        why = "does not answer" if isinstance(e, TimeoutError) else f"cannot be reached: {_cause(e)}"
         return Finding(name=title, level="FAIL", sentence=f"{name} {address} {why}", remedy=(start,))
     if not said.startswith("220" if mail else "HTTP/1.1"):
         looking = f"ss -lxp src {address.host}" if address.is_unix else f"ss -ltnp 'sport = :{address.port}'"
