@@ -535,7 +535,7 @@ class Work:
         for number, notice in enumerate(found):
             status = "sent" if number else "queued"
             await self.store.settle_notice(
-                NoticeOutcome(notice=notice, status=status, now=self.now, due_at=self.now)
+                NoticeOutcome(notice=notice, status=status, now=self.now, due_at=self.now, detail="x")
             )
 
     async def sweep(self) -> None:
@@ -602,6 +602,7 @@ class Work:
         await read(views.counts)
         self._names("backlog")
         await read(views.backlog, self.now, fakes.ACCOUNT)
+        await read(notice_views.untold)
         self._names("conversation_by_key")
         await read(views.conversation_by_key, account, self.old.msisdn, "abcdefghij")
         self._names("read_mo")
