@@ -25,7 +25,9 @@ from mail2sms.model import Status
 
 _LIMIT = 100
 
-Kind = Literal["refused", "reply", "held", "approval", "undelivered", "receipt", "dsn", "digest"]
+Kind = Literal[
+    "refused", "reply", "held", "approval", "undelivered", "receipt", "dsn", "digest", "silent", "back"
+]
 Told = Literal["queued", "sent", "failed", "dropped"]
 
 

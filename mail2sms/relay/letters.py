@@ -28,7 +28,7 @@ from mail2sms.relay.compose import (
 )
 from mail2sms.relay.digest import DigestFacts, Failure, digest_email
 from mail2sms.relay.house import House
-from mail2sms.relay.machines import DeviceFacts, device_email
+from mail2sms.relay.machines import device_email, device_facts
 from mail2sms.relay.receipt import Fate, ReceiptFacts, is_told, receipt_email
 from mail2sms.relay.report import OF_SUCCESS, Report, of_failure
 from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
@@ -137,7 +137,7 @@ class Letters(Refusals):
         if notice.kind == "digest":
             return await self._digest(notice)
         if notice.kind in _OF_DEVICES:
-            return device_email(self._device(notice), self._render)
+            return device_email(device_facts(notice, self._house), self._render)
         found = await self._about(notice)
         return None if found is None else await self._told(*found, notice)
 
@@ -219,18 +219,6 @@ class Letters(Refusals):
             started_at=mo.started_at,
             replies=(mo.last.replies if mo.last else 0) + 1,
             said=notice.reason,
-        )
-
-    def _device(self, notice: Notice) -> DeviceFacts:
-        payload: dict[str, Any] = json.loads(notice.payload or b"{}")
-        return DeviceFacts(
-            id=notice.id,
-            addressee=self._house.addressee(notice.address),
-            device=payload["device"],
-            heard_at=payload["heard_at"],
-            at=notice.created_at,
-            template_address=self._house.template_address,
-            is_back=notice.kind == "back",
         )
 
     def _held(self, message: MessageView, notice: Notice, others: int) -> HeldFacts:

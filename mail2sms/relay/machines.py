@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from mail2sms.relay import wire
 from mail2sms.relay.compose import Addressee, Outgoing, date, notice_headers, written
+from mail2sms.relay.house import House
 from mail2sms.render import Render
+from mail2sms.store import Notice
 from mail2sms.wording import when
 
 
@@ -22,6 +25,20 @@ class DeviceFacts:
     at: int
     template_address: str
     is_back: bool
+
+
+def device_facts(notice: Notice, house: House) -> DeviceFacts:
+    """Return what a notice tells of a device."""
+    payload: dict[str, Any] = json.loads(notice.payload or b"{}")
+    return DeviceFacts(
+        id=notice.id,
+        addressee=house.addressee(notice.address),
+        device=payload["device"],
+        heard_at=payload["heard_at"],
+        at=notice.created_at,
+        template_address=house.template_address,
+        is_back=notice.kind == "back",
+    )
 
 
 def device_email(facts: DeviceFacts, render: Render) -> Outgoing:

@@ -22,7 +22,6 @@ from mail2sms.store.sending import Stop, stopped
 
 message, submission, content = schema.message, schema.submission, schema.content
 
-
 _OPEN = ("queued", "sending", "unknown")
 _LATER_MS = 3_600_000  # longer than any pause between two tries
 
@@ -275,14 +274,9 @@ class Backlog:
 def backlog(connection: Connection, now: int, account: str = "") -> Backlog:
     """Return what is due and not yet under way, what is untold, of all accounts, and which carriers of one are down."""
     is_due = and_(schema.WAITING, message.c.due_at <= now)
-    row = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
-    return Backlog(
-        count=row[0],
-        oldest=row[1],
-        stop=stopped(connection),
-        down=down(connection, account),
-        untold=untold(connection),
-    )
+    count, oldest = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
+    stop, broken, owed = stopped(connection), down(connection, account), untold(connection)
+    return Backlog(count=count, oldest=oldest, stop=stop, down=broken, untold=owed)
 
 
 def conversation_by_key(

@@ -75,7 +75,9 @@ class Notices(BaseModel):
 async def search(  # a parameter is a filter: FastAPI's way
     context: Here,
     _: Reader,
-    kind: Literal["reply", "refused", "held", "approval", "undelivered", "receipt", "dsn", "digest"]
+    kind: Literal[
+        "reply", "refused", "held", "approval", "undelivered", "receipt", "dsn", "digest", "silent", "back"
+    ]
     | None = None,
     to: Annotated[str | None, Query(max_length=320)] = None,
     status: Literal["queued", "sent", "failed", "dropped"] | None = None,
