@@ -925,6 +925,7 @@ def test_tail_goes_on_after_a_new_start(capsys: pytest.CaptureFixture[str]) -> N
 
             assert wait_until(begun, 20)
             running.kill9()
+            assert any("waiting for it" in line for line in iter(child.stderr.readline, ""))
             running.start()
             assert run(["send", PHONE, "deux", "--json", *there]) == 0
             id_ = json.loads(capsys.readouterr().out.splitlines()[-1])["items"][0]["id"]
