@@ -36,8 +36,6 @@ writer.Writer._fail = fail
 """A mail that could not be written is answered like one that was."""
 
 ALONE = """
-from mail2sms.accept import Accept
-from mail2sms.rules._base import Facts
 from mail2sms.store import Store
 
 def prepare(self, _prepare=Store._prepare):
@@ -46,14 +44,15 @@ def prepare(self, _prepare=Store._prepare):
     self._anchor = None
     self._read_engine.dispose()
 
-async def judge(self, submissions):
-    verdict = self._judge.judge(submissions, Facts())
-    assert verdict.messages
-    return verdict
+async def read(self, *words, _read=Store.read, **more):
+    try:
+        return await _read(self, *words, **more)
+    finally:
+        self._read_engine.dispose()
 
-Store._prepare, Accept._verdict = prepare, judge
+Store._prepare, Store.read = prepare, read
 """
-"""Nobody reads: the writer's connection is SQLite's only one, and closing it ends the log, or leaves it to recovery."""
+"""No reader stays: the writer's connection is SQLite's only one; closing it ends the log, or leaves it to recovery."""
 
 RELAYS = """
 from mail2sms.intake import reading
