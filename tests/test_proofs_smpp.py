@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from mail2sms.log import configure
 from tests.proofs import _smpp_cuts, _smpp_storm, smpp
 
 
 def test_an_smsc_with_bad_days_loses_nothing_and_gets_nothing_twice() -> None:
     """Forty messages of one to three parts, and ten texts from phones."""
-    configure("critical")
     found = _smpp_storm.run(40)
     assert found.is_kept, str(found)
     assert found.statuses["delivered"]
