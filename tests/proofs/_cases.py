@@ -88,8 +88,8 @@ _NO_VERDICT = {
 }
 _LATER = {
     "is 429": _answer(429),
-    "is 429 with a wait": _answer(429, b"{}", b"Retry-After: 0", b"Content-Length: 2"),
-    "is 503 with a wait": _answer(503, b"{}", b"Retry-After: 0", b"Content-Length: 2"),
+    "is 429 with a wait": _answer(429, b"{}", b"Retry-After: 0", b"Content-Length: 2", b"Connection: close"),
+    "is 503 with a wait": _answer(503, b"{}", b"Retry-After: 0", b"Content-Length: 2", b"Connection: close"),
     "is 408": _answer(408),
 }
 
