@@ -261,7 +261,9 @@ class _Outages:
 
     def try_now(self, name: str) -> None:
         """Let a carrier that is down be tried before its pause is over: its connection has come back."""
-        self._breakers[name] = replace(self._breakers[name], until=0)
+        if self._breakers[name].is_down:
+            self._breakers[name] = replace(self._breakers[name], until=now_ms())
+            self._untold.add(name)  # else the pause that the store knows would hold again
 
     def tries(self, name: str, is_trying: bool) -> None:
         """Note whether a message is under way to a carrier that is down."""
@@ -276,7 +278,8 @@ class _Outages:
         for outcome in outcomes:
             chance = random.random()  # noqa: S311  # spreads the pauses of nodes
             self._breakers[name] = breaker.after(self._breakers[name], outcome, now, chance)
-        if self._breakers[name].until == was.until:
+        found = self._breakers[name]
+        if (found.is_down, found.until) == (was.is_down, was.until):
             return
         self._log(name, was)
         self._untold.add(name)

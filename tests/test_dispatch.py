@@ -191,6 +191,30 @@ async def test_a_carrier_that_is_down_gets_nothing_and_the_others_get_its_work(
     await running
 
 
+async def test_a_carrier_whose_connection_is_back_is_tried_at_once(store: Store) -> None:
+    """However long its pause was to be; and all hear that it is up."""
+
+    class Returned(Scripted):
+        has_come = True
+
+        def is_back(self) -> bool:
+            was, self.has_come = self.has_come, False
+            return was
+
+    how = breaker.Breaker(failures=9, down_since=now_ms(), until=now_ms() + HOUR, why="connect")
+    await store.mark(Outage(account=ACCOUNT, carrier="sim-a", breaker=how, now=now_ms()))
+
+    async def look() -> MessageView:
+        view = await until(store, "enroute")
+        async with asyncio.timeout(10):
+            while await store.read(outages.down, ACCOUNT):
+                await asyncio.sleep(0.01)
+        return view
+
+    view = await dispatching(store, [Returned("sim-a"), Scripted("sim-b")], look)
+    assert view.carrier == "sim-a"
+
+
 async def test_a_node_that_starts_knows_who_is_down(store: Store) -> None:
     """Another found it, or it was so before."""
     how = breaker.Breaker(failures=5, down_since=now_ms(), until=now_ms() + HOUR, why="connect")
