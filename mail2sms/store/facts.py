@@ -30,16 +30,17 @@ def phone_key(connection: Connection, account: str, msisdn: str) -> str:
 def facts(connection: Connection, account: str, msisdns: Collection[Msisdn]) -> Facts:
     """Return what rules must know of these phones."""
     keys = {phone_key(connection, account, msisdn): msisdn for msisdn in msisdns}
-    return Facts(opt_outs=tuple(opt_out_of(row, keys[row.phone]) for row in _listed(connection, list(keys))))
+    return Facts(opt_outs=tuple(opt_out_of(row, keys[row.phone]) for row in listed(connection, list(keys))))
 
 
 def known(connection: Connection, phones: Iterable[tuple[str, Msisdn]]) -> set[tuple[str, Msisdn]]:
     """Return the phones, each with its account, of which `facts` has something to say."""
     keys = {phone_key(connection, *phone): phone for phone in phones}
-    return {keys[row.phone] for row in _listed(connection, list(keys))}
+    return {keys[row.phone] for row in listed(connection, list(keys))}
 
 
-def _listed(connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
+def listed(connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
+    """Return the entries of the list of opt-outs about these phones, by their keys."""
     rows: list[Row[Any]] = []
     for start in range(0, len(keys), _CHUNK):
         rows += connection.execute(_LISTED, {"phones": keys[start : start + _CHUNK]})

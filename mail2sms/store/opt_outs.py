@@ -104,21 +104,15 @@ def opted_out(connection: Connection, mts: Sequence[MtMessage]) -> set[str]:
         connection.execute(select(func.pg_advisory_xact_lock_shared(_LOCK)))
     keys = {(mt.account, mt.msisdn): "" for mt in asked}
     keys = {pair: phone_key(connection, *pair) for pair in keys}
-    rows = connection.execute(_LISTED, {"phones": list(keys.values())}).all()
-    if not rows:
+    listed = {(row.phone, row.our_address) for row in facts.listed(connection, list(keys.values()))}
+    if not listed:
         return set()
-    listed = {(row.phone, row.our_address) for row in rows}
     found = set()
     for mt in asked:
         key = keys[mt.account, mt.msisdn]
         if (key, "") in listed or (key, mt.sender_id.lower()) in listed:
             found.add(mt.id)
     return found
-
-
-_LISTED = select(opt_out.c.phone, opt_out.c.our_address).where(
-    opt_out.c.phone.in_(bindparam("phones", expanding=True))
-)
 
 
 def block(connection: Connection, blocking: Blocking) -> Blocked:

@@ -66,7 +66,7 @@ class Bundle:
     @property
     def raised(self) -> storms.Raised | None:
         """The alarm that it is, if a device wrote it."""
-        return next(storms.raised_in(self.submissions, self.messages, self.at), None)
+        return storms.raised_in(self.submissions, self.messages, self.at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,7 @@ def _put_judged(connection: Connection, bundles: Sequence[Bundle]) -> list[Store
     there = _there_already(connection, bundles)
     stop = sending.stopped(connection)
     is_refusing = stop is not None and stop.refuses
-    insert_notices(connection, storms.hear(connection, [b.raised for b in bundles if b.raised]))
+    insert_notices(connection, storms.hear(connection, [*filter(None, (b.raised for b in bundles))]))
     results: list[Stored] = []
     fresh: list[tuple[Bundle, Set[str]]] = []
     for bundle in bundles:

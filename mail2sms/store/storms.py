@@ -7,7 +7,7 @@ that survives. Whoever claims it ends it: what comes then begins another, and no
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -356,9 +356,8 @@ def _upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=others))
 
 
-def raised_in(
-    submissions: Sequence[Submission], messages: tuple[NewMessage, ...], at: int
-) -> Iterator[Raised]:
-    """Yield the alarm that a bundle is, if it is one."""
-    if messages and submissions and submissions[0].alarm is not None:
-        yield Raised(submission=submissions[0], messages=messages, at=at)
+def raised_in(submissions: Sequence[Submission], messages: tuple[NewMessage, ...], at: int) -> Raised | None:
+    """Return the alarm that a bundle is, if it is one."""
+    if not (messages and submissions) or submissions[0].alarm is None:
+        return None
+    return Raised(submission=submissions[0], messages=messages, at=at)

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 
 import psycopg
 
-from tests.proofs import kill
+from tests.proofs import is_unknown, kill
 from tests.proofs._nodes import Figures, Load, Mailing, Pair, again, loading, run
 from tests.proofs._reserving import EVERYBODY, Work
 from tests.servers._server import wait_until
@@ -347,11 +347,7 @@ PARTS = {
 
 def main(argv: list[str]) -> int:
     """Run the parts asked for; 0 when each found what it must."""
-    unknown = set(argv) - PARTS.keys()
-    if unknown:
-        print(
-            f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}", file=sys.stderr
-        )
+    if is_unknown(argv, PARTS):
         return 64
     with PostgreSQL() as server:
         wrong = [name for name in argv or PARTS if not PARTS[name](server)]

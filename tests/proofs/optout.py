@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from mail2sms.model import MoMessage, Msisdn, MtMessage, Part
 from mail2sms.store import Claim, Intent, NewMo, Store, opt_outs
 from tests import fakes
 from tests.fakes import ACCOUNT, NOW, OURS
+from tests.proofs import is_unknown
 from tests.servers.postgresql import PostgreSQL
 
 SETTINGS = "track_commit_timestamp = on\n"
@@ -242,11 +242,7 @@ PARTS: dict[str, Callable[[], bool]] = {
 
 def main(argv: list[str]) -> int:
     """Run the parts asked for; 0 when each found what it must."""
-    unknown = set(argv) - PARTS.keys()
-    if unknown:
-        print(
-            f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}", file=sys.stderr
-        )
+    if is_unknown(argv, PARTS):
         return 64
     wrong: list[Any] = [name for name in argv or PARTS if not PARTS[name]()]
     print(f"not as it must be: {', '.join(wrong)}" if wrong else "all as it must be")

@@ -23,7 +23,7 @@ from mail2sms.carriers import _smpp_binds, _smpp_session, _smpp_window, smpp
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers._smpp_pdu import Short
 from mail2sms.errors import StoreUnavailable, Unavailable
-from tests.proofs import _smpp_cuts, _smpp_storm
+from tests.proofs import _smpp_cuts, _smpp_storm, is_unknown
 
 _REBIND_S = 5.0
 _SHOWN = 10
@@ -143,11 +143,7 @@ PARTS: dict[str, Callable[[], bool]] = {
 
 def main(argv: list[str]) -> int:
     """Run the parts asked for, or all; 0 when all was as it must be and every control was found."""
-    unknown = set(argv) - PARTS.keys()
-    if unknown:
-        print(
-            f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}", file=sys.stderr
-        )
+    if is_unknown(argv, PARTS):
         return 64
     log.configure("critical")
     is_proven = True
