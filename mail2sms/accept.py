@@ -6,18 +6,19 @@ disk. Raises Refusal when nothing may go; which recipients may not, a notice sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mail2sms import repeats, routing
 from mail2sms.clock import new_id, now_ms
-from mail2sms.errors import KeyReused, Problem, Refusal
-from mail2sms.ids import derive_id, reply_key
+from mail2sms.errors import KeyReused, Problem, Refusal, StoreUnavailable
+from mail2sms.ids import reply_key
 from mail2sms.log import log
-from mail2sms.model import MtMessage, Origin, Submission, Writer
+from mail2sms.model import Msisdn, MtMessage, Origin, Submission, Writer
 from mail2sms.money import shown, total
-from mail2sms.rules import approval, loops, quotas
-from mail2sms.rules._base import Policy
+from mail2sms.rules import detectors, loops, quotas
+from mail2sms.rules._base import Hold, Policy, Questions
 from mail2sms.store import (
     Bundle,
     Exceeded,
@@ -26,17 +27,18 @@ from mail2sms.store import (
     Reservation,
     Store,
     Stored,
+    answers,
     counters,
-    facts,
     holds,
     teaching,
 )
 from mail2sms.store.earlier import messages_of, repeat_of
 from mail2sms.store.views import heard
-from mail2sms.verdict import Judge, RefusedPhone, Verdict, refuse_phones
+from mail2sms.verdict import Judge, RefusedPhone, Verdict
 
 _HOUR_MS = 3_600_000
 _NOTICES_PER_HOUR = 20
+_REMEMBERED = 1000  # limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +93,7 @@ class Accept:
         self._store = store
         self.policy = policy
         self._judge = Judge(policy, routes, validity_ms)
+        self._told: Set[str] = frozenset()  # which limits were told of: only to spare the store the question
 
     async def accept(self, submissions: Sequence[Submission]) -> Receipt:
         """Judge and store what one email or API call asks for, and tell by email what of it may not go.
@@ -98,6 +101,7 @@ class Accept:
         Raises NothingGoes (all of it in one) when nothing may, and StoreUnavailable.
         """
         verdict, bundle, stored = await self._put(submissions)
+        await self._tell_admins(bundle, stored)
         after = self._after(bundle, verdict, stored)
         await self._tell_over(submissions[0], after.refused[len(verdict.refused) :])
         mts = tuple(_first(mt, stored.repeated) for mt in after.messages)
@@ -121,6 +125,7 @@ class Accept:
 
         verdict, bundle, stored = await self._put([submission], whole)
         before = stored.before
+        await self._tell_admins(bundle, stored)
         if before is None:
             self._after(bundle, verdict, stored)
         _log(before.id if before else bundle.id, bundle, stored, is_repeat=before is not None)
@@ -144,7 +149,8 @@ class Accept:
         it would have mattered. Where something is refused anyway, all that is wrong is told together.
         """
         verdict = self._judge.judge(submissions)
-        if verdict.messages and not (verdict.refused or verdict.refusals):
+        is_sure = verdict.messages and not (verdict.refused or verdict.refusals)
+        if is_sure and not self._questions(submissions).keys:  # detectors act on what was before
             verdict = await self._guarded(verdict, submissions)
             bundle = whole(replace(self._bundle(verdict, submissions), is_blind=True), verdict)
             stored = await self._store.put(bundle)
@@ -156,7 +162,7 @@ class Accept:
 
     def _bundle(self, verdict: Verdict, submissions: Sequence[Submission]) -> Bundle:
         first = submissions[0]
-        messages = self._ask(self._news(verdict, submissions), first.writer)
+        messages = self._news(verdict, submissions)
         return Bundle(
             id=messages[0].mt.id,
             at=first.created_at,
@@ -167,10 +173,10 @@ class Accept:
             repeat_key=repeats.alarm_key(first),
         )
 
-    async def preview(self, submission: Submission) -> Verdict:
+    async def preview(self, submissions: Sequence[Submission]) -> Verdict:
         """Return the verdict that `accept` would act on, storing nothing. Raises as `accept` does."""
-        verdict = await self._verdict([submission])
-        bundle = self._bundle(verdict, [submission])
+        verdict = await self._verdict(submissions)
+        bundle = self._bundle(verdict, submissions)
         keys = [wish.key for new in bundle.messages for wish in new.reservations]
         taken = await self._store.read(counters.taken, keys) if keys else {}
         refused = counters.Ledger(taken).admit(bundle.messages)
@@ -189,8 +195,10 @@ class Accept:
 
     async def _verdict(self, submissions: Sequence[Submission]) -> Verdict:
         """Judge it all, by what the store knows. Raises NothingGoes when nothing of it may go."""
-        phones = {phone for submission in submissions for phone in submission.recipients}
-        known = await self._store.read(facts.facts, submissions[0].writer.account, phones)
+        first, phones = submissions[0], _phones(submissions)
+        known = await self._store.read(
+            answers.read, first.writer.account, phones, self._questions(submissions)
+        )
         verdict = self._judge.judge(submissions, known)
         if not verdict.messages:
             raise NothingGoes(verdict)
@@ -203,6 +211,10 @@ class Accept:
         talks = {id_: each.conversation.id for id_, each in answers.items() if each.conversation}
         last = {id_: await self._store.read(heard, talk) for id_, talk in talks.items()}
         return replace(verdict, guards={id_: loops.guards(answers[id_], last[id_]) for id_ in answers})
+
+    def _questions(self, submissions: Sequence[Submission]) -> Questions:
+        first = submissions[0]
+        return detectors.questions(first.writer, _phones(submissions), first.created_at, self.policy)
 
     async def earlier(self, submissions: Sequence[Submission]) -> tuple[str, ...]:
         """Return the ids of what these mails became when they came before; nothing if not all of it did.
@@ -254,13 +266,9 @@ class Accept:
         by_id = {submission.id: submission for submission in submissions}
         of = verdict.guards
         return tuple(
-            self._new(mt, by_id[mt.submission], of.get(mt.submission, ())) for mt in verdict.messages
+            self._new(mt, by_id[mt.submission], of.get(mt.submission, ()), verdict.holds.get(mt.id))
+            for mt in verdict.messages
         )
-
-    def _ask(self, messages: tuple[NewMessage, ...], writer: Writer) -> tuple[NewMessage, ...]:
-        """Let all wait for approval, or none."""
-        hold = approval.judge([new.mt for new in messages], writer, self.policy.quotas)
-        return messages if hold is None else tuple(replace(new, hold=hold) for new in messages)
 
     def _over(self, bundle: Bundle, stored: Stored) -> Iterator[RefusedPhone]:
         """Yield who is not written to since a limit is reached."""
@@ -268,38 +276,67 @@ class Accept:
         for new in bundle.messages:
             exceeded = stored.refused.get(new.mt.id)
             if exceeded is not None:
-                submission, reservation = by_id[new.mt.submission], exceeded.reservation
-                problem = loops.problem(reservation)
+                submission = by_id[new.mt.submission]
+                problem = loops.problem(exceeded.reservation)
                 if problem is None:
-                    of = quotas.uses(new.mt, submission.writer, self.policy.quotas)
-                    use = next(each for each in of if each.reservation.key == reservation.key)
-                    problem = use.problem(exceeded.used, reservation.amount, submission.writer.zone)
+                    use = self._use(new.mt, submission.writer, exceeded)
+                    problem = use.problem(exceeded.used, exceeded.reservation.amount, submission.writer.zone)
                 yield RefusedPhone(submission=submission, msisdn=new.mt.msisdn, problem=problem)
+
+    def _use(self, mt: MtMessage, writer: Writer, exceeded: Exceeded) -> quotas.Use:
+        of = quotas.uses(mt, writer, self.policy.quotas)
+        return next(each for each in of if each.reservation.key == exceeded.reservation.key)
+
+    async def _tell_admins(self, bundle: Bundle, stored: Stored) -> None:
+        """Tell the approvers by email that a limit is reached: once in its window, whoever comes after."""
+        by_id = {submission.id: submission.writer for submission in bundle.submissions}
+        over = {
+            quotas.told_once(use): (use, by_id[new.mt.submission])
+            for new in bundle.messages
+            if (exceeded := stored.refused.get(new.mt.id)) and loops.problem(exceeded.reservation) is None
+            for use in [self._use(new.mt, by_id[new.mt.submission], exceeded)]
+        }
+        new_ones = {key: about for key, about in over.items() if key not in self._told}
+        if not (new_ones and bundle.approvers):
+            return
+        told = tuple(
+            teaching.limit_notice(key, use, writer, to, bundle.at)
+            for key, (use, writer) in new_ones.items()
+            for to in bundle.approvers
+        )
+        with suppress(StoreUnavailable):  # it is told with the next refusal
+            await self._store.put(Bundle(id=told[0].id, at=bundle.at, notices=told))
+            self._told = (self._told | new_ones.keys()) if len(self._told) < _REMEMBERED else set(new_ones)
 
     async def _tell_over(self, first: Submission, over: Sequence[RefusedPhone]) -> None:
         """Tell by email whom a limit left out: known when the others were stored, and told before our answer."""
-        if not over or first.origin.source != "smtp" or not first.writer.address:
-            return
-        id_, at = derive_id("n", first.id, "over"), first.created_at
-        refusal = refuse_phones(over, is_partly=True)
-        who, asking = first.writer, teaching.of_phones(over)
-        notices = teaching.refused_notices(id_, who, first.origin, refusal, at, asking, is_partly=True)
-        key = repeats.repeat_key(who, first.origin.message_id or first.id, "over", "")
-        await self._store.put(Bundle(id=id_, at=at, notices=notices, repeat_key=key))
+        notices = teaching.over_notices(first, over)
+        if notices:
+            key = repeats.repeat_key(first.writer, first.origin.message_id or first.id, "over", "")
+            bundle = Bundle(id=notices[0].id, at=first.created_at, notices=notices, repeat_key=key)
+            await self._store.put(bundle)
 
-    def _new(self, mt: MtMessage, submission: Submission, guards: tuple[Reservation, ...]) -> NewMessage:
+    def _new(
+        self, mt: MtMessage, submission: Submission, guards: tuple[Reservation, ...], hold: Hold | None
+    ) -> NewMessage:
         message_id = submission.origin.message_id
         key = None
         if message_id is not None and submission.alarm is None:
             answered = submission.conversation.id if submission.conversation else ""
             key = repeats.repeat_key(submission.writer, message_id, mt.msisdn, submission.text, answered)
         uses = quotas.uses(mt, submission.writer, self.policy.quotas)
+        sent = detectors.tallies(mt, submission.writer, self.policy)
         return NewMessage(
             mt=mt,
             reply_key=reply_key(self._store.reply_secret, mt.conversation),
             repeat_key=key,
-            reservations=(*guards, *(use.reservation for use in uses)),
+            reservations=(*guards, *(use.reservation for use in uses), *(() if hold else sent)),
+            hold=replace(hold, then=hold.then + sent) if hold else None,
         )
+
+
+def _phones(submissions: Sequence[Submission]) -> set[Msisdn]:
+    return {phone for submission in submissions for phone in submission.recipients}
 
 
 def _as_sent(submission: Submission, verdict: Verdict) -> Submission:

@@ -80,6 +80,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
         language=settings.language,
         zone=settings.timezone,
         devices=derived.devices(settings),
+        teams=settings.team_mailboxes(),
     )
     desk = derived.desk(settings)
     smarthost, keys = settings.relay.smarthost, _keys(settings)

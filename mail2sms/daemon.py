@@ -132,6 +132,7 @@ class Daemon:
             await carrier.start(self._record)
             self._opened.push_async_callback(carrier.stop)
         self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown, settings.account)
+        self.dispatch.policy = self.parts.accept.policy
         http = Http()
         self._opened.push_async_callback(http.close)
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
@@ -255,6 +256,7 @@ class Daemon:
         before, self.parts, self.settings = self.parts, parts, parts.settings
         self.dispatch.on_unknown = parts.settings.on_unknown
         self._vigils.watched = derived.watched(parts.settings)
+        self.dispatch.policy = parts.accept.policy
         self._budget.limits = parts.limits
         dismissed = before.changed_logins(parts)
         for listener in self._listeners.values():

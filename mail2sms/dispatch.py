@@ -23,10 +23,12 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import OptedOut, Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.heard import Sent
 from mail2sms.lane import Lane
-from mail2sms.lifecycle import Change, Outcome
+from mail2sms.lifecycle import Change, Outcome, later
 from mail2sms.log import log, where
 from mail2sms.model import MtMessage, Part, Status, Taken
 from mail2sms.money import shown
+from mail2sms.rules import quiet_hours
+from mail2sms.rules._base import Policy
 from mail2sms.store import (
     Blocking,
     Claim,
@@ -74,6 +76,7 @@ class Dispatch:
         self._owner, self._account = owner, account
         self._asked: dict[Sent, int] = {}  # when
         self.on_unknown = on_unknown
+        self.policy = Policy()  # whose quiet hours count for what is tried again
         self._stopping = asyncio.Event()
         self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
@@ -159,6 +162,7 @@ class Dispatch:
         tried = replace(mt, attempts=mt.attempts + 1)
         chance = random.random()  # noqa: S311  # spreads retries
         change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self.on_unknown)
+        change = self._quietly(mt, change)
         ended = tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True))
         settlement = Settlement(
             mt=mt, outcomes=ended, change=change, now=now_ms(), is_reported=carrier.reports
@@ -172,6 +176,13 @@ class Dispatch:
             if mt.cost is not None:
                 self.spent[mt.carrier, mt.cost.currency] += mt.cost.millionths
         _log(mt, change)
+
+    def _quietly(self, mt: MtMessage, change: Change) -> Change:
+        """What would be tried again at night waits for the morning."""
+        if change.status is not Status.QUEUED or change.due_at is None:
+            return change
+        hold = quiet_hours.hold_again(mt, self.policy, change.due_at)
+        return change if hold is None else later(change, mt, hold.until, quiet_hours.REASON, hold.detail)
 
     async def _block(self, mt: MtMessage) -> None:
         """Write to the phone no more, as it told the carrier. Should this be lost, the next message says it again."""

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 _MOST = 40  # characters of a keyword with all that may stand around it: longer is a sentence
 _BEHIND = 2  # words behind STOP
+_SENTENCES = 2000  # characters
 _LETTERS = str.maketrans({"Æ": "AE", "Ø": "O", "Ł": "L", "Đ": "D"})  # those that have no accent to drop
 
 
@@ -40,6 +41,7 @@ class Keywords:
     after: frozenset[str]
     spoken: Mapping[str, str]
     heads: frozenset[str] = field(default=frozenset({"STOP", "STOPP"}))
+    perhaps: tuple[str, ...] = ()
 
     def find(self, text: str, region: str) -> Keyword | None:
         """Return what a whole message of a phone of this country says; None for all that is no keyword."""
@@ -53,6 +55,11 @@ class Keywords:
             return self.known.get((head, ""))
         return found
 
+    def may_mean_stop(self, text: str) -> bool:
+        """Whether a person should read it as a wish for no more SMS: never enough to act upon."""
+        folded = f" {fold(text, _SENTENCES)} "
+        return any(f" {phrase} " in folded for phrase in self.perhaps)
+
     def language(self, keyword: Keyword, region: str) -> str:
         """Return the language to answer in: that of the word, if it tells; else that of the country."""
         return keyword.language if keyword.language not in {"", "en"} else self.spoken.get(region, "en")
@@ -63,9 +70,9 @@ class Keywords:
         return replace(self, known={**own, **self.known})
 
 
-def fold(text: str) -> str:
+def fold(text: str, most: int = 4 * _MOST) -> str:
     """Return a text as keywords are compared: capitals without accents; all but letters and digits is a blank."""
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text[: 4 * _MOST]).upper())
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text[:most]).upper())
     plain = "".join(c for c in plain if unicodedata.category(c) not in {"Mn", "Cf"})
     return " ".join("".join(c if c.isalnum() else " " for c in plain.translate(_LETTERS)).split())
 
@@ -75,6 +82,7 @@ def read(lines: Iterable[str]) -> Keywords:
     known: dict[tuple[str, str], Keyword] = {}
     after: set[str] = set()
     spoken: dict[str, str] = {}
+    perhaps: list[str] = []
     for line in lines:
         head, colon, tail = line.partition(":")
         if not line.strip() or line.startswith("#"):
@@ -86,10 +94,13 @@ def read(lines: Iterable[str]) -> Keywords:
             spoken |= dict.fromkeys(tail.split(), language)
             continue
         words = [fold(word) for word in tail.split(",")]
+        if kind == "perhaps":
+            perhaps += words
+            continue
         if kind == "after":
             after.update(words)
             continue
         for text in words:
             keyword = Keyword(word=Word(kind), text=text, language=language)
             known |= dict.fromkeys([(text, country) for country in countries or ("",)], keyword)
-    return Keywords(known=known, after=frozenset(after), spoken=spoken)
+    return Keywords(known=known, after=frozenset(after), spoken=spoken, perhaps=tuple(perhaps))

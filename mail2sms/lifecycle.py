@@ -6,7 +6,7 @@ Every change of a status is decided here; the store only writes what this says. 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mail2sms.errors import Refused, SendFailed, Uncertain
@@ -43,6 +43,19 @@ class Change:
     detail: str = ""
     due_at: int | None = None
     position: int | None = None
+    expires_at: int | None = None
+
+
+def later(change: Change, mt: MtMessage, until: int, reason: str, detail: str) -> Change:
+    """Let what waits for another try wait until then. So much more time it has: nobody could have sent it meanwhile."""
+    assert change.due_at is not None, "it waits"
+    return replace(
+        change,
+        reason=RESEND if change.reason == RESEND else reason,
+        detail="; ".join(filter(None, (change.detail, detail))),
+        due_at=until,
+        expires_at=mt.expires_at + until - change.due_at,
+    )
 
 
 def after_attempt(

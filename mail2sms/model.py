@@ -52,6 +52,7 @@ class Proof(StrEnum):
     LOGIN = "login"
     NETWORK = "network"
     KEY = "key"  # an API key
+    ADDRESS_KEY = "address_key"  # a key of theirs in the address that they wrote to
     OPERATOR = "operator"  # the control socket
     CERTIFICATE = "certificate"  # the client's
     DKIM = "dkim"  # a signature of the author's domain
@@ -82,7 +83,10 @@ DIRECT_PROOFS = frozenset({Proof.LOGIN, Proof.CERTIFICATE, Proof.KEY, Proof.OPER
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class User:
-    """A person of the configuration. `receipts`: asked (by a mail), always or never."""
+    """A person of the configuration. `receipts`: asked (by a mail), always or never.
+
+    `keys` are the fingerprints of those that they write into addresses.
+    """
 
     address: str
     name: str = ""
@@ -92,6 +96,7 @@ class User:
     teams: tuple[str, ...] = ()
     class_: MessageClass = MessageClass.TRANSACTIONAL
     receipts: str = "asked"
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +115,7 @@ class Writer:
     """Who writes, proven. `address` is where replies and notices go; empty for a key or device without one.
 
     `name` is what people, keys and devices are called.
+    `acting` is the person where the address is their team's.
     """
 
     account: str
@@ -121,6 +127,7 @@ class Writer:
     zone: str = "UTC"
     class_: MessageClass = MessageClass.TRANSACTIONAL
     receipts: str = "asked"
+    acting: str = ""
 
     @property
     def is_direct(self) -> bool:

@@ -47,6 +47,7 @@ _YES, _NO = frozenset({"yes", "true", "on"}), frozenset({"no", "false", "off"})
 _DURATION = re.compile(r"(\d{1,9})\s*(ms|s|m|h|d|y)\Z")
 _DURATION_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "y": 31_536_000_000}
 _SIZE = re.compile(r"(\d{1,9})\s*(B|kB|KB|MB|GB)\Z")
+_UNIT = "add a unit"
 _SIZE_BYTES = {"B": 1, "kB": 1000, "KB": 1000, "MB": 1_000_000, "GB": 1_000_000_000}
 _RATE = re.compile(r"(\d{1,9})\s*/\s*(s|second|m|minute|h|hour|d|day)\Z")
 _RATE_S = {"s": 1, "second": 1, "m": 60, "minute": 60, "h": 3600, "hour": 3600, "d": 86400, "day": 86400}
@@ -105,8 +106,9 @@ def read_duration_ms(value: Any) -> int:
     found = _DURATION.match(text)
     if found:
         return int(found[1]) * _DURATION_MS[found[2]]
-    hint = "add a unit" if text.isdigit() else ""
-    raise BadOption(f'expected a duration such as 30s, 15m, 12h or 90d, got "{value}"', hint)
+    raise BadOption(
+        f'expected a duration such as 30s, 15m, 12h or 90d, got "{value}"', _UNIT * text.isdigit()
+    )
 
 
 def read_size_bytes(value: Any) -> int:
@@ -117,8 +119,7 @@ def read_size_bytes(value: Any) -> int:
     found = _SIZE.match(text)
     if found:
         return int(found[1]) * _SIZE_BYTES[found[2]]
-    hint = "add a unit" if text.isdigit() else ""
-    raise BadOption(f'expected a size such as 500kB or 10MB, got "{value}"', hint)
+    raise BadOption(f'expected a size such as 500kB or 10MB, got "{value}"', _UNIT * text.isdigit())
 
 
 def write_duration(milliseconds: int) -> str:
@@ -140,6 +141,9 @@ class Rate:
     count: int
     per_s: int
 
+    def __str__(self) -> str:
+        return f"{self.count}/{next((n for n, s in _RATE_S.items() if s == self.per_s and len(n) > 1), 's')}"
+
 
 def read_rate(value: Any) -> Rate:
     """`20/s`, `6/hour`, `200/day`."""
@@ -149,8 +153,7 @@ def read_rate(value: Any) -> Rate:
     found = _RATE.match(text)
     if found:
         return Rate(int(found[1]), _RATE_S[found[2]])
-    hint = "add a unit" if text.isdigit() else ""
-    raise BadOption(f'expected a rate such as 20/s, 6/hour or 200/day, got "{value}"', hint)
+    raise BadOption(f'expected a rate such as 20/s, 6/hour or 200/day, got "{value}"', _UNIT * text.isdigit())
 
 
 _UNIX, _UNIX_PATH_BYTES = "unix:", 107  # sockaddr_un

@@ -68,6 +68,11 @@ REASONS: dict[str, Reason] = {
         "5.1.1",
         "this reply address is not valid: part of it was changed or cut; answer the original mail again",
     ),
+    "address.bad_key": _no(
+        550,
+        "5.1.1",
+        "the key in this address (after +k) is not whole: it has 26 letters and digits; copy it again",
+    ),
     "address.syntax": _no(553, "5.1.3", "this is not a mail address"),
     "number.invalid": _no(
         550,
@@ -185,6 +190,17 @@ REASONS: dict[str, Reason] = {
     "held.operator": _held("your SMS is waiting: an operator has put it on hold"),
     "held.quiet_hours": _held("your SMS is waiting: no SMS are sent at this hour"),
     "held.approval": _held("your SMS is waiting: somebody must approve it first"),
+    "held.sequential": _held(
+        "your SMS is waiting: many numbers that follow one another have been sent SMS lately, "
+        "so somebody must look at it first"
+    ),
+    "held.new_country": _held(
+        "your SMS is waiting: many SMS are going to a country that was not written to before, "
+        "so somebody must look at it first"
+    ),
+    "held.unusual": _held(
+        "your SMS is waiting: you have sent far more today than usual, so somebody must look at it first"
+    ),
     "approval.refused": _no(550, "5.7.1", "the SMS was not sent: its approval was refused"),
     "approval.expired": _no(550, "5.4.7", "the SMS was not sent: nobody approved it in time"),
     # what became of it

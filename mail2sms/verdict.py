@@ -11,9 +11,19 @@ from dataclasses import dataclass, field, replace
 from mail2sms import numbers, prices, routing, segments
 from mail2sms.errors import Problem, Refusal
 from mail2sms.ids import conversation_of
-from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission
-from mail2sms.rules import countries, fiction, opt_outs, parts, quiet_hours, sender_ids, trial
-from mail2sms.rules._base import Candidate, Facts, Policy, Reservation
+from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission, Writer
+from mail2sms.rules import (
+    approval,
+    countries,
+    detectors,
+    fiction,
+    opt_outs,
+    parts,
+    quiet_hours,
+    sender_ids,
+    trial,
+)
+from mail2sms.rules._base import Candidate, Facts, Hold, Policy, Reservation
 
 _RULES = (countries.judge, fiction.judge, trial.judge, parts.judge)
 _OF_PHONES = {
@@ -39,13 +49,15 @@ class RefusedPhone:
 class Verdict:
     """What would become of one email or API call. `refusals` are about all of one submission.
 
-    `guards`, by submission, are what each of its messages reserves against answers without end.
+    `holds` are what messages wait for, by their ids. `guards`, by submission, are what each of its messages reserves
+    against answers without end.
     """
 
     messages: tuple[MtMessage, ...]
     refused: tuple[RefusedPhone, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     guards: Mapping[str, tuple[Reservation, ...]] = field(default_factory=dict)
+    holds: Mapping[str, Hold] = field(default_factory=dict)
 
     def refusal(self) -> Refusal:
         """Return all that is refused as one refusal."""
@@ -70,7 +82,16 @@ class Judge:
                 self._judge(submission, facts, messages, refused)
             except Refusal as refusal:  # the whole of this one; the others may go
                 found.append(refusal)
-        return Verdict(messages=tuple(messages), refused=tuple(refused), refusals=tuple(found))
+        holds = self._holds(messages, submissions[0].writer, facts) if messages else {}
+        return Verdict(messages=tuple(messages), refused=tuple(refused), refusals=tuple(found), holds=holds)
+
+    def _holds(self, messages: Sequence[MtMessage], writer: Writer, facts: Facts) -> dict[str, Hold]:
+        """Let all wait for approval, or what looks like fraud."""
+        strange = detectors.judge(messages, writer, self._policy, facts)
+        large = approval.judge(messages, writer, self._policy.quotas)
+        if large is None:
+            return strange
+        return {mt.id: large.and_for(strange[mt.id]) if mt.id in strange else large for mt in messages}
 
     def _judge(
         self,

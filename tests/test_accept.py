@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from mail2sms import segments
-from mail2sms.accept import Accept
+from mail2sms.accept import Accept, NothingGoes
 from mail2sms.clock import now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.ids import conversation_of, reply_key
@@ -251,7 +252,7 @@ async def test_a_refusal_is_told_once_per_mail_and_not_without_end(store: Store)
 
 async def test_a_preview_stores_nothing(store: Store) -> None:
     """What would be sent, and no more."""
-    would = await accept_with(store).preview(submission(text="é" * 161))
+    would = await accept_with(store).preview([submission(text="é" * 161)])
     messages = would.messages
     assert (messages[0].segments, messages[0].encoding) == (2, "gsm7")
     assert await store.read(views.find, ACCOUNT, views.Search()) == []
@@ -327,10 +328,10 @@ async def test_what_fits_into_the_limits(
     door = accept_with(store, quotas=quotas)
     for _ in range(2):
         if taken:
-            seen = await door.preview(submission(recipients=recipients))
+            seen = await door.preview([submission(recipients=recipients)])
         else:
             with pytest.raises(Refusal):
-                await door.preview(submission(recipients=recipients))
+                await door.preview([submission(recipients=recipients)])
     if not taken:
         with pytest.raises(Refusal) as caught:
             await door.accept([submission(recipients=recipients)])
@@ -382,3 +383,31 @@ async def test_the_writer_is_told_once_whom_a_limit_left_out(store: Store) -> No
     (told,) = await store.claim_notices(claim)
     (problem,) = json.loads(told.payload or b"")["problems"]
     assert (problem["reason"], problem["facts"]["to"]) == ("quota.country", "+33 6 39 98 56 78")
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({"user": (Limit(1, "messages", "day"),)}, ["marie@acme.example", "paul@acme.example"]),
+        ({"number": (Limit(1, "messages", "day"),)}, ["+33639981234"]),  # not of each of thousands
+        ({"total": (Limit(1, "messages", "day"), Limit(9, "parts", "day"))}, ["all"]),
+        ({"user": (Limit(9, "messages", "day"),)}, []),
+    ],
+)
+async def test_administrators_hear_once_that_a_limit_is_reached(
+    store: Store, limits: dict[str, tuple[Limit, ...]], told: list[str]
+) -> None:
+    """Once in its window, though other doors refuse more; each administrator."""
+    admins = ("it@acme.example", "boss@acme.example")
+    for n in range(3):
+        door = accept_with(store, quotas=Quotas(**limits, approvers=admins))  # type: ignore[arg-type]
+        for who in ("marie@acme.example", "paul@acme.example"):
+            for phone in (PHONE, OTHER):
+                asked = submission(f"m-{n}-{who}-{phone}", recipients=(phone,), writer=writer(address=who))
+                with contextlib.suppress(NothingGoes):
+                    await door.accept([asked])
+    claim = NoticeClaim(channel="email", owner="n", now=NOW + 1, lease_ms=1000, limit=50)
+    found = [notice for notice in await store.claim_notices(claim) if notice.kind == "limit"]
+    assert sorted((notice.address, json.loads(notice.payload or b"")["of"]) for notice in found) == sorted(
+        (admin, of) for admin in admins for of in told
+    )

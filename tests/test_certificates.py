@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import smtplib
 import ssl
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from mail2sms import certificates
+from mail2sms import certificates, config
 from mail2sms.certificates import Certificate, Renewal
+from mail2sms.config import derived
 from mail2sms.config.schema import TlsOptions
+from mail2sms.intake.limits import Budget, Limits
+from mail2sms.intake.listener import Listener, listen
+from mail2sms.options import Endpoint
+from tests.listening import Desk
 from tests.servers.certificates import certificate
+
+DOORS = {"submission": "required", "submissions": "implicit"}
+LISTENING = """\
+domain: sms.acme.example
+country: FR
+mode: simulate
+database: sqlite:////nowhere/x.db
+listen:
+  submission: {{address: "127.0.0.1:2587"}}
+  submissions: {{address: "127.0.0.1:2465"}}
+tls: {{certificate: {certificate}, key: {key}}}
+senders: [{{from: "*@acme.example", proof: login}}]
+countries: [FR]
+carriers: {{sim: {{type: simulated}}}}
+routes: [{{to: any, via: [sim]}}]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +133,72 @@ async def test_a_reload_that_comes_between_wins(
     monkeypatch.setattr(certificates, "load", load)
     await place.renewal.look()
     assert place.adopted == []
+
+
+async def test_new_handshakes_see_the_renewed_one_at_every_door(
+    tmp_path: Path, pairs: list[tuple[Path, Path]]
+) -> None:
+    """587 and 465 at once, without a restart; a connection that was there before goes on."""
+    place = Place(tmp_path, pairs[0])
+    text = LISTENING.format(certificate=place.certificate, key=place.key)
+    settings = config.load(tmp_path / "m.yaml", text)
+    loaded = certificates.load(place.options)
+    doors = {name: derived.listener(settings, name, loaded) for name in settings.listen.mail()}
+    assert {name: options.tls for name, options in doors.items()} == DOORS
+    opened = {
+        name: await listen(Endpoint("127.0.0.1", 0), options, Budget(Limits()), Desk(), lambda _: False)
+        for name, options in doors.items()
+    }
+
+    def adopt(certificate: Certificate) -> None:
+        for name, listener in opened.items():
+            listener.renew(derived.listener(settings, name, certificate).context)
+
+    renewal = Renewal(adopt)
+    renewal.use(place.options, loaded)
+    try:
+        before = {name: await asyncio.to_thread(_talk, opened[name], DOORS[name]) for name in opened}
+        place.put(*pairs[1])
+        assert {await asyncio.to_thread(_shown, *each) for each in _places(opened)} == {_der(pairs[0])}
+        await renewal.look()
+        assert {await asyncio.to_thread(_shown, *each) for each in _places(opened)} == {_der(pairs[1])}
+        for client in before.values():
+            assert (await asyncio.to_thread(client.noop))[0] == 250
+            client.close()
+    finally:
+        for listener in opened.values():
+            await listener.stop(1)
+
+
+def _places(opened: dict[str, Listener]) -> list[tuple[Listener, str]]:
+    return [(listener, DOORS[name]) for name, listener in opened.items()]
+
+
+def _talk(listener: Listener, tls: str) -> smtplib.SMTP:
+    """Say EHLO under TLS, as the door wants it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    at = listener.addresses[0]
+    if tls == "implicit":
+        client: smtplib.SMTP = smtplib.SMTP_SSL(
+            at.host, at.port, "client.example", timeout=10, context=context
+        )
+    else:
+        client = smtplib.SMTP(at.host, at.port, "client.example", timeout=10)
+        client.starttls(context=context)
+    assert client.ehlo()[0] == 250 and client.has_extn("auth")
+    return client
+
+
+def _shown(listener: Listener, tls: str) -> bytes:
+    client = _talk(listener, tls)
+    found = cast(ssl.SSLSocket, client.sock).getpeercert(binary_form=True)
+    client.close()
+    return found or b""
+
+
+def _der(pair: tuple[Path, Path]) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pair[0].read_text())
 
 
 def test_old_tls_is_in_one_context_only(tmp_path: Path, pairs: list[tuple[Path, Path]]) -> None:

@@ -465,6 +465,27 @@ def test_timeline() -> None:
     )
     here, later = NOW.astimezone(), (NOW + timedelta(days=1)).astimezone()
     assert head == "m-1  marie@acme.example -> +33 6 39 98 12 34   expired"
+    limit = {
+        "kind": "number",
+        "of": "+33639981234",
+        "limit": "2/day",
+        "used": "1",
+        "left": "1",
+        "until": str(NOW),
+    }
+    asked = {
+        "id": "v-1",
+        "status": "released",
+        "decided_by": "it",
+        "reason": "held.unusual",
+        "detail": "90 today",
+    }
+    told = show.timeline(message(answer={"proof": "dkim", "limits": [limit], "approval": asked}))[-3:]
+    assert told == [
+        "Proof      dkim",
+        f"Counted in number +33 6 39 98 12 34: 2/day; 1 used, 1 left until {here:%Y-%m-%d %H:%M:%S %Z}",
+        "Approval   v-1 released by it: held.unusual, 90 today",
+    ]
     priced = show.timeline(message(status="expired", cost="0.045 EUR"))
     assert priced[-1] == "Cost       0.045 EUR"
     assert facts == [

@@ -30,6 +30,7 @@ from mail2sms.relay.compose import (
     refused_email,
     reply_email,
 )
+from mail2sms.relay.limit import LimitFacts, limit_email
 from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
 from mail2sms.wording import LANGUAGES
@@ -121,15 +122,20 @@ def undelivered(language: str = "en", **changes: object) -> Outgoing:
     return undelivered_email(UndeliveredFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
 
 
-def asked(language: str = "en", **changes: object) -> Outgoing:
-    """Return what asks an approver."""
-    held = HeldFacts(
+def suspected(language: str, reason: str) -> Outgoing:
+    """Return what asks an approver about what looks like fraud."""
+    return asked(language, held=asked_about(language, reason=reason))
+
+
+def asked_about(language: str, reason: str = "held.approval") -> HeldFacts:
+    """Return what is known of a message that waits for approval."""
+    return HeldFacts(
         id="m-1",
         notice="n-1",
         addressee=addressee(language),
         msisdn=Msisdn("+33639981234"),
         text="Bonjour,\nvotre rendez-vous",
-        reason="held.approval",
+        reason=reason,
         accepted_at=AT,
         at=AT,
         expires_at=AT + 86_400_000,
@@ -138,14 +144,36 @@ def asked(language: str = "en", **changes: object) -> Outgoing:
         others=119,
         origin=ORIGIN,
     )
+
+
+def asked(language: str = "en", **changes: object) -> Outgoing:
+    """Return what asks an approver."""
     values = {
-        "held": held,
+        "held": asked_about(language),
         "approval": "v-1",
         "writer": "paul@acme.example",
         "link": "https://sms.acme.example/approve/v-1.abc",
         "cost": Money(5_400_000, "EUR"),
     }
     return approval_email(ApprovalFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
+
+
+def limit(language: str = "en", **changes: object) -> Outgoing:
+    """Return what tells an administrator of a limit."""
+    values = {
+        "notice": "n-1",
+        "addressee": addressee(language),
+        "kind": "user",
+        "of": "paul@acme.example",
+        "amount": 500,
+        "unit": "messages",
+        "window": "day",
+        "writer": "paul@acme.example",
+        "at": AT,
+        "until": AT + 9_000_000,
+        "template_address": "sms@sms.acme.example",
+    }
+    return limit_email(LimitFacts(**{**values, **changes}), RENDER)  # type: ignore[arg-type]
 
 
 def held(language: str = "en", **changes: object) -> Outgoing:

@@ -9,6 +9,7 @@ from tests.config_cases import found, whole
 
 TYPES = ", ".join(carriers.types())
 
+A, B = "a" * 64, "b" * 64  # as hashes
 # fmt: off
 FIELDS: list[tuple[str, list[str]]] = [
     ("domian: x.example", ['1:1 unknown option "domian" -> did you mean "domain"?']),
@@ -91,6 +92,13 @@ FIELDS: list[tuple[str, list[str]]] = [
     ("quotas: {cost: 60/day}", ["1:16 60/day is no amount of money -> such as 60 EUR/day"]),
     ("quotas: {cost: 60 EURO/day}",
      ['1:16 expected an amount such as 0.045 EUR, got "60 EURO"']),
+    ("quotas: {detect: {sequential: 20}}",
+     ['1:31 expected a rate such as 20/s, 6/hour or 200/day, got "20" -> add a unit']),
+    ("quotas: {detect: {unusual: 1}}", ["1:28 expected a number from 2 to 1000, got 1"]),
+    ("quotas: {detect: {new_country: yes}}", ['1:32 expected a whole number, got "yes"']),
+    ("quotas: {detect: {volume: 9}}", ['1:19 unknown option "quotas.detect.volume"']),
+    ("users: {a@a.example: {keys: secret}}",
+     ['1:29 a key for addresses stands here as its hash -> the verb key makes one']),
     ("quotas: {users: 5/day}", ['1:10 unknown option "quotas.users" -> did you mean "user"?']),
     ("users: {a@acme.example: {quota: 9/week}}",
      ['1:33 expected a limit, got "9/week" -> such as 500/day, 800 parts/day or 60 EUR/day']),
@@ -169,8 +177,6 @@ NOT_YET: list[tuple[str, list[str]]] = [
     ("reply_pages: {expires: 14d}", ['1:1 "reply_pages" is not yet supported']),
     ("retention: {text: 90d}", ['1:1 "retention" is not yet supported']),
     ("portal: {}", ['1:1 "portal" is not yet supported']),
-    ('senders: [{from: "*@a.example", network: 127.0.0.1, proof: [key]}]',
-     ['1:61 "senders.proof: key" is not yet supported']),
 ]
 TOGETHER: list[tuple[str, list[str]]] = [
     ("registrations: [{sender_id: ACME, country: SG, carrier: sin}]",
@@ -229,7 +235,7 @@ TOGETHER: list[tuple[str, list[str]]] = [
        [f"1:18 anyone can own a domain that {pattern} matches, and prove it -> name the domain"])
       for pattern in ("*", "*@co.uk", "*@*.co.uk", "*@*acme.example", "*@acme*.example")),
     ('senders: [{from: "*@*.acme.example", proof: [login, dkim, dkmi]}]',
-     ['1:59 expected login, certificate, dkim, spf, dmarc, arc, authentication_results or microsoft_results, '
+     ['1:59 expected login, certificate, key, dkim, spf, dmarc, arc, authentication_results or microsoft_results, '
       'got "dkmi" -> did you mean "dkim"?']),
     ('senders: [{from: "*@a.example", proof: authentication_results}]',
      ["1:40 whose results are believed? A rule like this needs network -> add network: 10.1.0.20",
@@ -247,6 +253,11 @@ TOGETHER: list[tuple[str, list[str]]] = [
     ('senders: [{from: "*@a.example", proof: arc, hops: 2}]',
      ["1:40 whose seals count? A rule like this needs sealers -> add sealers: [lists.acme.example]",
       "1:51 no proof of this rule uses hops"]),
+    ('senders: [{from: "*@a.example", network: 127.0.0.1, teams: yes}]',
+     ["1:60 as a team writes who has logged in -> add proof: login"]),
+    (f"users:\n  a@a.example: {{keys: 'sha256:{A}'}}\n  b@a.example: {{keys: ['sha256:{B}', 'sha256:{A}']}}",
+     ["3:99 this is the key of a@a.example too: it would not say who writes -> "
+      "the verb key makes another for b@a.example"]),
     ('senders: [{from: "*", network: 0.0.0.0/0}]',
      ["1:32 0.0.0.0/0 is the whole internet: that proves nothing"]),
     ('senders: [{from: "*", network: [127.0.0.1, "::/0"]}]',
@@ -336,6 +347,12 @@ WARNINGS: list[tuple[str, list[str]]] = [
       "3:84 no price for FR, AT: what is sent there has no known cost -> any: prices all other countries"]),
     ("database: postgresql://mail2sms:pw@db/mail2sms",
      ["1:11 a secret stands in this file -> credential:NAME, file:PATH or env:NAME keep it out"]),
+    (f"users: {{a@acme.example: {{keys: 'sha256:{A}'}}}}",
+     ["1:32 no rule of senders takes keys -> add proof: key"]),
+    ('senders: [{from: "*@acme.example", proof: key}]',
+     ["1:43 nobody that this rule is about has a key -> the verb key makes one"]),
+    ("quotas: {detect: {unusual: 10}}",
+     ["1:18 nobody is told of what waits: only the command line releases it -> add quotas.approvers"]),
     ("quotas: {country: {CH: 5/day, FR: 5/day}}",
      ["1:20 CH is not among countries: nothing is sent there"]),
     ("sender_ids: {default: ACME}\ncountries: [FR, US, CA]",

@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 
 from mail2sms import breaker, segments
-from mail2sms.carriers._base import Carrier, Record
+from mail2sms.carriers._base import Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
 from mail2sms.dispatch import Dispatch
-from mail2sms.errors import OptedOut, Refused, StoreUnavailable, Unavailable, Uncertain
-from mail2sms.heard import Sent
+from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
-from mail2sms.model import DeliveryReport, Part, Status, Taken
+from mail2sms.model import Part, Taken
 from mail2sms.money import read
-from mail2sms.store import Claim, Intent, MessageView, Outage, Recovery, Store, opt_outs, outages, views
+from mail2sms.store import Claim, Intent, MessageView, Outage, Recovery, Store, outages, views
 from tests.fakes import ACCOUNT, bundle
 
 HOUR = 3_600_000
@@ -307,63 +306,3 @@ async def test_a_claim_that_was_lost_does_not_end_its_successors_lease(store: St
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
-
-
-async def test_a_phone_that_opted_out_with_the_carrier_is_written_to_no_more(store: Store) -> None:
-    """The message is rejected, and the phone on the list."""
-    carrier = Scripted("a", OptedOut("21610", "opted out"))
-
-    async def look() -> MessageView:
-        view = await until(store, "rejected")
-        async with asyncio.timeout(10):
-            while not await store.read(opt_outs.listed, ACCOUNT, None, 10):
-                await asyncio.sleep(0.01)
-        return view
-
-    await dispatching(store, [carrier], look, route=("a",))
-    (entry,) = await store.read(opt_outs.listed, ACCOUNT, None, 10)
-    assert (entry.source, entry.who) == ("carrier", "a")
-
-
-async def test_what_a_carrier_does_not_report_it_is_asked(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each part once in its time; the answer is a report."""
-    monkeypatch.setattr("mail2sms.dispatch._ASK_S", 0.01)
-
-    class Asked(Scripted):
-        asks_after_ms, asked = 50, 0
-
-        async def start(self, record: Record) -> None:
-            self.record = record
-
-        async def ask(self, sent: Sent) -> None:
-            self.asked += 1
-            report = DeliveryReport(
-                carrier="sim-a",
-                carrier_message_id=sent.carrier_message_id,
-                status=Status.DELIVERED,
-                at=0,
-                event_id="e",
-            )
-            await self.record(report)
-
-    carrier = Asked("sim-a")
-    view = await dispatching(store, [carrier], lambda: until(store, "delivered"), route=("sim-a",))
-    assert (view.status, carrier.asked) == ("delivered", 1)
-
-
-async def test_a_carrier_whose_link_is_back_is_tried_at_once(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was down for a minute; nobody waits until the minute is over."""
-    monkeypatch.setattr(breaker, "_FIRST_PAUSE_MS", 60_000)
-    monkeypatch.setattr(breaker, "_IN_A_ROW", 1)
-
-    class Back(Scripted):
-        def is_back(self) -> bool:
-            return len(self.parts) == 1
-
-    carrier = Back("sim-a", Unavailable("unbound", retry_after_s=0.01))
-    view = await dispatching(store, [carrier], lambda: until(store, "enroute"), route=("sim-a",))
-    assert (view.status, len(carrier.parts)) == ("enroute", 2)

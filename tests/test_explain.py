@@ -23,11 +23,13 @@ from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
-from mail2sms.model import MtMessage
-from mail2sms.store import NoticeClaim, Store, views
+from mail2sms.model import Msisdn, MtMessage
+from mail2sms.store import Blocking, NoticeClaim, Stop, Store, views
 from tests import signing
+from tests.fakes import PHONE, submission, writer
 from tests.proofs import _spoofs
 from tests.servers import NameServer
+from tests.web_fakes import world
 
 CONFIG = Path(__file__).resolve().parent.parent / "mail2sms.yaml"
 MAILS = sorted((Path(__file__).parent / "mails").glob("*.eml"))
@@ -352,3 +354,100 @@ def test_which_proof_holds_and_why_the_others_do_not(
     assert re.search(r"\n +spf: fail, 192.0.2.1 is not listed: none +m.yaml:7", bad)
     assert "to write, senders asks for a DKIM signature of acme.example or a client that" in bad
     assert "sender.proof_missing   SMTP 550 5.7.1" in bad
+
+
+LIVE = """\
+domain: sms.demo.example
+country: FR
+mode: simulate
+database: sqlite:////nowhere/x.db
+listen:
+  smtp: {address: "127.0.0.1:2525"}
+  devices: {address: "127.0.0.1:2526"}
+  web: {address: "127.0.0.1:8025", url: "https://sms.acme.example"}
+senders:
+  - {from: "*@acme.example", proof: login}
+  - {from: "*@acme.example", network: [127.0.0.1, 10.1.0.20]}
+users: {marie@acme.example: {name: Marie Dubois, number: "+33639980101", quota: 3/day, class: marketing}}
+countries: [FR]
+quotas: {number: 2/day, approval_above: 1, approvers: [it@acme.example]}
+quiet_hours: {FR: "00:00-23:59"}
+carriers: {sim: {type: simulated}}
+routes: [{to: any, via: [sim]}]
+"""
+
+
+async def test_with_a_daemon_it_says_what_the_store_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is used of each limit, who opted out, what waits for whom, and every email that would be sent."""
+    (tmp_path / "m.yaml").write_text(LIVE)
+    settings = config.load(tmp_path / "m.yaml")
+    domain, third, gone = "sms.demo.example", "+33639985678", "+33639980404"
+    async with world(tmp_path) as here:
+        store = here.context.store
+        door = Accept(store, derived.policy(settings), settings.route_table(), settings.validity)
+        marie = writer(account=domain, number=Msisdn("+33639980101"))
+        for n in range(2):
+            await door.accept([submission(f"m-{n}", writer=marie, created_at=now_ms())])
+        blocking = Blocking(account=domain, msisdn=Msisdn(gone), now=now_ms(), source="operator")
+        await store.block(blocking)
+        file = tmp_path / "x.eml"
+
+        async def explain(*to: str) -> tuple[int, dict[str, Any], str]:
+            named = ", ".join(f"{phone[1:]}@{domain}" for phone in to)
+            file.write_text(MAIL.format(sender="marie@acme.example", to=named, text="Bonjour"))
+            asked = ["explain", str(file), "--config", str(tmp_path / "m.yaml"), "--socket", str(here.socket)]
+            code = await asyncio.to_thread(run, [*asked, "--json"])
+            said = json.loads(capsys.readouterr().out.splitlines()[-1])
+            assert await asyncio.to_thread(run, asked) == code
+            return code, said, capsys.readouterr().out
+
+        code, said, shown = await explain(third)
+        assert (code, said["is_asked"]) == (0, True)
+        used = {
+            (each["kind"], each["of"]): (each["used"], each["left"], each["needed"])
+            for each in said["limits"]
+        }
+        assert used == {("user", "marie@acme.example"): ("2", "1", "1"), ("number", third): ("0", "2", "1")}
+        assert "user marie@acme.example: 3/day; 2 used, 1 left, 1 needed; opens again at" in " ".join(
+            shown.split()
+        )
+        assert "login: fail, nobody has logged in" in shown and "nobody of them opted out" in shown
+        (message,) = said["orders"][0]["messages"]
+        assert message["quiet_until"] == message["due_at"] and "quiet hours of FR until" in message["why"]
+
+        code, said, shown = await explain(PHONE)  # its limit is used up
+        assert (code, [p["reason"] for p in said["problems"]]) == (65, ["quota.number"])
+        assert said["emails"][0]["to"] == "marie@acme.example" and "2/day; 2 used, 0 left" in shown
+
+        code, said, _ = await explain(gone)
+        assert [p["reason"] for p in said["problems"]] == ["optout"]
+
+        code, said, shown = await explain(
+            third, "+33639985679"
+        )  # more than one phone needs approval, and room for two
+        assert [p["reason"] for p in said["problems"]] == ["quota.user", "quota.user"]
+        await store.switch(Stop(at=now_ms()))
+        assert "all sending is stopped now" in (await explain(third))[2]
+
+
+async def test_what_waits_for_approval_and_who_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The writer's email and the approver's are shown; no daemon is needed, and the page says what is not known."""
+    (tmp_path / "m.yaml").write_text(LIVE.replace("class: marketing", "class: transactional"))
+    file = tmp_path / "x.eml"
+    to = "33639985678@sms.demo.example, 33639985679@sms.demo.example"
+    file.write_text(MAIL.format(sender="marie@acme.example", to=to, text="Bonjour"))
+    asked = ["explain", str(file), "--config", str(tmp_path / "m.yaml")]
+    assert await asyncio.to_thread(run, [*asked, "--show-email"]) == 0
+    shown = capsys.readouterr().out
+    assert "waits until somebody approves it (held.approval): 2 messages, more than 1" in shown
+    assert "no daemon answers: opt-outs and limits are not known" in " ".join(shown.split())
+    assert "3/day; what is used is not known, 2 needed" in " ".join(shown.split())
+    assert "quiet hours at +33 6 39 98 56 78, +33 6 39 98 56 79 until" in " ".join(shown.split())
+    assert re.search(
+        r'Email +to it@acme.example: "2 SMS from marie@acme.example wait for your approval"', shown
+    )
+    assert "https://sms.acme.example/approve/v-..." in shown

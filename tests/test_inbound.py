@@ -11,9 +11,12 @@ from mail2sms.config import derived
 from mail2sms.consent import Consent
 from mail2sms.inbound import Inbound
 from mail2sms.model import MoMessage, Msisdn
+from mail2sms.relay.house import House
+from mail2sms.relay.letters import Letters
+from mail2sms.render import Render
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
-from mail2sms.store import Claim, NoticeClaim, Store, opt_outs
+from mail2sms.store import Claim, NoticeClaim, Store, facts, opt_outs
 from mail2sms.verdict import Judge
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE
 
@@ -93,4 +96,28 @@ async def test_keywords_are_answered(
     last = read.keywords.find(texts[-1], "FR")
     is_blocked = last is not None and last.word == "stop"
     assert bool(await store.read(opt_outs.listed, ACCOUNT, None, 9)) == is_blocked
+    await store.close()
+
+
+async def test_a_sentence_that_may_be_an_opt_out_is_marked_and_changes_nothing(tmp_path: Path) -> None:
+    """Whoever wrote reads it above the text; the phone may still be written to."""
+    store = await Store.open(f"sqlite:///{tmp_path}/x.db")
+    house = House(
+        domain=ACCOUNT,
+        country="FR",
+        template_mailbox="sms",
+        language="en",
+        zone="UTC",
+        may_mean_stop=derived.words().may_mean_stop,
+    )
+    inbound = Inbound(store, ACCOUNT, {OURS: "marie@acme.example"}, "", 1000, consent())
+    text = "Hello, please stop texting me, I have moved"
+    await inbound.record(MoMessage(carrier="sim", event_id="e", msisdn=PHONE, to=OURS, at=NOW, text=text))
+    claim = NoticeClaim(channel="email", owner="n", now=now_ms() + 1000, lease_ms=1000, limit=5)
+    (notice,) = await store.claim_notices(claim)
+    letter = await Letters(store, house, Render()).email(notice)
+    assert (
+        letter is not None and b"PERHAPS AN OPT-OUT" in letter.content and b"stop texting" in letter.content
+    )
+    assert (await store.read(facts.facts, ACCOUNT, [PHONE])).opt_outs == ()
     await store.close()

@@ -122,3 +122,31 @@ def test_a_line_that_is_none_is_told() -> None:
     """The file is data: a slip in it must not pass."""
     with pytest.raises(ValueError, match="no colon"):
         read(["stop en STOP"])
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("Please stop texting me, I moved to Spain last year", True),
+        ("I said don't text this number again!!", True),
+        ("Hello, could you take me off your list? Thank you", True),
+        ("Bonjour, arrêtez de m’envoyer des messages svp, ce n'est pas mon rendez-vous", True),
+        ("Merci de ne plus recevoir vos pubs : désabonnez-moi", True),
+        ("Bitte löschen Sie meine Nummer aus Ihrem System", True),
+        ("Ich möchte keine SMS von Ihnen bekommen", True),
+        ("Buongiorno, non scrivetemi più per favore", True),
+        ("No quiero recibir más mensajes suyos, gracias", True),
+        ("Can you stop by tomorrow at nine? I have no more questions", False),
+        ("Don't worry, text me when you are there", False),
+        ("Je ne peux plus venir mardi, désolée", False),
+        ("Le bus s'arrête devant chez vous ?", False),
+        ("Ich möchte keine Umstände machen", False),
+        ("Basta così, grazie mille", False),
+        ("xstop texting", False),
+        ("", False),
+    ],
+)
+def test_what_a_person_should_read_as_a_wish(text: str, is_one: bool) -> None:
+    """Sentences: marked for whoever reads the reply, and never acted upon."""
+    assert KEYWORDS.may_mean_stop(text) == is_one
+    assert KEYWORDS.find(text, "US") is None

@@ -69,7 +69,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
 
 # Told in the SMTP reply alone: they are found before anybody has proven to be the writer.
 BEFORE_THE_PROOF = {
-    *("address.unknown", "address.bad_reply_key", "address.syntax"),
+    *("address.unknown", "address.bad_reply_key", "address.bad_key", "address.syntax"),
     *("number.invalid", "number.ambiguous"),  # in an address; in a To field it is template.bad_number
     *("mail.too_large", "mail.bare_newline"),
 }

@@ -14,7 +14,7 @@ from mail2sms.wording import LANGUAGES
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "email"
 RENDER = Render()
-MAILS = ("reply", "refused", "held", "approval", "undelivered", "receipt", "digest", "device")
+MAILS = ("reply", "refused", "held", "approval", "undelivered", "receipt", "digest", "device", "limit")
 
 # Facts that every caller can give; others must be in the reason's own SMTP text, or stand in brackets.
 ALWAYS = {"value", "domain", "mailbox"}
@@ -164,7 +164,7 @@ def test_an_email_is_in_the_nearest_language(language: str, subject: str) -> Non
 def test_every_language_has_every_mail(language: str) -> None:
     """Subject, text and HTML of each kind, and the reasons; nothing else."""
     parts = {f"{mail}.{part}" for mail in MAILS for part in ("subject", "txt", "html")}
-    assert {path.name for path in (TEMPLATES / language).iterdir()} == parts | {"reasons.txt"}
+    assert {path.name for path in (TEMPLATES / language).iterdir()} == parts | {"reasons.txt", "_why.txt"}
 
 
 def test_every_folder_is_a_language() -> None:

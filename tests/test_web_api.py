@@ -407,6 +407,7 @@ async def test_openapi_describes_the_routes(quiet: World) -> None:
         "/api/v1/reload",
         "/api/v1/approvals",
         "/api/v1/quotas",
+        "/api/v1/known",
         "/api/v1/approvals/{id}/{word}",
         "/api/v1/sending",
         "/api/v1/sending/stop",

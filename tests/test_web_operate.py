@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +13,13 @@ import pytest
 import pytest_asyncio
 
 from mail2sms.accept import Accept
+from mail2sms.cli.main import run
 from mail2sms.config.quotas import read_limit
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import Origin, Proof, Writer
 from mail2sms.routing import Route
 from mail2sms.rules._limits import Quotas
+from tests.servers.daemon import minimal_config
 from tests.web_fakes import MARIE, READER, SENDER, World, until, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -254,5 +258,32 @@ async def test_what_is_used_of_the_limits(tmp_path: Path) -> None:
         ]
         of_phone = (await get(served, "/api/v1/quotas", to=PHONE))["items"]
         assert [(one["kind"], one["left"]) for one in of_phone] == [("number", "2"), ("total", "7")]
+        (message,) = (await get(served, MESSAGES))["items"]
+        counted = (await get(served, f"{MESSAGES}/{message['id']}"))["limits"]
+        assert [(one["kind"], one["used"]) for one in counted] == [
+            ("user", "1"),
+            ("number", "1"),
+            ("total", "2"),
+        ]
         of_nobody = (await get(served, "/api/v1/quotas", user="key x"))["items"]
         assert (of_nobody[0]["kind"], of_nobody[0]["of"], of_nobody[0]["used"]) == ("user", "key x", "0")
+
+
+async def test_check_tells_what_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a daemon that runs with the file; without one nothing is said of it."""
+    file = tmp_path / "m.yaml"
+    file.write_text(minimal_config(database=f"sqlite:///{tmp_path}/x.db", smtp_port=1, web_port=2))
+    async with world(tmp_path) as served:
+        quotas = Quotas(total=(read_limit("9 parts/day"),), user=(read_limit("5/day"),))
+        policy = replace(served.context.accept.policy, quotas=quotas)
+        door = Accept(served.context.store, policy, [Route(to=("any",), via=("sim",))], 3_600_000)
+        object.__setattr__(served.context, "accept", door)
+        await ordered(served, text="é" * 161, at=None)
+        assert await asyncio.to_thread(run, ["check", str(file), "--json"]) == 0
+        told = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert ("total", "2", "7") in {(one["kind"], one["used"], one["left"]) for one in told["limits"]}
+        assert await asyncio.to_thread(run, ["check", str(file)]) == 0
+        shown = capsys.readouterr().out
+        assert "Used       total: 9 parts/day; 2 used, 7 left until" in shown and "0 used" not in shown
+    assert await asyncio.to_thread(run, ["check", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["limits"] == []

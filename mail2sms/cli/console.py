@@ -133,6 +133,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (_LIMIT, "quota", "quota"),
     (_LIMIT, "stop-sending", "sending"),
     (_LIMIT, "resume-sending", "sending"),
+    (_READ, "key", "sender_keys"),
     (_READ, "explain-config", "explain_config"),
     (_READ, "schema", "explain_config"),
     (_READ, "unit", "unit"),

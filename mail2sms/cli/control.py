@@ -229,6 +229,10 @@ class Control:
         found: list[dict[str, Any]] = self._ask("GET", f"/api/v1/quotas?{urlencode(wanted)}")["items"]
         return found
 
+    def known(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the store knows of phones and counters."""
+        return self._ask("POST", "/api/v1/known", asked)
+
     def approvals(self) -> list[dict[str, Any]]:
         """Return what waits for approval, the oldest first."""
         found: list[dict[str, Any]] = self._ask("GET", "/api/v1/approvals")["items"]

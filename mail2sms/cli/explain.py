@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mail2sms.cli import Exit, Failed, find_config, is_coloured, read_settings
-from mail2sms.cli.explained import document, page
-from mail2sms.cli.terminal import ConfigOption, JsonOption, print_lines, to_json
+from mail2sms.cli.explained import document
+from mail2sms.cli.explained_page import page
+from mail2sms.cli.terminal import ConfigOption, JsonOption, SocketOption, print_lines, reach, to_json
 
 if TYPE_CHECKING:
+    from mail2sms.cli.control import Control
     from mail2sms.cli.judging import Bridge
     from mail2sms.config import Settings
 
@@ -46,10 +48,12 @@ def explain(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
         bool, typer.Option("--show-email", help="Print what the writer would get.")
     ] = False,
     as_json: JsonOption = False,
+    socket_path: SocketOption = None,
 ) -> None:
     """What would become of a mail, and why.
 
-    Nothing is sent or stored, and no daemon is needed; the DNS is asked where a rule of senders does.
+    Nothing is sent or stored; the DNS is asked where a rule of senders does. Where the daemon runs, it says who
+    opted out and what is left of the limits; without it all else is told.
     Exit code 65: some of it would be refused.
     """
     from mail2sms import log
@@ -67,7 +71,8 @@ def explain(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
         rcpts=tuple(_rcpts(to, content, settings.domain)),
         content=content,
     )
-    explained = asyncio.run(_bridge(settings, path, dns).explain(envelope))
+    control = reach(path, socket_path)
+    explained = asyncio.run(_bridge(settings, path, dns, control).explain(envelope))
     if as_json:
         print_lines(to_json(document(explained)))
     else:
@@ -75,14 +80,15 @@ def explain(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     raise typer.Exit(explained.exit)
 
 
-def _bridge(settings: Settings, path: Path, dns: str | None) -> Bridge:
+def _bridge(settings: Settings, path: Path, dns: str | None, control: Control) -> Bridge:
     from mail2sms.cli.doctor import name_server
     from mail2sms.cli.judging import Bridge
     from mail2sms.errors import BadOption
     from mail2sms.yamltext import read_file
 
     try:
-        return Bridge(settings, read_file(path), path.name, name_server(dns) if dns else None)
+        asked = name_server(dns) if dns else None
+        return Bridge(settings, read_file(path), path.name, asked, control)
     except (BadOption, OSError, UnicodeDecodeError) as e:
         raise Failed(Exit.BAD_CONFIG, f"template {settings.template} can't be used: {e}") from e
 

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from typing import cast
 
-from mail2sms import routing, segments
+from mail2sms import segments
+from mail2sms.accept import Accept, NothingGoes
 from mail2sms.addresses import canonical
+from mail2sms.cli.control import Control
 from mail2sms.cli.explained import (
     Address,
     Attempt,
     Explained,
     LeftOutText,
+    LimitUse,
     Mail,
     Ordered,
-    Text,
     Trouble,
     Wanted,
     Who,
 )
 from mail2sms.cli.explained_devices import from_device
-from mail2sms.cli.explained_senders import why_sender_id
-from mail2sms.cli.proofs import asks
+from mail2sms.cli.foreseen import THE_PHONES, Foreseen
+from mail2sms.cli.known import FarStore
+from mail2sms.cli.proofs import asks, client_attempts, key_attempts
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings, derived
 from mail2sms.dns import Dns
 from mail2sms.errors import Problem, Refusal
-from mail2sms.intake import headers
+from mail2sms.intake import address_keys, headers
 from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.identity import Identity, SenderRule
@@ -40,18 +40,15 @@ from mail2sms.intake.mailauth import Mailauth, Tried
 from mail2sms.intake.reading import Asked, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused
-from mail2sms.model import Conversation, MtMessage, Proof, Submission, Writer
-from mail2sms.money import shown
+from mail2sms.model import Conversation, Proof, Submission
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay.letters import Refusals
 from mail2sms.render import Render
-from mail2sms.rules import sender_ids
-from mail2sms.store import NewNotice
-from mail2sms.store.teaching import notices, refused_notice
-from mail2sms.verdict import Judge, Verdict
+from mail2sms.store import Store
+from mail2sms.store.teaching import notices, over_notices, refused_notice
+from mail2sms.verdict import Verdict
 from mail2sms.yamltext import Document
 
-_THE_PHONES = "?"  # our address in a conversation that is not looked up
 _TOO_LARGE, _BARE = "mail.too_large", "mail.bare_newline"
 
 
@@ -75,20 +72,34 @@ class _Mail:
     tried: tuple[Tried, ...]
     to: tuple[Address, ...]
     at_rcpt: tuple[Trouble, ...]
+    limits: tuple[LimitUse, ...] = ()
 
 
 class Bridge:
     """The parts of the daemon that decide, built as the daemon builds them, without its store."""
 
-    def __init__(self, settings: Settings, document: Document, config: str, dns: Dns | None = None) -> None:
-        """`config` is how places in the `document` are called. Raises what `derived.desk` raises."""
+    def __init__(
+        self,
+        settings: Settings,
+        document: Document,
+        config: str,
+        dns: Dns | None = None,
+        control: Control | None = None,
+    ) -> None:
+        """`config` is how places in the `document` are called; `control` the daemon, whose store is asked.
+
+        Raises what `derived.desk` raises.
+        """
         self._mailauth = Mailauth(dns)
         self._settings, self._document, self._config = settings, document, config
         self._desk = derived.desk(settings)
         self._policy = derived.policy(settings)
-        self._routes = settings.route_table()
-        self._judge = Judge(self._policy, self._routes, settings.validity)
+        self._store = FarStore(control)
+        self._accept = Accept(
+            cast(Store, self._store), self._policy, settings.route_table(), settings.validity
+        )
         self._render = Render()
+        self._foreseen = Foreseen(settings, document, self._policy, self._render)
         self._letters = Refusals(derived.house(settings), self._render)
         self._rules = settings.sender_rules()
         self._identity = Identity(
@@ -99,6 +110,7 @@ class Bridge:
             language=settings.language,
             zone=settings.timezone,
             devices=derived.devices(settings),
+            teams=settings.team_mailboxes(),
         )
 
     async def explain(self, envelope: Envelope) -> Explained:
@@ -108,9 +120,7 @@ class Bridge:
         async def conversation(target: Target) -> Conversation:
             writers = frozenset({canonical(written_by)})
             phone, account = target.phones[0], self._desk.account
-            return Conversation(
-                id="", account=account, our_address=_THE_PHONES, msisdn=phone, writers=writers
-            )
+            return Conversation(id="", account=account, our_address=THE_PHONES, msisdn=phone, writers=writers)
 
         sandbox = Sandbox()
         try:
@@ -137,7 +147,8 @@ class Bridge:
         begun = reader.begin(mail.envelope.client, offers_login=offers_login)
         if begun is not None:
             return self._refused(replace(mail, at_rcpt=()), [begun])
-        taken = tuple(address.address for address in mail.to if not address.reason)
+        named = zip(mail.envelope.rcpts, mail.to, strict=True)
+        taken = tuple(rcpt for rcpt, address in named if not address.reason)
         if not taken:
             return self._explained(mail, reply="554 5.5.1 no valid recipients")
         if trouble := self._data(mail.envelope.content):
@@ -146,7 +157,7 @@ class Bridge:
             asked = await reader.read(replace(mail.envelope, rcpts=taken))
         except Refusal as refusal:
             return self._refused(mail, refusal.problems)
-        return self._judged(mail, asked)
+        return await self._judged(mail, asked)
 
     def _data(self, content: bytes) -> Problem | None:
         """Let the listener's collector take the mail: its size and its line ends."""
@@ -161,21 +172,43 @@ class Bridge:
             return Problem(reason=reason, facts={"limit": str(limits.size_bytes)})
         return None
 
-    def _judged(self, mail: _Mail, asked: Asked) -> Explained:
+    async def _judged(self, mail: _Mail, asked: Asked) -> Explained:
         if asked.refusal is not None:
             source = asked.refusal.source
             troubles = tuple(self._trouble(problem, source=source) for problem in asked.refusal.problems)
             return self._told(mail, asked, asked.refusal, troubles)
-        verdict = self._judge.judge(asked.submissions)
+        verdict = await self._verdict(asked.submissions)
         orders = tuple(self._ordered(submission, asked, verdict) for submission in asked.submissions)
         problems = tuple(self._troubles(verdict))
+        limits = await self._limits(asked.submissions, verdict)
+        mail = replace(mail, limits=limits)
         if not verdict.messages:
             return self._told(mail, asked, verdict.refusal(), problems, orders)
-        told = notices(asked.submissions[0], verdict)
-        how = "email" if told else "smtp"
+        emails = self._emails(asked.submissions, verdict)
+        how = "email" if emails else "smtp"
         return self._explained(
-            mail, orders=orders, problems=problems, reply="250 2.0.0 <id>", told=how, told_by=told
+            mail, orders=orders, problems=problems, reply="250 2.0.0 <id>", told=how, emails=emails
         )
+
+    async def _verdict(self, submissions: Sequence[Submission]) -> Verdict:
+        try:
+            return await self._accept.preview(submissions)
+        except NothingGoes as refused:
+            return refused.verdict
+
+    async def _limits(self, submissions: Sequence[Submission], verdict: Verdict) -> tuple[LimitUse, ...]:
+        uses = self._foreseen.uses(submissions)
+        taken = await self._store.taken(list(uses))
+        known = taken if self._store.is_there else None
+        return tuple(self._foreseen.limits(uses, known, verdict.messages, submissions[0].writer))
+
+    def _emails(self, submissions: Sequence[Submission], verdict: Verdict) -> tuple[Mail, ...]:
+        """Return what is sent though something goes: who is left out, and what waits."""
+        over = [phone for phone in verdict.refused if phone.problem.reason.startswith("quota.")]
+        rest = replace(verdict, refused=tuple(phone for phone in verdict.refused if phone not in over))
+        refused = (*notices(submissions[0], rest), *over_notices(submissions[0], over))
+        told = [self._foreseen.mail(self._letters.refused(notice)) for notice in refused]
+        return (*told, *self._foreseen.emails(submissions, verdict))
 
     def _told(
         self,
@@ -192,7 +225,12 @@ class Bridge:
         notice = refused_notice("n", asked.writer, asked.origin, refusal, now_ms())
         reply = "250 2.0.0 <id> not sent, an email says why"
         return self._explained(
-            mail, orders=orders, problems=problems, reply=reply, told="email", told_by=(notice,)
+            mail,
+            orders=orders,
+            problems=problems,
+            reply=reply,
+            told="email",
+            emails=(self._foreseen.mail(self._letters.refused(notice)),),
         )
 
     def _refused(self, mail: _Mail, problems: Sequence[Problem]) -> Explained:
@@ -209,7 +247,7 @@ class Bridge:
         orders: tuple[Ordered, ...] = (),
         problems: tuple[Trouble, ...] = (),
         told: str = "smtp",
-        told_by: tuple[NewNotice, ...] = (),
+        emails: tuple[Mail, ...] = (),
     ) -> Explained:
         envelope = mail.envelope
         return Explained(
@@ -218,13 +256,13 @@ class Bridge:
                 "from": envelope.mail_from,
                 "ip": envelope.client.ip,
                 "login": envelope.client.login,
-                "rcpts": list(envelope.rcpts),
+                "rcpts": list(map(address_keys.without, envelope.rcpts)),
             },
             writer=mail.writer,
             author=mail.author,
             tried=tuple(
                 Attempt(proof=t.proof, result=t.result, why=t.why, line=self._rule_line(t.rule))
-                for t in mail.tried
+                for t in (*self._by_client(envelope, mail.author), *mail.tried)
             ),
             wanted=() if mail.writer else tuple(self._wanted(canonical(mail.author))),
             to=mail.to,
@@ -232,15 +270,11 @@ class Bridge:
             problems=(*mail.at_rcpt, *problems),
             reply=reply,
             told=told,
-            emails=tuple(map(self._email, told_by)),
+            emails=emails,
+            limits=mail.limits,
+            is_asked=self._store.is_there,
+            is_stopped=self._store.is_stopped,
         )
-
-    def _email(self, notice: NewNotice) -> Mail:
-        outgoing = self._letters.refused(notice)
-        message = email.message_from_bytes(outgoing.content, policy=email.policy.default)
-        part = message.get_body(("plain",))
-        text = part.get_content() if part is not None else ""
-        return Mail(to=outgoing.to, subject=str(message["Subject"]), text=text)
 
     async def _try(self, envelope: Envelope, author: str) -> tuple[Tried, ...]:
         """Return what the mail itself shows, where the client's own proof is not enough."""
@@ -250,14 +284,17 @@ class Bridge:
             found = self._identity.author(envelope.client, (author,), envelope.mail_from)
         except Refusal:
             return ()
-        return () if found.proof else await self._mailauth.attempts(found, envelope)
+        by_key = tuple(key_attempts(self._identity, found, envelope)) if not found.proof else ()
+        if found.proof or (by_key and by_key[-1].result == "pass"):
+            return by_key
+        return (*by_key, *(await self._mailauth.attempts(found, envelope)))
 
     def _device(self, envelope: Envelope, author: str) -> Device | None:
         return self._identity.device(envelope.client, (author,) if author else ())
 
     def _who(self, envelope: Envelope, author: str, tried: Sequence[Tried]) -> Who | None:
         if device := self._device(envelope, author):
-            line = self._line("devices", device.name)
+            line = self._foreseen.line("devices", device.name)
             proof = Proof.DEVICE.value
             return Who(
                 address=author, name=device.name, is_user=False, proof=proof, line=line, is_device=True
@@ -277,8 +314,13 @@ class Bridge:
             line=self._rule_line(rule),
         )
 
+    def _by_client(self, envelope: Envelope, author: str) -> Iterator[Tried]:
+        address = canonical(author)
+        proven = self._identity.proven(envelope.client, address) if author else None
+        return client_attempts(self._rules, envelope.client, address, proven[0] if proven else None)
+
     def _rule_line(self, rule: SenderRule) -> int | None:
-        return self._line("senders", self._rules.index(rule))
+        return self._foreseen.line("senders", self._rules.index(rule))
 
     def _wanted(self, author: str) -> Iterator[Wanted]:
         for rule in self._rules:
@@ -289,23 +331,23 @@ class Bridge:
         self, reader: Reader, at: int, rcpt: str, device: Device | None
     ) -> tuple[Address, Trouble | None]:
         """Return where an address leads, and why it is refused at RCPT."""
-        limit = self._settings.limits.recipients
+        limit, shown = self._settings.limits.recipients, address_keys.without(rcpt)
         try:
             target = reader.target(rcpt)
         except Refusal as refusal:
-            trouble = self._trouble(refusal.problems[0], to=rcpt)
-            return Address(address=rcpt, reason=trouble.reason, reply=trouble.reply), trouble
+            trouble = self._trouble(refusal.problems[0], to=shown)
+            return Address(address=shown, reason=trouble.reason, reply=trouble.reply), trouble
         if at >= limit:
             facts = {"count": str(at + 1), "limit": str(limit)}
-            trouble = self._trouble(Problem(reason="recipients.too_many", facts=facts), to=rcpt)
+            trouble = self._trouble(Problem(reason="recipients.too_many", facts=facts), to=shown)
             trouble = replace(trouble, reply="452 4.5.3 too many recipients")
-            return Address(address=rcpt, reason=trouble.reason, reply=trouble.reply), trouble
+            return Address(address=shown, reason=trouble.reason, reply=trouble.reply), trouble
         if device is not None:
-            return Address(address=rcpt, kind="device", phones=device.phones or target.phones), None
+            return Address(address=shown, kind="device", phones=device.phones or target.phones), None
         if target.is_template:
-            return Address(address=rcpt, kind="template", template=self._desk.template.name), None
+            return Address(address=shown, kind="template", template=self._desk.template.name), None
         kind = "reply" if target.reply_key else "team" if target.team else "number"
-        return Address(address=rcpt, kind=kind, template="simple", phones=target.phones), None
+        return Address(address=shown, kind=kind, template="simple", phones=target.phones), None
 
     def _ordered(self, submission: Submission, asked: Asked, verdict: Verdict) -> Ordered:
         mts = [mt for mt in verdict.messages if mt.submission == submission.id]
@@ -329,40 +371,9 @@ class Bridge:
             most_parts=(option and option.max_parts) or self._settings.max_parts,
             not_gsm=segments.not_gsm(text),
             made_plain=plain,
-            messages=tuple(self._text(mt, submission) for mt in mts),
-            device=from_device(submission, option, self._line("devices", name)) if option else None,
+            messages=tuple(self._foreseen.text(mt, submission, verdict) for mt in mts),
+            device=from_device(submission, option, self._foreseen.line("devices", name)) if option else None,
         )
-
-    def _text(self, mt: MtMessage, submission: Submission) -> Text:
-        wanted = routing.Wanted(
-            msisdn=mt.msisdn, region=mt.region, writer=submission.writer.address, sender_id=mt.sender_id
-        )
-        route = routing.find(wanted, self._routes)
-        by, place = why_sender_id(mt, submission, self._settings, self._policy)
-        is_named = mt.sender_id == _THE_PHONES
-        return Text(
-            to=mt.msisdn,
-            country=mt.region,
-            sender_id="our address" if is_named else mt.sender_id,
-            sender_id_by=by,
-            sender_id_line=self._line(*place) if place else None,
-            can_answer=is_named or not sender_ids.is_name(mt.sender_id),
-            notes=() if is_named else self._notes(mt),
-            carriers=mt.route,
-            cost=shown(mt.cost),
-            route_line=self._line("routes", self._routes.index(route)) if route else None,
-            due_at=_moment(mt.due_at, submission.writer),
-            expires_at=_moment(mt.expires_at, submission.writer),
-            is_later=mt.due_at > mt.created_at,
-            why=mt.detail,
-        )
-
-    def _notes(self, mt: MtMessage) -> tuple[str, ...]:
-        found = sender_ids.notes(mt.sender_id, mt.region, mt.carrier, self._policy, mt.created_at)
-        return tuple(note.text for note in found if note.code != "no_answer")  # that is told of every one
-
-    def _line(self, *steps: str | int) -> int | None:
-        return self._document.place(steps).line or None
 
     def _troubles(self, verdict: Verdict) -> Iterator[Trouble]:
         for refusal in verdict.refusals:
@@ -386,7 +397,3 @@ class Bridge:
             source=source[problem.line - 1] if has_line else "",
             sentence=self._render.reason_text(problem.reason, "en", facts),
         )
-
-
-def _moment(at: int, writer: Writer) -> str:
-    return datetime.fromtimestamp(at / 1000, ZoneInfo(writer.zone)).isoformat(timespec="seconds")

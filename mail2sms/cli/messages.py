@@ -26,7 +26,17 @@ from mail2sms.model import Status
 _LIMIT = 100
 
 Kind = Literal[
-    "refused", "reply", "held", "approval", "undelivered", "receipt", "dsn", "digest", "silent", "back"
+    "refused",
+    "reply",
+    "held",
+    "approval",
+    "limit",
+    "undelivered",
+    "receipt",
+    "dsn",
+    "digest",
+    "silent",
+    "back",
 ]
 Told = Literal["queued", "sent", "failed", "dropped"]
 

@@ -6,7 +6,7 @@ What strangers wrote is made printable: an escape sequence in a subject must not
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -165,9 +165,16 @@ def timeline(message: Message) -> list[str]:
     lines = [f"{message.id}  {writer} -> {number(message.to)}   {message.status}"]
     lines += [row("Subject", printable(message.subject))] if message.subject else []
     lines += text_rows(message.text) if message.text else []
-    facts = {"Coding": _size(message), "Sender ID": number(message.sender_id), "Cost": message.cost}
-    facts |= {"Device": _device(message)}
+    facts = {
+        "Coding": _size(message),
+        "Sender ID": number(message.sender_id),
+        "Cost": message.cost,
+        "Device": _device(message),
+        "Proof": printable(message.answer.get("proof", "")),
+    }
     lines += [row(name, value) for name, value in facts.items() if value]
+    lines += _limits(message.answer.get("limits", ()))
+    lines += _approval(message.answer.get("approval") or {})
     return lines + _steps(message.events)
 
 
@@ -181,6 +188,28 @@ def _device(message: Message) -> str:
     said += [f"the same came {count(left_out, 'time')} more"] if left_out else []
     said += [f"{number(by)} takes care of it"] if by else []
     return ", ".join(said)
+
+
+def _limits(limits: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    label = "Counted in"
+    for each in limits:
+        yield row(label, limit(each))
+        label = ""
+
+
+def limit(told: Mapping[str, str]) -> str:
+    """Return one limit, what is used of it, and when it opens again."""
+    of = told["kind"] if told["of"] == "all" else f"{told['kind']} {number(told['of'])}"
+    until = clock(datetime.fromisoformat(told["until"]))
+    return f"{of}: {told['limit']}; {told['used']} used, {told['left']} left until {until}"
+
+
+def _approval(told: Mapping[str, str]) -> Iterator[str]:
+    if told:
+        by = f" by {printable(told['decided_by'])}" if told["decided_by"] else ""
+        yield row(
+            "Approval", f"{told['id']} {told['status']}{by}: {told['reason']}, {printable(told['detail'])}"
+        )
 
 
 def _steps(events: Sequence[Event]) -> list[str]:

@@ -22,7 +22,7 @@ from mail2sms.intake.envelope import ListenerOptions, Tls
 from mail2sms.intake.limits import Limits
 from mail2sms.intake.reading import Desk
 from mail2sms.intake.vigil import Watched
-from mail2sms.model import Msisdn, SenderId
+from mail2sms.model import Msisdn, Proof, SenderId
 from mail2sms.quiet import Quiet
 from mail2sms.relay.digest import Subscription
 from mail2sms.relay.house import House
@@ -87,6 +87,10 @@ def _owned(settings: Settings) -> dict[str, tuple[SenderId, ...]]:
         names = [*named[address], *(each for name in shared for each in settings.teams[name].sender_ids)]
         owned[address] = tuple(dict.fromkeys([*own, *names]))
     owned |= {f"device {name}": device.sender_ids for name, device in settings.devices.items()}
+    for address, team in settings.team_mailboxes().items():  # what is written as the team
+        shared_names = settings.teams[team.name].sender_ids
+        of_team = (SenderId(team.number),) if team.number else ()
+        owned.setdefault(address, (*of_team, *shared_names))
     return owned
 
 
@@ -134,6 +138,7 @@ def house(settings: Settings) -> House:
         zone=settings.timezone,
         users=settings.all_users(),
         web_url=settings.listen.web.url if settings.listen.web else "",
+        may_mean_stop=words().may_mean_stop,
     )
 
 
@@ -166,6 +171,7 @@ def desk(settings: Settings) -> Desk:
         simple=template("simple"),
         teams=_phones(settings),
         devices=frozenset(name for name, device in settings.devices.items() if device.to),
+        takes_keys=any(Proof.ADDRESS_KEY in rule.proofs for rule in settings.senders),
     )
 
 

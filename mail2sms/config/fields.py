@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from mail2sms import numbers
-from mail2sms.config.schema import UNSUPPORTED_KEYS, UNSUPPORTED_VALUES, Settings
+from mail2sms.config.schema import UNSUPPORTED_KEYS, Settings
 from mail2sms.config.values import carrier_model, hook_model
 from mail2sms.errors import BadOption
 from mail2sms.yamltext import Document, Fault, Place, Steps
@@ -93,13 +93,6 @@ def _unsupported(document: Document) -> Iterator[Fault]:
         if any(_is_at(steps, dotted) for dotted in UNSUPPORTED_KEYS):
             _remove(document.tree, steps)
             yield Fault(message=f'"{_dotted(steps)}" is not yet supported', place=place, steps=steps)
-    for steps, place in document.values.items():
-        option = steps[:-1] if steps and isinstance(steps[-1], int) else steps
-        text = document.text(steps)
-        for dotted, values in UNSUPPORTED_VALUES.items():
-            if text in values and _is_at(option, dotted):
-                message = f'"{_dotted(option)}: {text}" is not yet supported'
-                yield Fault(message=message, place=place, steps=steps)
 
 
 def _is_at(steps: Steps, dotted: str) -> bool:

@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator
 
 from mail2sms.config.values import Url
-from mail2sms.options import DoorOption, Endpoint, EndpointOption, Networks, Options, Written, read_endpoint
+from mail2sms.options import (
+    DoorOption,
+    Endpoint,
+    EndpointOption,
+    Networks,
+    Options,
+    SizeBytes,
+    Written,
+    read_endpoint,
+    whole,
+)
 
 
 class MailListener(Options):
@@ -35,6 +45,18 @@ class SubmissionListener(SmtpListener):
     """required: STARTTLS before all else (port 587); implicit: TLS from the start (port 465). Example: implicit"""
     login: Literal["no", "optional", "required"] = "required"
     """Whether people log in. Example: required"""
+
+
+class SubmissionsListener(MailListener):
+    """Mail from people's mail programs, with TLS from the start, beside `submission` (RFC 8314)."""
+
+    login: Literal["optional", "required"] = "required"
+    """Whether people log in. Example: required"""
+
+    @property
+    def tls(self) -> Literal["implicit"]:
+        """There is nothing else at port 465."""
+        return "implicit"
 
 
 class DevicesListener(MailListener):
@@ -65,7 +87,7 @@ class LmtpListener(MailListener):
         return "no"
 
 
-AnyMailListener = SmtpListener | DevicesListener | LmtpListener
+AnyMailListener = SmtpListener | SubmissionsListener | DevicesListener | LmtpListener
 
 
 def _read_web(value: Any) -> Endpoint:
@@ -85,6 +107,21 @@ class WebListener(Options):
     """How browsers and carriers reach it from outside. Example: https://sms.acme.example"""
 
 
+class Limits(Options):
+    """Ceilings of the SMTP listeners. Networks of `senders` are exempt from `per_ip`."""
+
+    connections: Annotated[int, whole(1, 100_000)] = 200
+    """Connections at once, over all listeners. Example: 200"""
+    per_ip: Annotated[int, whole(1, 100_000)] = 10
+    """Connections at once of one client; networks of senders are exempt. Example: 10"""
+    bytes_in_flight: SizeBytes = 64_000_000
+    """All mails together that are being received. Example: 64MB"""
+    recipients: Annotated[int, whole(1, 10_000)] = 50
+    """Recipients of one mail. Example: 50"""
+    size: SizeBytes = 1_000_000
+    """One mail with its attachments. Example: 1MB"""
+
+
 class Listen(Options):
     """The doors."""
 
@@ -92,6 +129,8 @@ class Listen(Options):
     """Mail from your mail server."""
     submission: SubmissionListener | None = None
     """Mail from people's mail programs (RFC 6409)."""
+    submissions: SubmissionsListener | None = None
+    """The same with TLS from the start: mail programs try port 465 first, or 587."""
     devices: DevicesListener | None = None
     """Mail from old devices in your own network, with old TLS or none."""
     lmtp: LmtpListener | None = None
@@ -104,6 +143,7 @@ class Listen(Options):
         every: dict[str, AnyMailListener | None] = {
             "smtp": self.smtp,
             "submission": self.submission,
+            "submissions": self.submissions,
             "devices": self.devices,
             "lmtp": self.lmtp,
         }

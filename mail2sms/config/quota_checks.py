@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mail2sms.config.quotas import DetectOptions
 from mail2sms.config.schema import Settings
 from mail2sms.rules._limits import DEFAULT, MESSAGES, Limits
 from mail2sms.yamltext import Document, Fault, Steps
@@ -34,14 +35,16 @@ def quotas(settings: Settings, document: Document) -> Iterator[Fault]:
 
 def _approval(settings: Settings, document: Document) -> Iterator[Fault]:
     above, steps = settings.quotas.approval_above, ("quotas", "approval_above")
-    if not above:
+    is_watched = settings.quotas.detect != DetectOptions()
+    if not (above or is_watched):
         return
     if not settings.quotas.approvers:
+        steps = steps if above else ("quotas", "detect")
         message = "nobody is told of what waits: only the command line releases it"
         hint = "add quotas.approvers"
         yield Fault(message=message, place=document.place(steps), hint=hint, steps=steps, is_warning=True)
     most = settings.limits.recipients
-    if all(limit.unit == MESSAGES and limit.amount >= most for limit in above):
+    if above and all(limit.unit == MESSAGES and limit.amount >= most for limit in above):
         message = f"nothing ever waits: a mail has at most {most} recipients (limits.recipients)"
         yield Fault(message=message, place=document.place(steps), steps=steps, is_warning=True)
 

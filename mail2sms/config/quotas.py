@@ -11,8 +11,8 @@ from mail2sms import money
 from mail2sms.addresses import canonical
 from mail2sms.config.values import Address, ListOfOne, SenderKey
 from mail2sms.errors import BadOption
-from mail2sms.options import Options, Written
-from mail2sms.rules._limits import MESSAGES, PARTS, WINDOWS, Limit, Limits, Quotas
+from mail2sms.options import Options, RateOption, Written, whole
+from mail2sms.rules._limits import MESSAGES, PARTS, WINDOWS, Detectors, Limit, Limits, Quotas
 
 if TYPE_CHECKING:
     from mail2sms.config.schema import Settings
@@ -97,6 +97,17 @@ AboveOption = Annotated[
 ]
 
 
+class DetectOptions(Options):
+    """What looks like fraud waits until somebody approves it; acts in mode: live, not on phones of users and teams."""
+
+    sequential: RateOption | None = None
+    """More different phones than that whose numbers differ in the last four digits only. Example: 20/hour"""
+    new_country: Annotated[int | None, whole(1, 1_000_000)] = None
+    """More messages than that in the first two days in which a country is written to at all. Example: 10"""
+    unusual: Annotated[int | None, whole(2, 1000)] = None
+    """A writer sends so many times the mean day of the week before, and more than 50 messages. Example: 10"""
+
+
 class QuotaOptions(Options):
     """How much may be sent in each minute, hour, day or month of `timezone`; several limits are a list."""
 
@@ -115,7 +126,9 @@ class QuotaOptions(Options):
     approval_above: AboveOption = ()
     """One email or API call for more than that waits until somebody approves it. Example: 100"""
     approvers: Annotated[tuple[Address, ...], ListOfOne] = ()
-    """Who gets an email about what waits, with a link that releases or refuses it. Example: it@acme.example"""
+    """Who gets an email about what waits, with a link that decides, and about limits. Example: it@acme.example"""
+    detect: DetectOptions = DetectOptions()
+    """What looks like fraud, and waits as well."""
 
 
 def quotas(settings: Settings) -> Quotas:
@@ -142,4 +155,5 @@ def quotas(settings: Settings) -> Quotas:
         cost=options.cost,
         approval_above=options.approval_above,
         approvers=options.approvers,
+        detectors=Detectors(**dict(options.detect)),
     )

@@ -15,7 +15,7 @@ from mail2sms.addresses import canonical
 from mail2sms.config.consent import OptOutOptions, QuietOption
 from mail2sms.config.devices import DeviceOption
 from mail2sms.config.digest import Clock, DigestOptions
-from mail2sms.config.listeners import Listen
+from mail2sms.config.listeners import Limits, Listen
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.config.values import (
@@ -27,6 +27,7 @@ from mail2sms.config.values import (
     DatabaseUrl,
     Domain,
     HookOption,
+    KeyHash,
     ListOfOne,
     Mode,
     Name,
@@ -47,9 +48,9 @@ from mail2sms.model import RELAYED_PROOFS, MessageClass, Msisdn, Proof, Team, Us
 from mail2sms.options import (
     AbsolutePath,
     DurationMs,
+    Flag,
     Networks,
     Options,
-    SizeBytes,
     Zone,
     whole,
 )
@@ -69,14 +70,20 @@ UNSUPPORTED_KEYS = frozenset(
         "portal",
     }
 )  # fmt: skip
-UNSUPPORTED_VALUES = {
-    "senders.*.proof": frozenset({"key"}),
-}
 
 
 ProofOption = Literal[
-    "login", "certificate", "dkim", "spf", "dmarc", "arc", "authentication_results", "microsoft_results"
+    "login",
+    "certificate",
+    "key",
+    "dkim",
+    "spf",
+    "dmarc",
+    "arc",
+    "authentication_results",
+    "microsoft_results",
 ]
+_KEY_IN_ADDRESS = "key"  # elsewhere in the program that is an API key's proof
 
 
 class TlsOptions(Options):
@@ -110,6 +117,8 @@ class SenderOption(Options):
     """Whose ARC seals are believed. Example: lists.acme.example"""
     certificates: Annotated[tuple[Text, ...], ListOfOne] = ()
     """Names that a client's certificate may have; see tls.client_ca. Example: mx.acme.example"""
+    teams: Flag = False
+    """Who has logged in may also write as the `email` of a team that they belong to. Example: yes"""
 
     @property
     def is_relayed(self) -> bool:
@@ -120,7 +129,8 @@ class SenderOption(Options):
     def proofs(self) -> frozenset[Proof]:
         """Every proof that this rule takes."""
         own = frozenset({Proof.NETWORK}) if self.network and not self.is_relayed else frozenset()
-        return frozenset(map(Proof, self.proof)) | own
+        named = (Proof.ADDRESS_KEY if name == _KEY_IN_ADDRESS else Proof(name) for name in self.proof)
+        return frozenset(named) | own
 
 
 class UserOption(Options):
@@ -138,6 +148,9 @@ class UserOption(Options):
     """Of the emails that they receive; else `language`. Example: en"""
     password: PasswordHash | None = None
     """For logins: its argon2id hash, never the password itself. Example: file:/etc/mail2sms/marie"""
+    keys: Annotated[tuple[KeyHash, ...], ListOfOne] = ()
+    """Hashes of their keys for addresses, as the verb key makes them.
+    Example: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"""
     timezone: Zone | None = None
     """For the times that they read and write; else `timezone`. Example: Europe/Paris"""
     class_: Literal["transactional", "marketing"] = Field("transactional", alias="class")
@@ -198,21 +211,6 @@ class Relay(Options):
     """Chat rooms and web services that are told what happens."""
     digest: DigestOptions | None = None
     """The daily email about all messages."""
-
-
-class Limits(Options):
-    """Ceilings of the SMTP listeners. Networks of `senders` are exempt from `per_ip`."""
-
-    connections: Annotated[int, whole(1, 100_000)] = 200
-    """Connections at once, over all listeners. Example: 200"""
-    per_ip: Annotated[int, whole(1, 100_000)] = 10
-    """Connections at once of one client; networks of senders are exempt. Example: 10"""
-    bytes_in_flight: SizeBytes = 64_000_000
-    """All mails together that are being received. Example: 64MB"""
-    recipients: Annotated[int, whole(1, 10_000)] = 50
-    """Recipients of one mail. Example: 50"""
-    size: SizeBytes = 1_000_000
-    """One mail with its attachments. Example: 1MB"""
 
 
 class KeyOption(Options):
@@ -334,6 +332,7 @@ class Settings(Options):
             teams=tuple(sorted(names)),
             class_=MessageClass.MARKETING if "marketing" in classes else MessageClass.TRANSACTIONAL,
             receipts=option.receipts,
+            keys=option.keys,
         )
 
     def all_teams(self) -> dict[str, Team]:
@@ -349,6 +348,10 @@ class Settings(Options):
             members=tuple(dict.fromkeys([*option.members, *joined])),
             phones=option.phones,
         )
+
+    def team_mailboxes(self) -> dict[str, Team]:
+        """Return the teams by their email addresses."""
+        return {canonical(team.email): team for team in self.all_teams().values() if team.email}
 
     def own_numbers(self) -> frozenset[Msisdn]:
         """Return the phones of users and teams: the only recipients of `mode: trial`."""
@@ -389,6 +392,7 @@ class Settings(Options):
                 hops=s.hops,
                 sealers=frozenset(s.sealers),
                 certificates=frozenset(map(str.lower, s.certificates)),
+                is_for_teams=s.teams,
             )
             for s in self.senders
         )

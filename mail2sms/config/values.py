@@ -27,6 +27,7 @@ _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})+\Z")
 _LOCAL = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")  # RFC 5322 dot-atom
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}\Z")
+_KEY_HASH = re.compile(r"sha256:[0-9a-f]{64}\Z")
 ARGON2ID = "$argon2id$"
 API_KEY_LENGTH = 24
 
@@ -200,6 +201,13 @@ def _password(value: Any) -> Any:
     return text
 
 
+def _key_hash(value: Any) -> str:
+    text = _one_text(value).lower()
+    if not _KEY_HASH.fullmatch(text):
+        raise BadOption("a key for addresses stands here as its hash", "the verb key makes one")
+    return text
+
+
 def _api_key(value: Any) -> Any:
     text = _one_text(value)
     if Secret(text).is_literal and len(text) < API_KEY_LENGTH:
@@ -324,6 +332,9 @@ PasswordHash = Annotated[
         "an argon2id hash, or a secret's name (credential:NAME, file:PATH, env:NAME)",
         "^(\\$argon2id\\$|credential:|file:|env:).+$",
     ),
+]
+KeyHash = Annotated[
+    str, BeforeValidator(_key_hash), Written("a hash that the verb key printed", "^sha256:[0-9a-f]{64}$")
 ]
 ApiKey = Annotated[
     Secret,

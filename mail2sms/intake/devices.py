@@ -16,9 +16,10 @@ from mail2sms.alarm import Alarm, Storm
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import expressions
 from mail2sms.intake.clocks import Written
+from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.expressions import Expression
 from mail2sms.intake.mime import Letter
-from mail2sms.model import Address, LeftOut, MessageClass, Msisdn, Origin, Proof, Submission, Writer
+from mail2sms.model import NO_DSN, Address, LeftOut, MessageClass, Msisdn, Origin, Proof, Submission, Writer
 from mail2sms.options import Network
 
 _READABLE = frozenset({"mail.no_text", "mail.unreadable", "mail.too_complex"})
@@ -157,3 +158,14 @@ def _sendable(text: str) -> str:
     text = segments.clean(text[: expressions.MOST])
     unwanted = dict.fromkeys(map(ord, segments.unsendable(text)))
     return segments.clean(text.translate(unwanted)).strip() if unwanted else text.strip()
+
+
+def addresses(
+    envelope: Envelope, written_to: Sequence[tuple[Msisdn, ...]], phones: tuple[Msisdn, ...]
+) -> tuple[Address, ...]:
+    """Return the addresses of a device's mail with the phones that each stands for; `phones`, where they are set."""
+    dsns = envelope.dsns or (NO_DSN,) * len(written_to)
+    return tuple(
+        Address(phones=phones or own, dsn=dsn, has_reply=envelope.has_reply_each)
+        for own, dsn in zip(written_to, dsns, strict=True)
+    )

@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,8 +22,10 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from mail2sms.addresses import canonical, matches
 from mail2sms.errors import BadOption, Problem, Refusal
+from mail2sms.intake import address_keys
 from mail2sms.intake.devices import Device
-from mail2sms.model import PROOFS_IN_MAIL, RELAYED_PROOFS, Proof, User, Writer
+from mail2sms.intake.limits import Attempt, Lockout
+from mail2sms.model import PROOFS_IN_MAIL, RELAYED_PROOFS, Proof, Team, User, Writer
 from mail2sms.options import Network
 
 _THREADS = 2  # a verification takes 64 MiB and some 50 ms
@@ -60,7 +62,8 @@ class SenderRule:
     believed, and prove nothing themselves. Who has logged in writes only as themselves, whichever proof they have.
 
     `authserv_id` is how the relays call themselves, `hops` how many Received lines they put on; `sealers` are the
-    domains whose ARC seals are believed, `certificates` the names of clients, in lower case.
+    domains whose ARC seals are believed, `certificates` the names of clients, in lower case. With `is_for_teams` who
+    has logged in may write as a team of theirs too.
     """
 
     pattern: str
@@ -70,6 +73,7 @@ class SenderRule:
     hops: int = 1
     sealers: frozenset[str] = field(default_factory=frozenset)
     certificates: frozenset[str] = field(default_factory=frozenset)
+    is_for_teams: bool = False
 
     def matches(self, address: str) -> bool:
         """Whether the rule is about this address, in lower case."""
@@ -99,20 +103,26 @@ class SenderRule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Author:
-    """Whom a mail says to be from. `proof` is what the client has; `in_mail` are rules and what a mail could show."""
+    """Whom a mail says to be from. `proof` is what the client has; `in_mail` are rules and what a mail could show.
+
+    `by_key` is the rule by which a key in an address would prove it. `acting` is who has logged in, as a team.
+    """
 
     address: str
     proof: Proof | None
     in_mail: tuple[tuple[SenderRule, tuple[Proof, ...]], ...]
+    by_key: SenderRule | None = None
+    acting: str = ""
 
 
 class Identity:
     """The rules, users and passwords of one account. Logins and addresses are compared in their one form.
 
-    `passwords` are argon2id hashes by login name. Raises BadOption for anything else.
+    `passwords` are argon2id hashes by login name. Raises BadOption for anything else. `teams` are by
+    their addresses.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is one section of the configuration
         self,
         rules: tuple[SenderRule, ...],
         users: Mapping[str, User],
@@ -122,6 +132,7 @@ class Identity:
         language: str = "en",
         zone: str = "UTC",
         devices: tuple[Device, ...] = (),
+        teams: Mapping[str, Team] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
@@ -129,6 +140,8 @@ class Identity:
         self._devices = devices
         self._hashes = passwords
         self._account, self._language, self._zone = account, language, zone
+        self._teams = dict(teams or {})
+        self._guesses = Lockout()
         self._clock = clock
         for name, known in passwords.items():
             _check_hash(name, known)
@@ -140,7 +153,8 @@ class Identity:
         networks = [network for rule in rules for network in rule.networks]
         networks += [network for device in devices for network in device.networks]
         self.has_logins = any(Proof.LOGIN in r.proofs for r in rules) or any(d.login for d in devices)
-        self._is_open = any(rule.proofs & set(PROOFS_IN_MAIL) - RELAYED_PROOFS for rule in rules)
+        by_anybody = {*PROOFS_IN_MAIL, Proof.ADDRESS_KEY} - RELAYED_PROOFS
+        self._is_open = any(rule.proofs & by_anybody for rule in rules)
         self._rules_for = lru_cache(_CACHED)(self._find_rules)
         self.is_known_network: Callable[[str], bool] = lru_cache(_CACHED)(lambda ip: _is_in(ip, networks))
 
@@ -183,7 +197,9 @@ class Identity:
         if peer.login is not None and any(device.login == peer.login for device in self._devices):
             return True
         if peer.login is not None:
-            return any(rule.proof(peer) for rule in self._rules_for(canonical(peer.login)))
+            login = canonical(peer.login)
+            addresses = [login, *(each for each in self._teams if self._is_member(login, each))]
+            return any(self.proven(peer, address) for address in addresses)
         has_name = bool(peer.names) and any(rule.proof(peer) for rule in self._rules)
         return self._is_open or has_name or self.is_known_network(peer.ip)
 
@@ -212,29 +228,64 @@ class Identity:
         proven = self.proven(peer, address)
         rules = self._rules_for(address)
         in_mail = tuple((rule, proofs) for rule in rules if (proofs := rule.proofs_in_mail(peer)))
-        if proven is None and not in_mail:
+        by_key = next((r for r in rules if Proof.ADDRESS_KEY in r.proofs and peer.login is None), None)
+        if proven is None and not in_mail and by_key is None:
             wants_login = peer.login is None and any(Proof.LOGIN in rule.proofs for rule in rules)
             raise Refusal(Problem(reason="sender.login_required" if wants_login else "sender.unknown"))
-        return Author(address=address, proof=proven[1] if proven else None, in_mail=in_mail)
+        login = canonical(peer.login) if peer.login is not None else address
+        return Author(
+            address=address,
+            proof=proven[1] if proven else None,
+            in_mail=in_mail,
+            by_key=by_key,
+            acting=login if login != address else "",
+        )
+
+    def why_no_key(self, address: str, keys: Collection[str], ip: str) -> str:
+        """Return why these keys don't prove that this author (in lower case) writes; "" where one does.
+
+        Wrong ones are counted: who guesses from one place is not listened to for a while, right or wrong.
+        """
+        if not keys:
+            return "no key stands in the address that was written to; +kKEY goes before the @"
+        attempt = Attempt(ip=ip, name=address, is_shared=True)  # a place may be a provider of many
+        if self._guesses.why(attempt, self._clock()):
+            return "too many wrong keys lately; try again later"
+        user = self._users.get(address)
+        if address_keys.holds(keys, user.keys if user and user.keys else _NOBODYS):
+            self._guesses.succeeded(attempt)
+            return ""
+        for _ in keys:
+            self._guesses.failed(attempt, self._clock())
+        return "the key in the address is none of this sender's"
 
     def proven(self, peer: Peer, address: str) -> tuple[SenderRule, Proof] | None:
         """Return the first rule for the address (in lower case) whose proof the client itself has, and the proof."""
-        if peer.login is not None and canonical(peer.login) != address:
+        is_other = peer.login is not None and canonical(peer.login) != address
+        if is_other and not self._is_member(canonical(peer.login or ""), address):
             return None
         for rule in self._rules_for(address):
+            if is_other and not (rule.is_for_teams and Proof.LOGIN in rule.proofs):
+                continue
             if proof := rule.proof(peer):
                 return rule, proof
         return None
 
-    def writer(self, address: str, proof: Proof) -> Writer:
-        """Return who writes, now that it is proven."""
-        user = self._users.get(address) or User(address=address)
+    def _is_member(self, login: str, address: str) -> bool:
+        team = self._teams.get(address)
+        return team is not None and login in team.members
+
+    def writer(self, address: str, proof: Proof, acting: str = "") -> Writer:
+        """Return who writes, now that it is proven: a person, or (`acting` as) a team of theirs."""
+        user = self._users.get(acting or address) or User(address=address)
+        team = self._teams.get(address) if acting else None
         return Writer(
             account=self._account,
-            address=user.address,
+            address=address if team else user.address,
+            acting=acting,
             proof=proof,
-            name=user.name,
-            number=user.number,
+            name=team.name if team else user.name,
+            number=team.number if team else user.number,
             language=user.language or self._language,
             zone=user.zone or self._zone,
             class_=user.class_,
@@ -259,6 +310,7 @@ def _is_in(ip: str, networks: tuple[Network, ...] | list[Network]) -> bool:
     return address is not None and any(address in network for network in networks)
 
 
+_NOBODYS = (address_keys.HASHED + "0" * 64,)  # who has no key costs as much to guess
 _HASHER = PasswordHasher()
 
 

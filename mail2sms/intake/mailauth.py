@@ -57,13 +57,14 @@ class Mailauth:
         """Let the threads end when what is looked at is done."""
         self._threads.shutdown(wait=False)
 
-    async def proof(self, author: Author, envelope: Envelope) -> Proof:
+    async def proof(self, author: Author, envelope: Envelope, why_no_key: str = "") -> Proof:
         """Return the first proof that holds. Raises Refusal: none does, or it can't be known now."""
         tried = await self.attempts(author, envelope)
         if tried and tried[-1].result == "pass":
             return tried[-1].proof
         is_unknown = any(each.result == "unknown" for each in tried)
-        why = "; ".join(dict.fromkeys(f"{each.proof}: {each.why}" for each in tried if each.why))
+        said = dict.fromkeys(f"{each.proof}: {each.why}" for each in tried if each.why)
+        why = "; ".join([why_no_key, *said] if why_no_key else said)
         reason = "sender.proof_unknown" if is_unknown else "sender.proof_missing"
         raise Refusal(Problem(reason=reason, facts={"why": why}))
 

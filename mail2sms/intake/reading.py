@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
-from mail2sms.intake import devices, headers, mime, quotes, smtp_dsn
+from mail2sms.intake import address_keys, devices, headers, mime, quotes, smtp_dsn
 from mail2sms.intake.clocks import written_at
 from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import Client, Envelope
@@ -24,7 +24,7 @@ from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.mime import OURS, Letter
 from mail2sms.intake.sandbox import Sandbox, read_letter
 from mail2sms.intake.template import Context, Late, Order, Template
-from mail2sms.model import NO_DSN, Address, Conversation, LeftOut, Msisdn, Origin, Submission, Writer
+from mail2sms.model import NO_DSN, Address, Conversation, LeftOut, Msisdn, Origin, Proof, Submission, Writer
 from mail2sms.reasons import REASONS
 from mail2sms.rules import countries, fiction, sender_ids
 from mail2sms.rules._base import Candidate, Policy
@@ -43,6 +43,7 @@ class Desk:
     """What the reading of mails needs to know. `teams` are phones by lower-case team name.
 
     `devices` are the names of those that say themselves who is written to: their own mailboxes.
+    With `takes_keys`, addresses may hold a key of who writes to them.
     """
 
     account: str
@@ -53,6 +54,7 @@ class Desk:
     simple: Template
     teams: Mapping[str, tuple[Msisdn, ...]]
     devices: frozenset[str] = frozenset()
+    takes_keys: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +68,7 @@ class Target:
     team: str = ""  # whose the phones are
     is_template: bool = False
     reply_key: str = ""
+    key: str = field(default="", repr=False, compare=False)  # of the writer: it leads nowhere else
 
     @property
     def group(self) -> Target:
@@ -141,18 +144,18 @@ class Reader:
             return await self._alarm(envelope, head, device)
         if not envelope.mail_from:
             raise Refusal(Problem(reason="sender.null"))
-        writer = await self._writer(envelope, authors)
+        targets = [self.target(address) for address in envelope.rcpts]
+        writer = await self._writer(envelope, authors, {target.key for target in targets if target.key})
         letter, unread = await self._letter(envelope, head, writer)
         if letter.from_addresses != authors:  # two readings of one mail: the proof would be for another text
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic or authors[0].partition("@")[0] in _MACHINES:
             raise Refusal(Problem(reason="sender.automatic"))
-        dsns = smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer))
-        envelope = replace(envelope, dsns=dsns)
-        original = smtp_dsn.returned(envelope.content, head[1], envelope.dsns)
-        targets = [self.target(address) for address in envelope.rcpts]
         if Target() in targets:
             raise Refusal(self._unknown())
+        dsns = smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer))
+        envelope = self._without_keys(replace(envelope, dsns=dsns))
+        original = address_keys.without_in(smtp_dsn.returned(envelope.content, head[1], dsns))
         answers = _answers_notice(letter, self._desk.domain)
         asked = Asked(
             writer=writer,
@@ -202,7 +205,7 @@ class Reader:
             written=written_at(fields.first("date"), fields.all("received"), now, device.zone),
             host=envelope.client.helo or envelope.client.ip,
             phones=phones,
-            addresses=tuple(_addresses(envelope, targets, device.phones)),
+            addresses=devices.addresses(envelope, [target.phones for target in targets], device.phones),
         )
         try:
             made = devices.submission(device, heard, new_id("m", now), self._desk.account, now)
@@ -211,13 +214,26 @@ class Reader:
         rcpts = tuple((made.id, device.phones or target.phones) for target in targets)
         return replace(asked, submissions=(made,), rcpts=rcpts)
 
-    async def _writer(self, envelope: Envelope, authors: tuple[str, ...]) -> Writer:
-        """Return who writes. What the client itself proves comes first: the rest may have to ask the DNS."""
-        author = self._identity.author(envelope.client, authors, envelope.mail_from)
+    def _without_keys(self, envelope: Envelope) -> Envelope:
+        """Return an envelope whose addresses can be told: keys prove, and are written nowhere."""
+        if not self._desk.takes_keys:
+            return envelope
+        dsns = tuple(replace(dsn, original=address_keys.without(dsn.original)) for dsn in envelope.dsns)
+        return replace(envelope, rcpts=tuple(map(address_keys.without, envelope.rcpts)), dsns=dsns)
+
+    async def _writer(self, envelope: Envelope, authors: tuple[str, ...], keys: set[str]) -> Writer:
+        """Return who writes. What the client proves comes first, then a key: the rest may have to ask the DNS."""
+        identity, client = self._identity, envelope.client
+        author = identity.author(client, authors, envelope.mail_from)
         if author.proof is not None:
-            return self._identity.writer(author.address, author.proof)
+            return identity.writer(author.address, author.proof, author.acting)
+        why = identity.why_no_key(author.address, keys, client.ip) if author.by_key else ""
+        if author.by_key and not why:
+            return identity.writer(author.address, Proof.ADDRESS_KEY)
+        if not author.in_mail:
+            raise Refusal(Problem(reason="sender.proof_missing", facts={"why": why}))
         assert self._mailauth is not None
-        return self._identity.writer(author.address, await self._mailauth.proof(author, envelope))
+        return identity.writer(author.address, await self._mailauth.proof(author, envelope, why))
 
     async def _letter(
         self, envelope: Envelope, head: headers.Head, writer: Writer
@@ -250,9 +266,16 @@ class Reader:
         """Return where an address leads. Raises Refusal."""
         desk = self._desk
         local, _, domain = address.rpartition("@")
+        facts = {"domain": desk.domain, "mailbox": desk.template_mailbox}
         if not local or domain.lower() != desk.domain:
-            facts = {"domain": desk.domain, "mailbox": desk.template_mailbox}
             raise Refusal(Problem(reason="address.relay_denied", facts=facts))
+        if desk.takes_keys:
+            try:
+                local, key = address_keys.split(local)
+            except address_keys.KeyCut:
+                raise Refusal(Problem(reason="address.bad_key", facts=facts)) from None
+            if key:
+                return replace(self._find_target(f"{local}@{desk.domain}"), key=key)
         name = local.lower()
         if name == desk.template_mailbox:
             return Target(is_template=True)
@@ -303,7 +326,10 @@ class Reader:
             also_to=tuple(target.to for target in targets if target.phones and not target.reply_key),
         )
         template = desk.template if any(target.is_template for target in targets) else desk.simple
-        return template.read(letter.text, context, letter.subject)
+        text = (
+            address_keys.without(letter.text) if desk.takes_keys else letter.text
+        )  # of a mail that is quoted
+        return template.read(text, context, letter.subject)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -319,15 +345,6 @@ def _answers_notice(letter: Letter, domain: str) -> bool:
     """Whether it answers an email of ours by that mail's id; `compose` and its like give these."""
     found = (_NOTICE_ID.fullmatch(id_) for id_ in letter.in_reply_to)
     return any(id_ is not None and id_["domain"].lower() == domain for id_ in found)
-
-
-def _addresses(envelope: Envelope, targets: Sequence[Target], phones: tuple[Msisdn, ...]) -> list[Address]:
-    """Return the addresses of a device's mail with the phones that each stands for; all for all where they are set."""
-    dsns = envelope.dsns or (NO_DSN,) * len(targets)
-    return [
-        Address(phones=phones or target.phones, dsn=dsn, has_reply=envelope.has_reply_each)
-        for target, dsn in zip(targets, dsns, strict=True)
-    ]
 
 
 def _authors(fields: list[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mail2sms.ids import approval_key
@@ -21,6 +21,7 @@ class House:
     zone: str
     users: Mapping[str, User] = field(default_factory=dict)
     web_url: str = ""
+    may_mean_stop: Callable[[str], bool] = lambda text: False
 
     def addressee(self, address: str, language: str = "") -> Addressee:
         """Return how this person reads: as the configuration says, else as the house does."""

@@ -28,9 +28,10 @@ from mail2sms.relay.compose import (
 )
 from mail2sms.relay.digest import DigestFacts, Failure, digest_email
 from mail2sms.relay.house import House
+from mail2sms.relay.limit import limit_email, limit_facts
 from mail2sms.relay.machines import device_email, device_facts
 from mail2sms.relay.receipt import Fate, ReceiptFacts, is_told, receipt_email
-from mail2sms.relay.report import OF_SUCCESS, Report, of_failure
+from mail2sms.relay.report import OF_SUCCESS, STANDS_FOR, Report, of_failure
 from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
 from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Search, Store
@@ -41,15 +42,10 @@ from mail2sms.store.views import find, read_mo, read_one, read_original
 _NOBODY_THERE = "carrier.unknown_number"  # no answer reaches anybody
 _STALE = {"unknown": {"unknown"}, "expired": {"expired"}}
 """Statuses that may be mended later: then there is nothing to tell any more."""
-_STANDS_FOR = {
-    "dsn.delivered": {Status.DELIVERED},
-    "dsn.relayed": {Status.ENROUTE},
-    "dsn.delayed": {Status.QUEUED, Status.SENDING},
-}
-"""Reports are told only while they are true."""
 _RECIPIENTS = 10_000
 _MISSING = {"template.missing_field", "template.empty_field"}
 _FIELD_ALONE = re.compile(r"[^:\n]+:([^\n]+)\n\n")  # fields are followed by a blank line, then the text
+_PERHAPS = "optout.perhaps"  # a sentence, which only a person should act upon
 _WAITING = frozenset({"held", "approval"})
 _OF_DEVICES = frozenset({"silent", "back"})
 _WAITS_NO_MORE = FINAL | {Status.SENDING, Status.ENROUTE, Status.UNKNOWN}
@@ -128,6 +124,8 @@ class Letters(Refusals):
         """Return the email of a notice, or None when there is nothing to tell any more."""
         if notice.kind == "refused":
             return self.refused(notice)
+        if notice.kind == "limit":
+            return limit_email(limit_facts(notice, self._house), self._render)
         if notice.kind == "reply":
             mo = await self._store.read(read_mo, notice.mo or "", notice.address)
             if mo is None:
@@ -218,7 +216,7 @@ class Letters(Refusals):
             origin=_origin(mo.last) if mo.last else None,
             started_at=mo.started_at,
             replies=(mo.last.replies if mo.last else 0) + 1,
-            said=notice.reason,
+            said=notice.reason or (_PERHAPS if self._house.may_mean_stop(mo.text) else ""),
         )
 
     def _held(self, message: MessageView, notice: Notice, others: int) -> HeldFacts:
@@ -384,8 +382,8 @@ def _cost_nothing(message: MessageView) -> bool:
 def _is_stale(notice: Notice, message: MessageView) -> bool:
     if notice.kind in _WAITING:
         return message.status in _WAITS_NO_MORE
-    if notice.reason in _STANDS_FOR:
-        return message.status not in _STANDS_FOR[notice.reason]
+    if notice.reason in STANDS_FOR:
+        return message.status not in STANDS_FOR[notice.reason]
     told = notice.reason.removeprefix("carrier.")
     return told in _STALE and message.status not in _STALE[told]
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 
 from mail2sms.errors import Problem
-from mail2sms.model import Dsn
+from mail2sms.model import Dsn, Status
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay import wire
 
@@ -52,6 +52,12 @@ def of_failure(problem: Problem, dsn: Dsn) -> tuple[str, str, str]:
     return "failed", f"5{enhanced[1:]}", diagnostic
 
 
+STANDS_FOR = {
+    "dsn.delivered": {Status.DELIVERED},
+    "dsn.relayed": {Status.ENROUTE},
+    "dsn.delayed": {Status.QUEUED, Status.SENDING},
+}
+"""Reports are told only while they are true."""
 OF_SUCCESS = {
     "dsn.delivered": ("delivered", "2.0.0", ""),
     "dsn.relayed": ("relayed", _RELAYED, ""),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mail2sms.destinations import Destination
 from mail2sms.errors import Problem
-from mail2sms.model import Msisdn, SenderId, Writer
+from mail2sms.model import Msisdn, Proof, SenderId, Writer
 from mail2sms.prices import Prices
 from mail2sms.quiet import Quiet
 from mail2sms.rules._limits import Quotas
@@ -73,9 +73,24 @@ class OptOut:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
-    """What the store knows of what is judged, read before."""
+    """What the store knows of what is judged, read before.
+
+    `tallies` are counters of the past days, `blocks` the phones of a block of numbers that were written to lately.
+    """
 
     opt_outs: tuple[OptOut, ...] = ()
+    tallies: Mapping[str, int] = field(default_factory=dict)
+    blocks: Mapping[str, frozenset[Msisdn]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Questions:
+    """What the detectors must know: counters, and which phones of these blocks were written to since a time."""
+
+    keys: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
+    since: int = 0
+    most: int = 0  # phones of a block; more of them are one too many anyway
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,10 +109,18 @@ class Reservation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hold:
-    """A message waits until somebody approves it. `reason` is a code for people, `detail` for who decides."""
+    """A message waits until somebody approves it. `reason` is a code for people, `detail` for who decides.
+
+    `then` is counted when it is released.
+    """
 
     reason: str
     detail: str
+    then: tuple[Reservation, ...] = ()
+
+    def and_for(self, other: Hold) -> Hold:
+        """Return the hold of a message that waits for another reason too."""
+        return replace(self, detail=f"{self.detail}; {other.detail}", then=self.then + other.then)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +132,13 @@ class Candidate:
     region: str
     text: str = field(repr=False, default="")
     segments: int = 1
+
+
+def who(writer: Writer) -> str:
+    """Return whom a writer's messages are counted for: keys and devices may name any address for the replies."""
+    if writer.proof in (Proof.KEY, Proof.DEVICE):
+        return f"{writer.proof} {writer.name}"
+    return writer.acting or writer.address.lower() or "operator"  # as a team one has no more than as oneself
 
 
 Verdict = Problem | None

@@ -14,11 +14,14 @@ from zoneinfo import ZoneInfo
 
 from mail2sms.model import MtMessage
 from mail2sms.money import Money
+from mail2sms.options import Rate
 
 MESSAGES, PARTS = "messages", "parts"
 WINDOWS: Final = ("minute", "hour", "day", "month")
 DEFAULT = "default"
 """In `Quotas.countries`: those that are not named."""
+
+PREFIXED = 4  # digits: a block of numbers that begin alike is 10,000 of them
 
 _MINUTE_MS, _HOUR_MS = 60_000, 3_600_000
 _CACHED = 1024
@@ -57,6 +60,24 @@ Limits = tuple[Limit, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Detectors:
+    """From when on messages look like fraud, and wait.
+
+    `sequential`: different phones of one block of numbers in a time; `new_country`: messages in the first two days;
+    `unusual`: how many times a writer's mean day of the week before.
+    """
+
+    sequential: Rate | None = None
+    new_country: int | None = None
+    unusual: int | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any of them looks."""
+        return (self.sequential, self.new_country, self.unusual) != (None, None, None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Quotas:
     """How much may be sent, in windows of `zone`.
 
@@ -77,6 +98,7 @@ class Quotas:
     cost: Limits = ()
     approval_above: Limits = ()
     approvers: tuple[str, ...] = ()
+    detectors: Detectors = Detectors()
 
 
 @dataclass(frozen=True, slots=True)

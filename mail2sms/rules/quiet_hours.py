@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from mail2sms import numbers
-from mail2sms.model import MessageClass
+from mail2sms.model import MessageClass, Msisdn, MtMessage
 from mail2sms.quiet import DEFAULT
 from mail2sms.rules._base import Candidate, Policy
 
@@ -24,15 +24,29 @@ class Hold:
 
 def hold(candidate: Candidate, policy: Policy, due_at: int) -> Hold | None:
     """Return how long a message that is due then must wait; None: not at all."""
-    class_ = candidate.writer.class_
-    is_meant = class_ is MessageClass.MARKETING or (
+    if not _is_meant(candidate.writer.class_, policy):
+        return None
+    return quiet_at(candidate.msisdn, candidate.region, policy, due_at)
+
+
+def hold_again(mt: MtMessage, policy: Policy, due_at: int) -> Hold | None:
+    """Return how long a message that failed and would be tried again then must wait; None: not at all."""
+    return quiet_at(mt.msisdn, mt.region, policy, due_at) if _is_meant(mt.class_, policy) else None
+
+
+def _is_meant(class_: MessageClass, policy: Policy) -> bool:
+    return class_ is MessageClass.MARKETING or (
         policy.is_quiet_for_all and class_ is MessageClass.TRANSACTIONAL
     )
-    quiet = policy.quiet_hours.get(candidate.region) or policy.quiet_hours.get(DEFAULT)
-    if not is_meant or quiet is None:
+
+
+def quiet_at(msisdn: Msisdn, region: str, policy: Policy, at: int) -> Hold | None:
+    """Return how long it is quiet at a phone, whoever writes; None: it is not."""
+    quiet = policy.quiet_hours.get(region) or policy.quiet_hours.get(DEFAULT)
+    if quiet is None:
         return None
-    until, zone = quiet.free_at(due_at, numbers.zones(candidate.msisdn))
-    if until == due_at:
+    until, zone = quiet.free_at(at, numbers.zones(msisdn))
+    if until == at:
         return None
     local = datetime.fromtimestamp(until / 1000, ZoneInfo(zone))
-    return Hold(until=until, detail=f"quiet hours of {candidate.region} until {local:%Y-%m-%d %H:%M}, {zone}")
+    return Hold(until=until, detail=f"quiet hours of {region} until {local:%Y-%m-%d %H:%M}, {zone}")

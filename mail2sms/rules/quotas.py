@@ -14,13 +14,12 @@ from zoneinfo import ZoneInfo
 
 from mail2sms import numbers
 from mail2sms.errors import Problem
-from mail2sms.model import Msisdn, MtMessage, Proof, Writer
-from mail2sms.rules._base import Reservation
-from mail2sms.rules._limits import DEFAULT, Limit, Limits, Quotas, Span, span
+from mail2sms.model import Msisdn, MtMessage, Writer
+from mail2sms.rules._base import Reservation, who
+from mail2sms.rules._limits import DEFAULT, PREFIXED, Limit, Limits, Quotas, Span, span
 from mail2sms.wording import rate
 
 ALL = "all"
-PREFIXED = 4  # digits: a prefix stands for 10,000 numbers
 _SHARED = frozenset({"user", "team", "total", "cost"})
 _REASONS = {
     "user": "quota.user",
@@ -75,6 +74,12 @@ class Use:
         return numbers.display(Msisdn(self.of)) if self.kind == "number" else self.of
 
 
+def told_once(use: Use) -> str:
+    """Return what an administrator is told of once: of limits that there are thousands of, only that one is reached."""
+    of = "" if use.kind in {"number", "prefix"} else use.of
+    return f"{use.account} {use.kind} {of} {use.limit.unit} {use.limit.window} {use.span.start}"
+
+
 def uses(mt: MtMessage, writer: Writer, quotas: Quotas) -> tuple[Use, ...]:
     """Return what a message takes of each limit that it comes under."""
     limits = limits_of(
@@ -92,13 +97,6 @@ def limits_of(
         for limit in limits if of else ():
             window = span(limit.window, at, quotas.zone)
             yield Use(account=account, kind=kind, of=of, limit=limit, span=window)
-
-
-def who(writer: Writer) -> str:
-    """Return whom a writer's messages are counted for: keys and devices may name any address for the replies."""
-    if writer.proof in (Proof.KEY, Proof.DEVICE):
-        return f"{writer.proof} {writer.name}"
-    return writer.address.lower() or "operator"
 
 
 def _kinds(quotas: Quotas, writer: str, msisdn: str, region: str) -> Iterator[tuple[str, str, Limits]]:

@@ -6,6 +6,7 @@ transaction; whoever comes later learns what was decided.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from mail2sms import lifecycle
+from mail2sms.rules._base import Reservation
 from mail2sms.store import notices, owed, queue, schema
+from mail2sms.store.counters import Ledger
 from mail2sms.store.holds import OPEN, notice
 from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import read_message
@@ -81,6 +84,14 @@ def _apply(connection: Connection, row: Row[Any], decision: Decision) -> None:
         notices.about_change(connection, after, decision.now)
     if decision.status == REFUSED and rows:
         _tell_writer(connection, row, rows, decision.now)
+    if decision.status == RELEASED and rows:
+        _count(connection, [Reservation(**each) for each in json.loads(row.then_counted)])
+
+
+def _count(connection: Connection, then: Sequence[Reservation]) -> None:
+    ledger = Ledger.lock(connection, then)
+    ledger.reserve(then)
+    ledger.write(connection)
 
 
 _WAITS = (message.c.status == "queued") & (message.c.reason == lifecycle.APPROVAL)
@@ -119,6 +130,13 @@ def read_approval(connection: Connection, account: str, id_: str) -> ApprovalVie
         waiting=waiting,
         first=first or "",
     )
+
+
+def read_of(connection: Connection, account: str, submission_id: str) -> ApprovalView | None:
+    """Return the approval that messages of a submission wait for, or waited for; None where there was none."""
+    query = select(approval.c.id).where(approval.c.submission == submission_id)
+    id_ = connection.scalar(query)
+    return None if id_ is None else read_approval(connection, account, id_)
 
 
 def read_open(connection: Connection, account: str, limit: int) -> list[ApprovalView]:

@@ -11,7 +11,10 @@ from mail2sms.store import schema
 
 notice, content = schema.notice, schema.content
 
-KINDS = ("reply", "refused", "held", "approval", "undelivered", "receipt", "dsn", "digest", "silent", "back")
+KINDS = (
+    *("reply", "refused", "held", "approval", "limit", "undelivered", "receipt", "dsn", "digest"),
+    *("silent", "back"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -325,9 +325,9 @@ def _ask(
     notices: list[NewNotice],
 ) -> None:
     """Add the approval of a submission, and who is told of it."""
-    hold = next((new.hold for new in waiting if new.hold), None)
-    if hold is not None:
-        row = holds.approval_row(submission, hold)
+    found = [new.hold for new in waiting if new.hold]
+    if found:
+        row = holds.approval_row(submission, holds.merged(found))
         approvals.append(row)
         notices += holds.notices(submission, [new.mt for new in waiting], row, approvers)
 

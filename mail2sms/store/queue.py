@@ -365,6 +365,8 @@ def changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:
     }
     if change.due_at is not None:
         values["due_at"] = change.due_at
+    if change.expires_at is not None:
+        values["expires_at"] = change.expires_at
     if change.position is not None:
         values |= carried(replace(mt, position=change.position))
     if change.status in (Status.REJECTED, Status.EXPIRED):

@@ -302,6 +302,7 @@ approval = _keyed(
     _time("created_at"),
     _time("decided_at", optional=True),
     Column("decided_by", Text, nullable=False),
+    Column("then_counted", Text, nullable=False),  # reservations that a release makes
     Index(None, "submission"),
 )
 _IS_OPEN = text("status = 'open'")

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field, replace
 from mail2sms.errors import Refusal
 from mail2sms.ids import derive_id
 from mail2sms.model import NO_DSN, Dsn, Msisdn, Origin, Submission, Writer
-from mail2sms.rules import quiet_hours
+from mail2sms.rules import quiet_hours, quotas
+from mail2sms.rules._base import who as counted_for
 from mail2sms.store.rows import NewNotice
 from mail2sms.verdict import RefusedPhone, Verdict, merge, refuse_phones
 
@@ -57,6 +58,40 @@ def of_phones(refused: Sequence[RefusedPhone]) -> Asking:
     """Return which of these phones a report was asked for of."""
     dsns = {each.msisdn: each.submission.dsns().get(each.msisdn, NO_DSN) for each in refused}
     return Asking.of(dsns.items(), refused[0].submission.original)
+
+
+def limit_notice(key: str, use: quotas.Use, writer: Writer, address: str, now: int) -> NewNotice:
+    """Return what tells an administrator that a limit is reached; the same one for all of its window."""
+    limit = use.limit
+    payload = {
+        "kind": use.kind,
+        "of": use.of,
+        "amount": limit.amount,
+        "unit": limit.unit,
+        "window": limit.window,
+        "writer": counted_for(writer),
+        "until": use.span.end,
+    }
+    return NewNotice(
+        id=derive_id("n", "limit", key, address),
+        account=writer.account,
+        kind="limit",
+        channel="email",
+        address=address,
+        reason=f"quota.{use.kind}",
+        payload=json.dumps(payload).encode(),
+        created_at=now,
+        due_at=now,
+        expires_at=now + _NOTICE_VALID_MS,
+    )
+
+
+def over_notices(first: Submission, over: Sequence[RefusedPhone]) -> tuple[NewNotice, ...]:
+    """Return what tells the writer whom a limit left out."""
+    if not over or first.origin.source != "smtp":
+        return ()
+    id_, about, at = derive_id("n", first.id, "over"), refuse_phones(over, is_partly=True), first.created_at
+    return refused_notices(id_, first.writer, first.origin, about, at, of_phones(over), is_partly=True)
 
 
 def held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:

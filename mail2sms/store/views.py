@@ -83,6 +83,7 @@ class MessageView:
     dsn: Dsn = NO_DSN
     device: str | None = None
     told: ToldView | None = None
+    proof: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,16 +105,14 @@ class Search:
     limit: int = 100
 
 
+_OF_SUBMISSION = ("writer", "proof", "subject", "reference", "message_id", "left_out", "device")
+
+
 def _query() -> Select[Any]:
     return (
         select(
             message,
-            submission.c.writer,
-            submission.c.subject,
-            submission.c.reference,
-            submission.c.message_id,
-            submission.c.left_out,
-            submission.c.device,
+            *(submission.c[name] for name in _OF_SUBMISSION),
             content.c.data,
         )
         .join(submission, submission.c.id == message.c.submission)
@@ -151,6 +150,7 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         events=events,
         dsn=read_dsn(row.dsn),
         device=row.device,
+        proof=row.proof,
     )
 
 

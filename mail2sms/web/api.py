@@ -18,12 +18,14 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.model import MessageClass, Msisdn, Origin, Proof, Status, Submission, Writer
 from mail2sms.store import Search
+from mail2sms.store.approvals import read_of
 from mail2sms.store.views import find, read_one, waiting
 from mail2sms.verdict import Verdict
 from mail2sms.web import bodies, recall
 from mail2sms.web.auth import Caller, Reader, Sender
 from mail2sms.web.context import Context, Here
 from mail2sms.web.problems import DOCUMENTED, HttpProblem, Problems, tell
+from mail2sms.web.quotas import counted
 
 _NAMED = 5  # users, of those there are
 
@@ -62,7 +64,7 @@ async def send(
         submission = _submission(order, context, caller, refused)
         tell = partial(_accepted, submission, refused, context)
         if dry_run:
-            would = await context.accept.preview(submission)
+            would = await context.accept.preview([submission])
             return JSONResponse(tell(would, is_dry_run=True).model_dump())
         if call is None:
             return tell((await context.accept.accept([submission])).verdict)
@@ -111,15 +113,16 @@ async def search(  # noqa: PLR0913, PLR0917  # a parameter is a filter: FastAPI'
 
 
 @router.get("/messages/{id}")
-async def show(id: str, context: Here, _: Reader) -> bodies.MessageWithEvents:
-    """Return a message and what happened to it."""
+async def show(id: str, context: Here, _: Reader) -> bodies.MessageInFull:
+    """Return a message, what happened to it, which limits it counted in and what it waited for."""
     view = await context.store.read(read_one, context.account, id)
     if view is None:
         is_notice = id.startswith("n-")
         raise HttpProblem(
             404, "this is a notice: /api/v1/notices has it" if is_notice else "there is no such message"
         )
-    return bodies.message_with_events(view)
+    approval = await context.store.read(read_of, context.account, view.submission)
+    return bodies.message_in_full(view, await counted(context, view), approval)
 
 
 @router.post("/messages/{id}/cancel")

@@ -13,6 +13,7 @@ from mail2sms.web import (
     approve,
     demo,
     help,
+    known,
     metrics,
     notices,
     operate,
@@ -60,7 +61,21 @@ def build(context: Context, *, is_control: bool = False) -> FastAPI:
     app.add_middleware(Gate, metrics=app.state.metrics, admit=admit)
     problems.install(app)
     app.include_router(approve.pages)
-    for part in (api, approve, notices, operate, opt_outs, quotas, sending, service, webhooks, metrics, help):
+    parts = (
+        api,
+        approve,
+        known,
+        notices,
+        operate,
+        opt_outs,
+        quotas,
+        sending,
+        service,
+        webhooks,
+        metrics,
+        help,
+    )
+    for part in parts:
         app.include_router(part.router)
     if context.mode == "simulate":
         app.include_router(sim.router)

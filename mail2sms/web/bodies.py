@@ -18,6 +18,7 @@ from mail2sms.options import read_duration_ms, read_list
 from mail2sms.rules._base import Policy
 from mail2sms.rules.sender_ids import notes
 from mail2sms.store import EventView, MessageView
+from mail2sms.store.approvals import ApprovalView
 from mail2sms.store.views import ToldView
 from mail2sms.web.problems import HttpProblem, Told
 
@@ -155,11 +156,44 @@ class AlarmsTold(BaseModel):
     acknowledged_at: str | None
 
 
+class Quota(BaseModel):
+    """One limit in its window, which ends at `until`. `kind`: user, team, number, prefix, country, total, cost."""
+
+    kind: str
+    of: str
+    limit: str
+    used: str
+    left: str
+    until: str
+
+
+class Approved(BaseModel):
+    """What a message waits for, or waited for. `status`: open, released, refused."""
+
+    id: str
+    reason: str
+    detail: str
+    status: str
+    decided_at: str | None
+    decided_by: str
+
+
 class MessageWithEvents(Message):
     """A message with all that happened to it, oldest first; a device's with the alarms that it tells."""
 
     events: list[Event]
     told: AlarmsTold | None
+
+
+class MessageInFull(MessageWithEvents):
+    """A message with its events, how its writer was proven, the limits that it counted in and what it waited for.
+
+    `limits` are today's, in the windows that it was accepted in; of an API key those of phone, country and all.
+    """
+
+    proof: str
+    limits: list[Quota]
+    approval: Approved | None
 
 
 class Messages(BaseModel):
@@ -227,6 +261,22 @@ def _told(view: ToldView | None) -> AlarmsTold | None:
     at = iso(view.acknowledged_at) if view.acknowledged_at is not None else None
     by = view.acknowledged_by
     return AlarmsTold(alarms=view.alarms, left_out=view.left_out, acknowledged_by=by, acknowledged_at=at)
+
+
+def message_in_full(view: MessageView, limits: list[Quota], approval: ApprovalView | None) -> MessageInFull:
+    """Return all that is known of a message."""
+    events = [event(one) for one in view.events]
+    asked = approved(approval) if approval is not None else None
+    told = _told(view.told)
+    return MessageInFull(
+        **_fields(view), events=events, told=told, proof=view.proof, limits=limits, approval=asked
+    )
+
+
+def approved(view: ApprovalView) -> Approved:
+    """Return an approval as a message shows it."""
+    plain = {name: getattr(view, name) for name in ("id", "reason", "detail", "status", "decided_by")}
+    return Approved(**plain, decided_at=None if view.decided_at is None else iso(view.decided_at))
 
 
 def event(view: EventView) -> Event:

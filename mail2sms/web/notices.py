@@ -76,7 +76,17 @@ async def search(  # a parameter is a filter: FastAPI's way
     context: Here,
     _: Reader,
     kind: Literal[
-        "reply", "refused", "held", "approval", "undelivered", "receipt", "dsn", "digest", "silent", "back"
+        "reply",
+        "refused",
+        "held",
+        "approval",
+        "limit",
+        "undelivered",
+        "receipt",
+        "dsn",
+        "digest",
+        "silent",
+        "back",
     ]
     | None = None,
     to: Annotated[str | None, Query(max_length=320)] = None,

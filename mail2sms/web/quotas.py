@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -10,8 +11,9 @@ from pydantic import BaseModel
 from mail2sms import numbers
 from mail2sms.addresses import canonical
 from mail2sms.clock import now_ms
+from mail2sms.model import Msisdn, Proof
 from mail2sms.rules.quotas import Use, limits_of
-from mail2sms.store import counters
+from mail2sms.store import MessageView, counters
 from mail2sms.web import bodies
 from mail2sms.web.auth import Reader
 from mail2sms.web.context import Context, Here
@@ -20,21 +22,10 @@ from mail2sms.web.problems import DOCUMENTED
 router = APIRouter(prefix="/api/v1/quotas", responses=DOCUMENTED, tags=["service"])
 
 
-class Quota(BaseModel):
-    """One limit in its window, which ends at `until`. `kind`: user, team, number, prefix, country, total, cost."""
-
-    kind: str
-    of: str
-    limit: str
-    used: str
-    left: str
-    until: str
-
-
 class Used(BaseModel):
     """The limits that were asked for."""
 
-    items: list[Quota]
+    items: list[bodies.Quota]
 
 
 @router.get("")
@@ -45,9 +36,28 @@ async def every(
     to: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Used:
     """Return what is used: of a user (or `key NAME`), of a number, else of all, of each user, country and team."""
-    found = {use.reservation.key: use for use in _uses(context, user, to)}
-    taken = await context.store.read(counters.taken, list(found))
-    return Used(items=[_told(use, taken[key]) for key, use in found.items()])
+    return Used(items=await _read(context, _uses(context, user, to)))
+
+
+async def counted(context: Context, view: MessageView) -> list[bodies.Quota]:
+    """Return the limits that a message counted in; which API key wrote it is not known any more."""
+    msisdn = Msisdn(view.to)
+    writer = "" if view.proof == Proof.KEY else view.writer.lower()
+    limits = limits_of(
+        context.account,
+        view.created_at,
+        context.accept.policy.quotas,
+        writer=writer,
+        msisdn=msisdn,
+        region=numbers.region(msisdn),
+    )
+    return await _read(context, limits)
+
+
+async def _read(context: Context, uses: Iterable[Use]) -> list[bodies.Quota]:
+    found = {use.reservation.key: use for use in uses}
+    taken = await context.store.read(counters.taken, list(found)) if found else {}
+    return [_told(use, taken[key]) for key, use in found.items()]
 
 
 def _uses(context: Context, user: str | None, to: str | None) -> list[Use]:
@@ -65,9 +75,9 @@ def _uses(context: Context, user: str | None, to: str | None) -> list[Use]:
     return found
 
 
-def _told(use: Use, taken: int) -> Quota:
+def _told(use: Use, taken: int) -> bodies.Quota:
     limit = use.limit
-    return Quota(
+    return bodies.Quota(
         kind=use.kind,
         of=use.of,
         limit=str(limit),

@@ -38,7 +38,7 @@ from mail2sms.relay.letters import Letters
 from mail2sms.render import Render
 from mail2sms.routing import Route
 from mail2sms.rules._base import Facts, Policy
-from mail2sms.store import Bundle, NewNotice, Notice, facts
+from mail2sms.store import Bundle, NewNotice, Notice, answers
 from mail2sms.store.put import Stored
 from tests import fuzz_templates, fuzz_texts
 from tests.fakes import ACCOUNT, OURS, PHONE
@@ -136,7 +136,7 @@ class _Store:
 
     async def read(self, query: Any, *words: Any) -> Any:
         """Know one reply key, and nothing of phones."""
-        if query is facts.facts:
+        if query is answers.read:
             return Facts()
         if words[-1] != _KEY:
             return None

@@ -164,6 +164,7 @@ _APPROVAL = {
     "status": "'released'",
     "created_at": "{at}",
     "decided_by": "'it@acme.example'",
+    "then_counted": "'[]'",
 }
 _MO_PART = {
     "id": "{r}",

@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
 
+from mail2sms.intake.address_keys import fingerprint
 from tests import signing
 
 NOW_S = 1_795_650_000  # the clock of the proof: what is signed does not grow old
@@ -41,8 +42,20 @@ senders:
   - {{from: "*@two-hops.example", network: {RELAY}, proof: authentication_results, authserv_id: {ID}, hops: 2}}
   - {{from: "*@microsoft.example", network: {MICROSOFT}, proof: microsoft_results}}
   - {{from: "*@login.example", proof: login}}
+  - {{from: "desk@login.example", proof: login, teams: yes}}
   - {{from: "*@cert.example", proof: certificate, certificates: mx.cert.example}}
-users: {{marie@acme.example: {{number: "+33639980101"}}, marie@login.example: {{}}, paul@login.example: {{}}}}
+  - {{from: "*@key.example", proof: [key, spf]}}
+users:
+  marie@acme.example: {{number: "+33639980101"}}
+  marie@login.example: {{}}
+  paul@login.example: {{}}
+  kim@key.example: {{keys: "{fingerprint("a" * 26)}"}}
+  bob@key.example: {{keys: ["{fingerprint("b" * 26)}", "{fingerprint("c" * 26)}"]}}
+  ann@key.example: {{}}
+  tom@acme.example: {{keys: "{fingerprint("d" * 26)}"}}
+teams:
+  desk: {{email: desk@login.example, members: [marie@login.example]}}
+  office: {{email: office@login.example, members: [marie@login.example]}}
 sender_ids: {{default: ACME}}
 countries: [FR]
 carriers: {{sim: {{type: simulated}}}}
@@ -108,6 +121,7 @@ def zone() -> Zone:
         "dmarc.example": _txt(f"v=spf1 ip4:{LISTED} -all"),
         "mail.dmarc.example": _txt("v=spf1 +all"),
         "_dmarc.dmarc.example": _txt("v=DMARC1; p=reject; adkim=s; aspf=s"),
+        "key.example": _txt("v=spf1 -all"),
         "_dmarc.two.example": _txt("v=DMARC1; p=none", "v=DMARC1; p=reject"),
     }
 
@@ -504,6 +518,42 @@ _CERTIFICATE = [
     ),
 ]
 
+_TEAM = [
+    Case(name="of another team", build=_plain("desk@login.example"), login="paul@login.example"),
+    Case(name="of mine, without a rule", build=_plain("office@login.example"), login="marie@login.example"),
+    Case(name="of mine, without a login", build=_plain("desk@login.example"), code=530),
+    Case(
+        name="as the team, from a network",
+        build=_plain("desk@login.example"),
+        ip=OFFICE,
+        login="paul@login.example",
+    ),
+    Case(name="a member as another member", build=_plain("paul@login.example"), login="marie@login.example"),
+]
+
+
+def _keyed(key: str) -> str:
+    return PHONE.replace("@", f"+k{key}@")
+
+
+_KEY = [
+    Case(name=name, build=_plain(sender, head), rcpt=rcpt, **more)  # type: ignore[arg-type]
+    for name, sender, head, rcpt, more in [
+        ("none", "kim@key.example", "", PHONE, {}),
+        ("a wrong one", "kim@key.example", "", _keyed("z" * 26), {}),
+        ("another's", "kim@key.example", "", _keyed("b" * 26), {}),
+        ("cut", "kim@key.example", "", _keyed("a" * 25), {}),
+        ("with more behind it", "kim@key.example", "", _keyed("a" * 27), {}),
+        ("only in the mail", "kim@key.example", f"Cc: {_keyed('a' * 26)}\r\n", PHONE, {}),
+        ("of who has none", "ann@key.example", "", _keyed("a" * 26), {}),
+        ("of who is nobody", "eve@key.example", "", _keyed("a" * 26), {}),
+        ("a hash instead", "kim@key.example", "", _keyed(fingerprint("a" * 26)[7:33]), {}),
+        ("where no rule takes it", "tom@acme.example", "", _keyed("d" * 26), {}),
+        ("for two authors", "kim@key.example, eve@key.example", "", _keyed("a" * 26), {}),
+        ("with a login", "kim@key.example", "", _keyed("a" * 26), {"login": "marie@login.example"}),
+    ]
+]
+
 _FAULTS = [
     Case(name="the key's server is silent", build=_signed("sue@silent.example", "silent.example"), code=451),
     Case(name="SPF is silent", build=_plain("sue@silent.example"), mail_from="sue@silent.example", code=451),
@@ -520,6 +570,8 @@ SPOOFS: Mapping[str, Sequence[Case]] = {
     "authentication_results": _RESULTS,
     "login": _LOGIN,
     "certificate": _CERTIFICATE,
+    "a team": _TEAM,
+    "key": _KEY,
     "DNS faults": _FAULTS,
 }
 
@@ -560,6 +612,14 @@ GENUINE: Sequence[Case] = [
         },
         "microsoft_results": {"build": _microsoft(f"{_MS};compauth=pass reason=100", "R"), "ip": MICROSOFT},
         "certificate": {"build": _plain("carl@cert.example"), "certificate": "right"},
+        "key": {"build": _plain("kim@key.example"), "rcpt": _keyed("a" * 26), "ip": DESK},
+        "key, in capitals": {"build": _plain("kim@key.example"), "rcpt": _keyed("A" * 26), "ip": DESK},
+        "key, the second": {"build": _plain("bob@key.example"), "rcpt": _keyed("c" * 26), "ip": DESK},
+        "a team": {
+            "build": _plain("desk@login.example"),
+            "login": "marie@login.example",
+            "mail_from": "desk@login.example",
+        },
         "login": {
             "build": _plain("marie@login.example"),
             "login": "marie@login.example",

@@ -23,7 +23,7 @@ from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.ids import conversation_of, derive_id
 from mail2sms.lifecycle import Change, Wish
 from mail2sms.model import DeliveryReport, Dsn, MoMessage, Msisdn, MtMessage, Part, Repeats, Status
-from mail2sms.rules._base import Hold
+from mail2sms.rules._base import Hold, Questions
 from mail2sms.store import (
     Blocking,
     Bundle,
@@ -48,12 +48,12 @@ from mail2sms.store import (
     Vigil,
     Wished,
     acknowledged,
+    answers,
     approvals,
     counters,
     days,
     earlier,
     events,
-    facts,
     mo_parts,
     notice_views,
     opt_outs,
@@ -371,6 +371,7 @@ class Work:
         self._names("approvals")
         (view,) = await self.store.read(approvals.read_open, fakes.ACCOUNT, 10)
         await self.store.read(approvals.read_approval, fakes.ACCOUNT, view.id)
+        await self.store.read(approvals.read_of, fakes.ACCOUNT, "m-work-approval")
         self._names("decide")
         decision = approvals.Decision(
             account=fakes.ACCOUNT, id=view.id, status=approvals.REFUSED, by="it@acme.example", now=self.now
@@ -469,7 +470,7 @@ class Work:
         self._names("block")
         await self.store.block(Blocking(account=account, msisdn=phone, now=self.now, source="operator"))
         self._names("facts")
-        await read(facts.facts, account, [phone])
+        await read(answers.read, account, [phone], Questions(keys=("tally",), blocks=(phone[:-4],), most=9))
         self._names("listed")
         await read(opt_outs.listed, account, (self.now - 5, "+"), 100)
         self._names("history")

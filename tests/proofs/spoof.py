@@ -26,7 +26,7 @@ from mail2sms import certificates, config, log
 from mail2sms.accept import Accept
 from mail2sms.config import derived
 from mail2sms.dns import Dns
-from mail2sms.intake import dkim, dmarc, headers, mailauth
+from mail2sms.intake import address_keys, dkim, dmarc, headers, mailauth
 from mail2sms.intake.evidence import Evidence
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.limits import Budget, Limits
@@ -73,7 +73,13 @@ async def _bridge(folder: Path, server: NameServer) -> AsyncIterator[tuple[Endpo
     (folder / "ca.pem").write_bytes(b"".join(shown[:-1]))
     hashed = _CHEAP.hash(PASSWORD)
     passwords = dict.fromkeys(settings.users, hashed)
-    identity = Identity(settings.sender_rules(), settings.all_users(), passwords, account=settings.account)
+    identity = Identity(
+        settings.sender_rules(),
+        settings.all_users(),
+        passwords,
+        account=settings.account,
+        teams=settings.team_mailboxes(),
+    )
     store = await Store.open(f"sqlite:///{folder}/x.db")
     accept = Accept(store, derived.policy(settings), settings.route_table(), settings.validity)
     sandbox = Sandbox()
@@ -235,6 +241,8 @@ BREAKS: dict[str, tuple[str, Callable[[], contextlib.AbstractContextManager[Any]
         "certificate", lambda: mock.patch("mail2sms.intake.smtp.certificate_names", lambda _: {"mx.cert.example"})
     ),
     "a login proves everybody": ("login", lambda: mock.patch.object(Identity, "proven", _TO_ALL)),
+    "any key counts": ("key", lambda: mock.patch.object(address_keys, "holds", lambda *_: True)),
+    "everybody is a member": ("a team", lambda: mock.patch.object(Identity, "_is_member", lambda *_: True)),
     "the first address is the author": (
         "the From field", _first_counts
     ),

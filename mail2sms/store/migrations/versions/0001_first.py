@@ -348,6 +348,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=True),
         sa.Column("decided_by", sa.Text(), nullable=False),
+        sa.Column("then_counted", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["submission"], ["submission.id"], name=op.f("fk_approval_submission")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_approval")),
         sqlite_with_rowid=False,
