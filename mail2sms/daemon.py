@@ -30,6 +30,7 @@ from mail2sms.clock import now_ms
 from mail2sms.config import derived, reload
 from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption, StoreUnavailable
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
@@ -43,7 +44,6 @@ from mail2sms.intake.template import TemplateInvalid
 from mail2sms.intake.vigil import Vigils
 from mail2sms.log import log, where
 from mail2sms.model import SenderId
-from mail2sms.options import Endpoint
 from mail2sms.places import control_path, state_folder
 from mail2sms.relay.loop import Channels, Relay
 from mail2sms.store import Recovery, Store

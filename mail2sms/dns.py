@@ -19,7 +19,7 @@ import dns.name
 import dns.rdatatype
 import dns.resolver
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 
 _TIMEOUT_S = 4.0
 _TRY_S = 2.0

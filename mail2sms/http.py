@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 
 BODY_LIMIT: Final = 64 * 1024  # bytes of an answer that are read; the rest is dropped
 

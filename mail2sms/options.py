@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
+from mail2sms.endpoint import UNIX, Endpoint
 from mail2sms.errors import BadOption
 
 
@@ -156,54 +157,7 @@ def read_rate(value: Any) -> Rate:
     raise BadOption(f'expected a rate such as 20/s, 6/hour or 200/day, got "{value}"', _UNIT * text.isdigit())
 
 
-_UNIX, _UNIX_PATH_BYTES = "unix:", 107  # sockaddr_un
-# Where strangers can't come from: RFC 1918, RFC 4193, and what is of one link. Python's `is_private` has 0.0.0.0 too.
-_PRIVATE = tuple(
-    ipaddress.ip_network(each)
-    for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A host (name or address, without brackets) and a TCP port; or the path of a unix socket, and no port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        if self.is_unix:
-            return f"{_UNIX}{self.host}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-    @property
-    def is_unix(self) -> bool:
-        """Whether it is a path."""
-        return self.host.startswith("/")
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        if self.host == "localhost" or self.is_unix:
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-    @property
-    def is_private(self) -> bool:
-        """Whether only this machine and its own network can reach it; a name may become any address."""
-        if self.is_loopback:
-            return True
-        try:
-            address = ipaddress.ip_address(self.host)
-        except ValueError:
-            return False
-        return any(address in network for network in _PRIVATE)
-
-
+_UNIX_PATH_BYTES = 107  # sockaddr_un
 _AN_ENDPOINT, _PORTS = "127.0.0.1:2525", 65_536
 
 
@@ -224,9 +178,9 @@ def read_endpoint(value: Any, example: str = _AN_ENDPOINT) -> Endpoint:
 
 def read_door(value: Any) -> Endpoint:
     """`host:port`, or `unix:/path`."""
-    if isinstance(value, Endpoint) or not str(value).startswith(_UNIX):
+    if isinstance(value, Endpoint) or not str(value).startswith(UNIX):
         return read_endpoint(value)
-    path = str(value).removeprefix(_UNIX)
+    path = str(value).removeprefix(UNIX)
     if not path.startswith("/") or len(path.encode()) > _UNIX_PATH_BYTES:
         hint = "such as unix:/run/mail2sms-lmtp/socket"
         raise BadOption(f'expected unix: and an absolute path, got "{value}"', hint)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 
 _PATH_BYTES = 107  # of a unix socket: sun_path, unix(7)
 _OURS, _ANYBODYS = 0o600, 0o666

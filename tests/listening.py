@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mail2sms.endpoint import Endpoint
 from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import Listener, listen
-from mail2sms.options import Endpoint
 
 HOST = "sms.acme.example"
 GREETING = f"220 {HOST} ESMTP mail2sms"

@@ -15,9 +15,9 @@ from mail2sms import certificates, config
 from mail2sms.certificates import Certificate, Renewal
 from mail2sms.config import derived
 from mail2sms.config.schema import TlsOptions
+from mail2sms.endpoint import Endpoint
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import Listener, listen
-from mail2sms.options import Endpoint
 from tests.listening import Desk
 from tests.servers.certificates import certificate
 

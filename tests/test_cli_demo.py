@@ -25,9 +25,9 @@ from mail2sms.cli.demo import DOMAIN, free_place
 from mail2sms.cli.demo_run import configuration
 from mail2sms.cli.demo_steps import Step, Steps, of_arrival, of_event, of_mail
 from mail2sms.cli.main import run
+from mail2sms.endpoint import Endpoint
 from mail2sms.model import Photo
 from mail2sms.money import read as read_money
-from mail2sms.options import Endpoint
 from mail2sms.prices import costs
 from mail2sms.store import EventView, MessageView, MoView, Store, engine
 from mail2sms.web.inbox import DemoInbox, read

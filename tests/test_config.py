@@ -14,10 +14,11 @@ import pytest
 
 from mail2sms import config
 from mail2sms.config import derived
+from mail2sms.endpoint import Endpoint
 from mail2sms.hooks.webhook import Options as WebhookOptions
 from mail2sms.intake.identity import SenderRule
 from mail2sms.model import Msisdn, Proof, Team, User
-from mail2sms.options import Endpoint, read_networks
+from mail2sms.options import read_networks
 from mail2sms.quiet import read_period
 from mail2sms.wording import LANGUAGES
 from tests.config_cases import MINIMAL, PATH, found, whole

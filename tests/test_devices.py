@@ -186,9 +186,9 @@ def test_a_mail_of_line_ends_is_mended() -> None:
 
 def test_a_unix_socket_is_of_this_machine(tmp_path: Path) -> None:
     """Who comes by it has the address of this machine, for the networks of `senders`."""
+    from mail2sms.endpoint import Endpoint
     from mail2sms.intake.envelope import ListenerOptions
     from mail2sms.intake.listener import listen
-    from mail2sms.options import Endpoint
     from tests.listening import HOST, Desk
 
     async def talk(path: str) -> None:

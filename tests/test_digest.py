@@ -15,10 +15,10 @@ import pytest
 
 from mail2sms import config
 from mail2sms.config import derived
+from mail2sms.endpoint import Endpoint
 from mail2sms.http import Http
 from mail2sms.mailer import Mailer, SmarthostOptions
 from mail2sms.model import Dsn, Status
-from mail2sms.options import Endpoint
 from mail2sms.relay import loop
 from mail2sms.relay.digest import Subscription, due
 from mail2sms.relay.letters import Letters

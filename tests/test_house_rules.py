@@ -28,6 +28,7 @@ ORDER = (
         "addresses",
         "alarm",
         "destinations",
+        "endpoint",
         "heard",
         "ids",
         "model",

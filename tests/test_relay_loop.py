@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from mail2sms.clock import now_ms
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import StoreUnavailable
 from mail2sms.http import Http
 from mail2sms.mailer import Mailer, SmarthostOptions
-from mail2sms.options import Endpoint
 from mail2sms.relay import loop
 from mail2sms.store import Bundle, NewNotice, Notice, Store
 from tests.fakes import ACCOUNT

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from mail2sms.endpoint import Endpoint
 from mail2sms.intake.envelope import Client, Envelope, ListenerOptions
 from mail2sms.intake.limits import Attempt, Budget, Limits, Lockout, neighbourhood
 from mail2sms.intake.listener import listen
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused, Lines, read_mail_parameters, read_path
-from mail2sms.options import Endpoint
 from tests.listening import BEGIN, GREETING, HOST, MAIL, STRANGER, Caller, Desk, running
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop] | None

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from fastapi import FastAPI, Request
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from mail2sms.web import connection, server
 from mail2sms.web.connection import peer_of
 from mail2sms.web.server import WebServer

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from mail2sms.web.demo_lan import Pairing, build
 from mail2sms.web.server import WebServer
 from tests.servers import free_port

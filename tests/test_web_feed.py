@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from mail2sms.web import feed
 from mail2sms.web.app import build
 from mail2sms.web.server import WebServer

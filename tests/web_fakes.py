@@ -22,6 +22,7 @@ from mail2sms.carriers.simulated import Simulated
 from mail2sms.carriers.simulated import build as build_simulated
 from mail2sms.cli.demo_doors import Front, Mailbox
 from mail2sms.dispatch import Dispatch
+from mail2sms.endpoint import Endpoint
 from mail2sms.http import Http
 from mail2sms.inbound import Inbound
 from mail2sms.intake import template
@@ -34,7 +35,7 @@ from mail2sms.intake.sandbox import Sandbox
 from mail2sms.mailer import Mailer, SmarthostOptions
 from mail2sms.model import Msisdn, Proof, SenderId, User
 from mail2sms.money import read
-from mail2sms.options import Endpoint, Secret, read_networks
+from mail2sms.options import Secret, read_networks
 from mail2sms.relay.house import House
 from mail2sms.relay.letters import Letters
 from mail2sms.relay.loop import Channels, Relay

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator
 
 from mail2sms.carriers._base import CarrierOptions, OptionFinding
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption
-from mail2sms.options import Count, DurationMs, Endpoint, Networks, Options, RateOption, SecretOption, Written
+from mail2sms.options import Count, DurationMs, Networks, Options, RateOption, SecretOption, Written
 
 
 def read_base_url(value: Any) -> str:

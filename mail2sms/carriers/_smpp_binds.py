@@ -21,9 +21,9 @@ from mail2sms.carriers._smpp_read import Malformed, Reader
 from mail2sms.carriers._smpp_session import Session
 from mail2sms.carriers._smpp_status import Kind
 from mail2sms.carriers._smpp_window import Response
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import Refused, SendFailed, Unavailable
 from mail2sms.log import log
-from mail2sms.options import Endpoint
 
 _CONNECT_S: Final = 10.0
 _BIND_S: Final = 30.0

@@ -15,10 +15,11 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent, OptionFinding
 from mail2sms.carriers._http import HttpCarrier, HttpRequest
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, base64_of, digest, fields, moment, must, must_be_fresh, same
+from mail2sms.endpoint import Endpoint
 from mail2sms.http import Answer
 from mail2sms.model import Part, Status, Taken
-from mail2sms.options import Endpoint, SecretOption, Written
 from mail2sms.options import Options as Section
+from mail2sms.options import SecretOption, Written
 
 Word = Annotated[str, Written("a word", stands_for="WORD")]
 Kind = Literal["permanent", "config", "optout", "spend", "throttle", "retry"]

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from mail2sms.cli import CONFIG, Exit, Failed, run_loop, tell, typed
 from mail2sms.cli.main import Parser
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption, StoreUnavailable
-from mail2sms.options import Endpoint, read_endpoint
+from mail2sms.options import read_endpoint
 
 DOMAIN = "sms.demo.example"
 PHONE = "+33639981234"

@@ -25,12 +25,13 @@ from mail2sms.cli.qr import drawn
 from mail2sms.clock import now_ms
 from mail2sms.config import Settings
 from mail2sms.daemon import Daemon
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption
 from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
 from mail2sms.intake.sandbox import Sandbox
-from mail2sms.options import Endpoint, read_zone
+from mail2sms.options import read_zone
 from mail2sms.web import demo_lan
 from mail2sms.web.demo import DemoInbox
 from mail2sms.web.server import WebServer

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mail2sms import numbers
+from mail2sms.endpoint import Endpoint
 from mail2sms.model import Msisdn
-from mail2sms.options import Endpoint
 
 _NAME_LENGTH = 11  # of a sender name: 3GPP TS 23.040 section 9.1.2.5
 

@@ -19,9 +19,10 @@ from mail2sms.cli import CONFIG, SYSTEM_FOLDER, Exit, Failed, is_coloured, tell,
 from mail2sms.cli.first_config import Answers, render
 from mail2sms.cli.terminal import YesOption, print_lines
 from mail2sms.config.values import Country, Domain, Phone, SenderPattern
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption
 from mail2sms.model import Msisdn
-from mail2sms.options import Endpoint, Secret, read_endpoint, read_networks
+from mail2sms.options import Secret, read_endpoint, read_networks
 
 Read = TypeVar("Read")
 _UNITS = (Path("/etc/systemd/system"), Path("/lib/systemd/system"))

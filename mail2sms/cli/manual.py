@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from mail2sms.cli.explain_config import quoted
 from mail2sms.cli.terminal import print_lines
 from mail2sms.cli.verbs import Option, Verb, verbs
 
+_A_HASH = re.compile(r"(?<=:)(?=[0-9a-f]{64}\b)")
 _ABOUT = "an email becomes a text message, the answer comes back as an email"
 
 
@@ -127,7 +129,11 @@ def _roff_argument(value: str) -> str:
 
 
 def _roff(text: str) -> str:
-    r"""Return a text that roff shows as it is; `-` is a minus, to be copied and searched for."""
+    r"""Return a text that roff shows as it is; `-` is a minus, to be copied and searched for.
+
+    A hash after its prefix is longer than a line, and may go on in the next.
+    """
     plain = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq").replace("~", "\\(ti")
     plain = plain.replace("'", "\\(aq").replace("^", "\\(ha").replace("`", "\\(ga")
+    plain = _A_HASH.sub("\\\\:", plain)
     return f"\\&{plain}" if plain.startswith(".") else plain

@@ -16,7 +16,7 @@ import typer
 from mail2sms.addresses import canonical
 from mail2sms.cli import Exit, Failed, find_config, read_settings, typed
 from mail2sms.cli.terminal import ConfigOption, print_lines
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from mail2sms.config import Settings

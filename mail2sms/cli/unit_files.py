@@ -14,7 +14,8 @@ from pathlib import Path
 from mail2sms.cli import SYSTEM_FOLDER, Exit, Failed
 from mail2sms.config import Settings
 from mail2sms.config.references import secrets
-from mail2sms.options import SECRETS_FOLDER, Endpoint
+from mail2sms.endpoint import Endpoint
+from mail2sms.options import SECRETS_FOLDER
 
 SERVICE = "mail2sms.service"
 HEAD = "# Made by mail2sms unit"

@@ -14,9 +14,10 @@ from mail2sms.certificates import decode
 from mail2sms.config.references import secrets
 from mail2sms.config.schema import Settings
 from mail2sms.config.values import API_KEY_LENGTH, ARGON2ID
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption
 from mail2sms.intake.template import TemplateInvalid, compile_template
-from mail2sms.options import Endpoint, Secret
+from mail2sms.options import Secret
 from mail2sms.yamltext import Document, Fault, Steps
 
 ProbeDatabase = Callable[[str], str | None]

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator
 
 from mail2sms.config.values import Url
+from mail2sms.endpoint import Endpoint
 from mail2sms.options import (
     DoorOption,
-    Endpoint,
     EndpointOption,
     Networks,
     Options,

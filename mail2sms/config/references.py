@@ -25,10 +25,11 @@ from mail2sms.config import (
 )
 from mail2sms.config.fields import Reading, did_you_mean, is_said
 from mail2sms.config.schema import Settings
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadNumber
 from mail2sms.keywords import Word
 from mail2sms.model import Proof
-from mail2sms.options import Endpoint, Secret
+from mail2sms.options import Secret
 from mail2sms.rules._base import NUMBER
 from mail2sms.yamltext import Document, Fault, Steps
 

@@ -16,8 +16,9 @@ from mail2sms.cli.control import Control
 from mail2sms.clock import now_ms
 from mail2sms.config.listeners import AnyMailListener
 from mail2sms.doctor import Finding, Level, Patient
+from mail2sms.endpoint import Endpoint
 from mail2sms.errors import StoreUnavailable
-from mail2sms.options import Endpoint, Network
+from mail2sms.options import Network
 from mail2sms.store.engine import is_sqlite, sqlite_path
 from mail2sms.store.look import look
 from mail2sms.store.schema import HEAD

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from mail2sms.addresses import canonical
+from mail2sms.endpoint import Endpoint
 from mail2sms.intake.envelope import Handler, ListenerOptions
 from mail2sms.intake.limits import Budget, neighbourhood
 from mail2sms.intake.proxy import Introduction
 from mail2sms.intake.smtp import Session
 from mail2sms.log import log
-from mail2sms.options import Endpoint
 from mail2sms.sockets import open_sockets
 
 _BACKLOG = 512

@@ -10,9 +10,10 @@ from fastapi import Depends, Request
 
 from mail2sms.accept import Accept
 from mail2sms.carriers._base import Carrier
+from mail2sms.endpoint import Endpoint
 from mail2sms.inbound import Inbound
 from mail2sms.model import MessageClass, User
-from mail2sms.options import Endpoint, Secret
+from mail2sms.options import Secret
 from mail2sms.render import Render
 from mail2sms.store import Store
 from mail2sms.web.inbox import DemoInbox

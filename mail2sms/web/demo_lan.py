@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from mail2sms.clock import now_ms
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from mail2sms.web import demo, demo_view, feed, metrics, problems, sim
 from mail2sms.web.context import Context, Here
 from mail2sms.web.gate import Gate

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from mail2sms.clock import now_ms
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from mail2sms.web import bodies
 from mail2sms.web.inbox import DemoMail
 from mail2sms.web.problems import HttpProblem

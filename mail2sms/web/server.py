@@ -15,7 +15,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from mail2sms.sockets import bind_path, open_sockets
 from mail2sms.web.connection import Connection, Sliced
 

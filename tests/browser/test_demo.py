@@ -22,7 +22,7 @@ import pytest_asyncio
 # Never playwright's sync API: it leaves its event loop running, and pytest-asyncio's tests fail after it.
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from mail2sms.web.demo_lan import Pairing, build
 from mail2sms.web.server import WebServer
 from tests.servers import free_port, program

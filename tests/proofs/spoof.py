@@ -26,6 +26,7 @@ from mail2sms import certificates, config, log
 from mail2sms.accept import Accept
 from mail2sms.config import derived
 from mail2sms.dns import Dns
+from mail2sms.endpoint import Endpoint
 from mail2sms.intake import address_keys, dkim, dmarc, headers, mailauth
 from mail2sms.intake.evidence import Evidence
 from mail2sms.intake.identity import Identity
@@ -35,7 +36,6 @@ from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.model import Proof
-from mail2sms.options import Endpoint
 from mail2sms.store import Store, views
 from tests.proofs import _spoofs
 from tests.proofs._spoofs import GENUINE, NOW_S, PASSWORD, SPOOFS, Case

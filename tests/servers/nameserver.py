@@ -12,7 +12,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
-from mail2sms.options import Endpoint
+from mail2sms.endpoint import Endpoint
 from tests.servers._background import Background
 
 Zone = Mapping[str, Mapping[str, Sequence[str]]]
