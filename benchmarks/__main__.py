@@ -1,7 +1,8 @@
 """`./run bench`: mail2sms beside its peers on this machine, in turns; rates, waits, CPU and their ratios.
 
 Exit code: 0 when all was measured, every mail accepted and, where messages go out, every message sent; 69 when a peer
-could not be had; 1 when something went wrong. `./run bench smpp` measures the way to an SMSC instead.
+could not be had; 1 when something went wrong. `./run bench smpp` measures submitting to an SMSC instead, and
+`./run bench gateway` the whole road from an email to it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import costs, figures, smpp
+from benchmarks import costs, figures, gateway, smpp
 from benchmarks.figures import Case, Figures
 from benchmarks.installs import CannotInstall
 from benchmarks.measure import measure
@@ -71,6 +72,8 @@ def main(argv: Sequence[str]) -> int:
     """Measure what is asked for and print it."""
     if argv[:1] == ["smpp"]:
         return smpp.main(argv[1:])
+    if argv[:1] == ["gateway"]:
+        return gateway.main(argv[1:])
     options = _arguments(argv)
     cases = [case for case in (*CASES, BIG) if case.name in options.load]
     if options.costs:

@@ -23,21 +23,31 @@ class LoadFailed(RuntimeError):
     """The load generator did not come to its end."""
 
 
+def load_name(target: Target) -> str:
+    """Return a name that no other load has: a mail that comes twice would be known."""
+    return f"{next(_numbers)}-{target.name}"
+
+
 def send(target: Target, case: Case, *, seconds: float = 0.0, mails: int = 0) -> Answers:
     """Send mails in the way of the case, until so many seconds are over or so many mails are sent."""
     load = Load(
         port=target.port,
         sessions=case.sessions,
         reuse=case.reuse,
-        name=f"{next(_numbers)}-{target.name}",  # a mail that comes twice would be known
+        name=load_name(target),
         seconds=seconds,
         mails=mails,
         attachment_bytes=case.attachment_bytes,
     )
+    return run(target.name, load)
+
+
+def run(name: str, load: Load) -> Answers:
+    """Run the load generator. Raises LoadFailed, with the name of what was measured."""
     command = [sys.executable, "-S", "-E", str(_LOAD), json.dumps(asdict(load))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     if done.returncode:
-        raise LoadFailed(f"{target.name}: {done.stderr.strip()[-300:]}")
+        raise LoadFailed(f"{name}: {done.stderr.strip()[-300:]}")
     return Answers(**json.loads(done.stdout))
 
 

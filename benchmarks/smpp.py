@@ -67,15 +67,31 @@ def measure(
     )
 
 
+class Simulator:
+    """An SMSC that runs."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        self._answers, self._questions = process.stdout, process.stdin
+        self.port = int(self._answers.readline())
+
+    def taken(self) -> tuple[int, float]:
+        """Return how many submits it has taken, and when the last one came, on the machine's monotonic clock."""
+        self._questions.write("\n")
+        self._questions.flush()
+        count, last_s = self._answers.readline().split()
+        return int(count), float(last_s)
+
+
 @contextlib.contextmanager
-def simulator() -> Iterator[int]:
-    """Run the SMSC; give its port."""
+def simulator() -> Iterator[Simulator]:
+    """Run the SMSC."""
     with subprocess.Popen(
-        [sys.executable, str(_HERE / "smsc.py")], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(_HERE / "smsc.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline())
+            yield Simulator(process)
         finally:
             process.terminate()
 
@@ -96,10 +112,10 @@ def main(argv: Sequence[str]) -> int:
         except CannotInstall as e:
             missing.append(f"{client} is left out: {e}")
     found = []
-    with simulator() as port:
+    with simulator() as smsc:
         turns = itertools.product(range(1, options.rounds + 1), options.window, commands)
         for number, window, client in turns:
-            found.append(measure(client, commands[client], port, window, options.seconds, number))
+            found.append(measure(client, commands[client], smsc.port, window, options.seconds, number))
     found.sort(key=lambda each: options.window.index(int(each.case.split()[1])))
     print(figures.submits(found))
     print(f"\n{figures.ratios(found, [_OURS], [client for client in commands if client != _OURS])}")

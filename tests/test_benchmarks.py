@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 import pytest
 
 from benchmarks import figures
 from benchmarks.figures import Case
-from benchmarks.measure import measure
+from benchmarks.gateway import Ours
+from benchmarks.load import Load
+from benchmarks.measure import measure, run
+from benchmarks.smpp import simulator
 from benchmarks.targets import Mail2sms, Target
 from tests.servers import MailSink
 
@@ -84,3 +90,44 @@ def test_a_paused_daemon_keeps_what_it_takes() -> None:
         assert measure(target, Case(sessions=2, reuse=True), 1, mails=6).accepted == 6
         status, answer = target.daemon.api("/api/v1/messages?status=queued")
         assert (status, len(answer["items"])) == (200, 8)
+
+
+def test_what_goes_through_our_gateway_is_counted_at_the_smsc() -> None:
+    """Every mail that was accepted is one submit, and the rate ends with the last of them."""
+    with simulator() as smsc, Ours(smsc).started() as ours:
+        found = ours.measure(Case(sessions=4, reuse=True), 1, 0.3)
+    assert found.accepted > 4
+    assert (found.sent, found.failures) == (found.accepted, {})
+    assert 0 < found.rate < found.accepted / 0.3
+    assert figures.complaints([found]) == []
+
+
+@pytest.mark.parametrize(("status", "accepted"), [(202, 9), (503, 0)])
+def test_calls_are_sent_once_and_differ(status: int, accepted: int) -> None:
+    """9 over 3 kept connections, as a gateway's HTTP API takes them; refused ones are counted and told."""
+    asked: list[str] = []
+
+    class Api(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = "/sendsms?to={phone}&text={text}"
+        load = Load(port=server.server_port, sessions=3, reuse=True, name="calls", mails=9, url=url)
+        told = run("api", load)
+        server.shutdown()
+    assert (told.accepted, sum(told.failures.values())) == (accepted, 9 - accepted)
+    assert len(set(asked)) == len(asked) == 9
+    queries = [parse_qs(path.partition("?")[2]) for path in asked]
+    assert all(query["to"][0].startswith("3363998") for query in queries)
+    assert all(query["text"][0].startswith("Bonjour, votre rendez-vous") for query in queries)
