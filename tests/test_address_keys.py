@@ -176,7 +176,7 @@ async def test_explain_tells_whether_a_key_holds(tmp_path: Path, capsys: pytest.
     asked = ["explain", str(tmp_path / "x.eml"), "--config", str(tmp_path / "m.yaml"), "--ip", "192.0.2.1"]
     assert await asyncio.to_thread(run, [*asked, "--to", NUMBER]) == 0
     good = capsys.readouterr().out
-    assert f"{MARIE}, user Marie, by address_key 192.0.2.1" in good and KEY not in good
+    assert f"{MARIE}, user Marie, by address key 192.0.2.1" in good and KEY not in good
     assert await asyncio.to_thread(run, [*asked, "--to", NUMBER, "--json"]) == 0
     assert KEY not in capsys.readouterr().out
     assert await asyncio.to_thread(run, [*asked, "--to", f"33639981234+k{OTHER}@{DOMAIN}"]) == 65

@@ -66,7 +66,7 @@ def _from(explained: Explained, config: str) -> Iterator[str]:
         )
         return
     person = f"user {printable(who.name)}" if who.name else "a user" if who.is_user else "no user of ours"
-    proof = f"by {who.proof} {_client(envelope)}"
+    proof = f"by {who.proof.replace('_', ' ')} {_client(envelope)}"
     yield from _row("From", f"{printable(who.address)}, {person}, {proof}", _place(config, who.line))
     yield from _tried([each for each in explained.tried if each.result != "pass"], config)
 
