@@ -23,7 +23,7 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import OptedOut, Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.heard import Sent
 from mail2sms.lane import Lane
-from mail2sms.lifecycle import Change, Outcome, later
+from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
 from mail2sms.model import MtMessage, Part, Status, Taken
 from mail2sms.money import shown
@@ -37,6 +37,7 @@ from mail2sms.store import (
     Intent,
     Outage,
     PartOutcome,
+    Postponement,
     Recovery,
     Renewal,
     Rerouting,
@@ -76,7 +77,7 @@ class Dispatch:
         self._owner, self._account = owner, account
         self._asked: dict[Sent, int] = {}  # when
         self.on_unknown = on_unknown
-        self.policy = Policy()  # whose quiet hours count for what is tried again
+        self.policy = Policy()  # whose quiet hours count
         self._stopping = asyncio.Event()
         self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
@@ -148,6 +149,8 @@ class Dispatch:
 
     async def _attempt(self, carrier: Carrier, claimed: Claimed) -> None:
         mt = claimed.mt
+        if await self._postpone(mt):
+            return
         parts = [part for part in _parts(mt, carrier) if part.index not in claimed.taken]
         outcomes: Sequence[Outcome]
         try:
@@ -162,7 +165,6 @@ class Dispatch:
         tried = replace(mt, attempts=mt.attempts + 1)
         chance = random.random()  # noqa: S311  # spreads retries
         change = lifecycle.after_attempt(tried, [*earlier, *outcomes], now_ms(), chance, self.on_unknown)
-        change = self._quietly(mt, change)
         ended = tuple(_part_outcome(p, o) for p, o in zip(parts, outcomes, strict=True))
         settlement = Settlement(
             mt=mt, outcomes=ended, change=change, now=now_ms(), is_reported=carrier.reports
@@ -177,12 +179,16 @@ class Dispatch:
                 self.spent[mt.carrier, mt.cost.currency] += mt.cost.millionths
         _log(mt, change)
 
-    def _quietly(self, mt: MtMessage, change: Change) -> Change:
-        """What would be tried again at night waits for the morning."""
-        if change.status is not Status.QUEUED or change.due_at is None:
-            return change
-        hold = quiet_hours.hold_again(mt, self.policy, change.due_at)
-        return change if hold is None else later(change, mt, hold.until, quiet_hours.REASON, hold.detail)
+    async def _postpone(self, mt: MtMessage) -> bool:
+        """What came to be due at night, whatever it waited for, waits for the morning. Return whether it does."""
+        now = now_ms()
+        as_it_is = Change(status=Status.QUEUED, reason=mt.reason, detail=mt.detail, due_at=now)
+        change = quiet_hours.held_till_morning(mt, as_it_is, self.policy)
+        if change is None:
+            return False
+        await self._store.postpone(Postponement(mt=mt, change=change, now=now))
+        log.info("mt_queued", mt=mt.id, carrier=mt.carrier, reason=quiet_hours.REASON)
+        return True
 
     async def _block(self, mt: MtMessage) -> None:
         """Write to the phone no more, as it told the carrier. Should this be lost, the next message says it again."""

@@ -47,14 +47,15 @@ class Change:
 
 
 def later(change: Change, mt: MtMessage, until: int, reason: str, detail: str) -> Change:
-    """Let what waits for another try wait until then. So much more time it has: nobody could have sent it meanwhile."""
+    """Let what waits wait until then. So much more time it has: nobody could have sent it meanwhile."""
     assert change.due_at is not None, "it waits"
+    said = change.detail if mt.reason != reason else ""  # it says until when it waited before
     return replace(
         change,
         reason=RESEND if change.reason == RESEND else reason,
-        detail="; ".join(filter(None, (change.detail, detail))),
+        detail="; ".join(filter(None, (said, detail))),
         due_at=until,
-        expires_at=mt.expires_at + until - change.due_at,
+        expires_at=mt.expires_at + max(0, until - max(change.due_at, due_when_free(mt.due_at))),
     )
 
 

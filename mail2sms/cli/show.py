@@ -281,8 +281,6 @@ def waits(message: Message, now: datetime, config: Path | None) -> list[str]:
 def _way_out(message: Message, config: Path | None) -> str:
     if message.reason in _HELD:
         return f"{typed(f'queue release {message.id}', config)} lets it go"
-    if message.reason == "quiet_hours":
-        return f"{typed(f'queue retry {message.id}', config)} sends it now"
     if message.status != "unknown":
         return ""
     again = typed(f"queue retry {message.id} --again", config)

@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from mail2sms import numbers
+from mail2sms.lifecycle import Change, later
 from mail2sms.model import MessageClass, Msisdn, MtMessage
 from mail2sms.quiet import DEFAULT
 from mail2sms.rules._base import Candidate, Policy
@@ -29,9 +30,15 @@ def hold(candidate: Candidate, policy: Policy, due_at: int) -> Hold | None:
     return quiet_at(candidate.msisdn, candidate.region, policy, due_at)
 
 
-def hold_again(mt: MtMessage, policy: Policy, due_at: int) -> Hold | None:
-    """Return how long a message that failed and would be tried again then must wait; None: not at all."""
-    return quiet_at(mt.msisdn, mt.region, policy, due_at) if _is_meant(mt.class_, policy) else None
+def held_till_morning(mt: MtMessage, change: Change, policy: Policy) -> Change | None:
+    """Return the change that lets a message wait which would be due by `change` at night; None: it may go then.
+
+    However it comes to be due: it may have waited for approval, its carrier, a daemon or the operator.
+    """
+    if change.due_at is None or not _is_meant(mt.class_, policy):
+        return None
+    hold = quiet_at(mt.msisdn, mt.region, policy, change.due_at)
+    return None if hold is None else later(change, mt, hold.until, REASON, hold.detail)
 
 
 def _is_meant(class_: MessageClass, policy: Policy) -> bool:

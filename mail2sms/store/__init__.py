@@ -50,7 +50,7 @@ from mail2sms.store.outages import Diverted, Diverting, Outage
 from mail2sms.store.put import Bundle, Repeat, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
 from mail2sms.store.reports import Moved
-from mail2sms.store.rescue import Recovery, Renewal, Rerouting
+from mail2sms.store.rescue import Postponement, Recovery, Renewal, Rerouting
 from mail2sms.store.rows import NewMessage, NewNotice
 from mail2sms.store.sending import Stop
 from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
@@ -86,6 +86,7 @@ __all__ = [
     "NoticeOutcome",
     "Outage",
     "PartOutcome",
+    "Postponement",
     "RecordedMo",
     "Recovery",
     "Renewal",
@@ -213,6 +214,10 @@ class Store:
     async def intend(self, intent: Intent) -> bool:
         """Commit that parts are about to leave. False: they must not."""
         return await self._write.run(queue.INTEND, intent)
+
+    async def postpone(self, postponement: Postponement) -> bool:
+        """Give back a claimed message that must wait; returns whether it was still ours."""
+        return await self._write.run(rescue.POSTPONE, postponement)
 
     async def settle(self, settlement: Settlement) -> Status:
         """Write how an attempt ended."""

@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, TextClause, and_, 
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
-from mail2sms.model import Status
-from mail2sms.store import notices, queue, reports, schema
+from mail2sms.model import MtMessage, Status
+from mail2sms.store import notices, queue, reports, schema, teaching
+from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import carried, clock_ms, read_message
 from mail2sms.store.writer import Verb
 
@@ -100,6 +101,45 @@ def _change(connection: Connection, row: Row[Any], change: Change, now: int) -> 
 
 
 RECOVER: Verb[Recovery, int] = Verb(_recover, wakes=lambda _, count: ("mt", "notice") * bool(count))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Postponement:
+    """A claimed message of which nothing has left waits as `change` says."""
+
+    mt: MtMessage
+    change: Change
+    now: int
+
+
+def _postpone(connection: Connection, postponements: Sequence[Postponement]) -> list[bool]:
+    return [_postpone_one(connection, each) for each in postponements]
+
+
+def _postpone_one(connection: Connection, postponement: Postponement) -> bool:
+    """Its writer hears of it once, as of what waits from the start."""
+    mt, change, now = postponement.mt, postponement.change, postponement.now
+    ours = and_(message.c.id == mt.id, message.c.fence == mt.fence, message.c.status == "queued")
+    row = connection.execute(select(message).where(ours).with_for_update()).first()
+    if row is None:
+        return False
+    _change(connection, row, change, now)
+    query = select(schema.submission.c.writer, schema.submission.c.source)
+    writer, source = connection.execute(query.where(schema.submission.c.id == mt.submission)).one()
+    if source == "smtp" and "@" in writer and mt.dsn.notify != ("NEVER",):
+        told = teaching.held_notice(mt, change.due_at or now, writer, _others(connection, mt), now)
+        insert_notices(connection, [told])
+    return True
+
+
+def _others(connection: Connection, mt: MtMessage) -> int:
+    """Return how many messages of the same mail to the same country wait, too."""
+    of_mail = and_(message.c.submission == mt.submission, message.c.id != mt.id)
+    waiting = and_(of_mail, message.c.region == mt.region, message.c.status == "queued")
+    return connection.execute(select(func.count()).where(waiting)).scalar_one()
+
+
+POSTPONE: Verb[Postponement, bool] = Verb(_postpone, wakes=lambda *_: ("notice",))
 
 
 def _expire(connection: Connection, times: Sequence[int]) -> list[int]:

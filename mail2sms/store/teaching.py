@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from mail2sms.errors import Refusal
 from mail2sms.ids import derive_id
-from mail2sms.model import NO_DSN, Dsn, Msisdn, Origin, Submission, Writer
+from mail2sms.model import NO_DSN, Dsn, Msisdn, MtMessage, Origin, Submission, Writer
 from mail2sms.rules import quiet_hours, quotas
 from mail2sms.rules._base import who as counted_for
 from mail2sms.store.rows import NewNotice
@@ -100,21 +100,24 @@ def held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
     held = [mt for mt in waiting if mt.dsn.notify != ("NEVER",)]
     if not held or first.origin.source != "smtp" or not first.writer.address:
         return ()
-    mt, now = held[0], first.created_at
-    return (
-        NewNotice(
-            id=derive_id("n", mt.id, "quiet_hours"),
-            account=mt.account,
-            kind="held",
-            channel="email",
-            address=first.writer.address,
-            message=mt.id,
-            reason="held.quiet_hours",
-            payload=json.dumps({"until": mt.due_at, "others": len(held) - 1}).encode(),
-            created_at=now,
-            due_at=now,
-            expires_at=mt.due_at,
-        ),
+    mt = held[0]
+    return (held_notice(mt, mt.due_at, first.writer.address, len(held) - 1, first.created_at),)
+
+
+def held_notice(mt: MtMessage, until: int, address: str, others: int, now: int) -> NewNotice:
+    """Return what tells a writer that a message, and others of its mail, wait for the morning: one for each mail."""
+    return NewNotice(
+        id=derive_id("n", mt.submission, "quiet_hours"),
+        account=mt.account,
+        kind="held",
+        channel="email",
+        address=address,
+        message=mt.id,
+        reason="held.quiet_hours",
+        payload=json.dumps({"until": until, "others": others}).encode(),
+        created_at=now,
+        due_at=now,
+        expires_at=until,
     )
 
 

@@ -7,7 +7,7 @@ message is queued and due when nobody lives any more: no claim needs to know of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
@@ -15,7 +15,9 @@ from sqlalchemy import Connection, Row, select, update
 from mail2sms import lifecycle
 from mail2sms.ids import derive_id
 from mail2sms.lifecycle import Change, Denial, Wish
-from mail2sms.model import Status
+from mail2sms.model import MtMessage, Status
+from mail2sms.rules import quiet_hours
+from mail2sms.rules._base import Policy
 from mail2sms.store import queue, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
@@ -30,7 +32,7 @@ HELD_BY_OPERATOR = "held.operator"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wished:
-    """One wish for one message. `is_quiet`: the writer is not told of a hold."""
+    """One wish for one message. `is_quiet`: the writer is not told of a hold. What `policy` calls night stays quiet."""
 
     account: str
     id: str
@@ -38,6 +40,7 @@ class Wished:
     now: int
     is_again: bool = False
     is_quiet: bool = False
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,9 +67,17 @@ def _wish_one(connection: Connection, wished: Wished) -> Granted | None:
     change = lifecycle.after_wish(mt, wished.wish, wished.now, is_again=wished.is_again, before=before)
     if isinstance(change, Denial):
         return _as_it_is(row, change)
+    if wished.wish is not Wish.HOLD:
+        change = _quietly(mt, change, wished)
     if (change.status, change.reason, change.due_at) == (row.status, row.reason, row.due_at):
         return _as_it_is(row)
     return _as_it_is(_write(connection, row, change, wished))
+
+
+def _quietly(mt: MtMessage, change: Change, wished: Wished) -> Change:
+    """At night even what somebody wishes now waits for the morning, and the answer says so."""
+    at = max(change.due_at or 0, wished.now)
+    return quiet_hours.held_till_morning(mt, replace(change, due_at=at), wished.policy) or change
 
 
 def _as_it_is(row: Row[Any], denial: Denial | None = None) -> Granted:

@@ -98,6 +98,7 @@ async def change(
             now=now,
             is_again=chosen.again,
             is_quiet=chosen.quiet,
+            policy=context.accept.policy,
         )
         for id_ in chosen.ids
     ]

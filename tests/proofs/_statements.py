@@ -38,6 +38,7 @@ from mail2sms.store import (
     NoticeOutcome,
     Outage,
     PartOutcome,
+    Postponement,
     Recovery,
     Renewal,
     Rerouting,
@@ -358,6 +359,10 @@ class Work:
         )
         self._names("put")
         await self.put("m-work-held")
+        self._names("postpone")
+        (mt,) = await self.claim(1)
+        later = Change(status=Status.QUEUED, reason="quiet_hours", due_at=self.now + 1)
+        assert await self.store.postpone(Postponement(mt=mt, change=later, now=self.now))
         self._names("wish")
         for wish in Wish:
             for id_ in ("m-work-held", self.old.id):
