@@ -88,9 +88,9 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[House]:
-    """Build everything that a mail goes through."""
-    settings = config.load(PATH, whole(CONFIG))
+async def opened(url: str, extra: str = "") -> AsyncIterator[House]:
+    """Build everything that a mail goes through; `extra` is more of the configuration."""
+    settings = config.load(PATH, whole(CONFIG + extra))
     store = await Store.open(url)
     devices = derived.devices(settings)
     identity = Identity(settings.sender_rules(), {}, {}, account=ACCOUNT, devices=devices)

@@ -17,6 +17,7 @@ from mail2sms.relay.digest import DigestFacts, Failure, digest_email
 from mail2sms.relay.machines import DeviceFacts, device_email
 from mail2sms.relay.receipt import Fate, ReceiptFacts, receipt_email
 from mail2sms.render import Render
+from mail2sms.store.days import DeviceView
 from mail2sms.wording import LANGUAGES
 from tests.fakes import ACCOUNT
 from tests.test_compose import (
@@ -178,6 +179,16 @@ SHAPES: dict[str, Compose] = {
         language, sent=2, delivered=1, unknown=1, failures=(DOUBTFUL,), is_all=False
     ),
     "digest, so far": lambda language: digest(language, sent=31, delivered=1),
+    "digest, machines": lambda language: digest(
+        language,
+        sent=3,
+        delivered=3,
+        devices=(
+            DeviceView(name="nas-2", silent_since=AT - 86_400_000),
+            DeviceView(name="ups-1", mails=1412, texts=2),
+            DeviceView(name="ups-2", mails=1, texts=1, silent_since=AT - 3_600_000),
+        ),
+    ),
     "digest, refused alone": lambda language: digest(language, refused=(("quota.user", 1),)),
     "digest, replies alone": lambda language: digest(language, replies=2),
     "digest, empty": digest,

@@ -102,7 +102,7 @@ class DeviceOption(Options):
     sender_ids: Annotated[tuple[SenderIdOption, ...], ListOfOne] = ()
     """What phones show; a number can be answered. Example: +33639980100"""
     replies_to: Address | None = None
-    """Who gets what phones answer, and hears when it falls silent. Example: it@acme.example"""
+    """Who gets what phones answer, and hears of what was not sent and of silence. Example: it@acme.example"""
     expires: DurationMs | None = None
     """What was written longer ago is not sent any more. Example: 2h"""
     wait: DurationMs | None = None
@@ -153,6 +153,7 @@ def _device(
             words=words,
         ),
         replies_to=option.replies_to or "",
+        owner=option.replies_to or next(iter(settings.relay.digest.to if settings.relay.digest else ()), ""),
         class_=MessageClass(option.class_),
         language=settings.language,
         zone=settings.timezone,

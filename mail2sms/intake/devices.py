@@ -31,7 +31,8 @@ class Device:
     """A machine, known by its login, or by its network and (with `pattern`) its From address.
 
     `phones` are who is written to, whatever address the mail has; without any it is the address. `text` says what of
-    the mail is sent, in at most `max_parts` SMS; older than `expires_ms` it is not sent at all.
+    the mail is sent, in at most `max_parts` SMS; older than `expires_ms` it is not sent at all. A machine reads no
+    reply: `owner` is told by email of what is refused.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Device:
     expires_ms: int | None = None
     storm: Storm = field(default_factory=Storm)
     replies_to: str = ""
+    owner: str = ""
     class_: MessageClass = MessageClass.ALARM
     language: str = "en"
     zone: str = "UTC"

@@ -94,7 +94,7 @@ class Asked:
     `rcpts` are the addresses of the envelope: the id of the submission that each became part of, and its phones (none:
     all of it). `answers_notice`: it is an answer to an email that we wrote about a mail: of what is wrong with such a
     one no email tells, since a program may have written it that would answer again. `asking` want to be told by a
-    report.
+    report. `owner` is told for a machine.
     """
 
     writer: Writer
@@ -106,6 +106,7 @@ class Asked:
     rcpts: tuple[tuple[str, tuple[Msisdn, ...]], ...] = ()
     answers_notice: bool = False
     asking: Asking = NOBODY
+    owner: str = ""
 
 
 class Reader:
@@ -191,14 +192,16 @@ class Reader:
         """Return what a device's mail asks for: one text, to the phones set for it, else to those of its addresses."""
         writer = device.writer(self._desk.account)
         letter, unread = await self._letter(envelope, head, writer)
-        asked = Asked(writer=writer, origin=_origin(letter), submissions=())
+        asked = Asked(writer=writer, origin=_origin(letter), submissions=(), owner=device.owner)
         if any(name.startswith(OURS) for name in head[0]):  # what we sent ourselves, and came back
             raise Refusal(Problem(reason="sender.automatic"))
         if unread is not None and not devices.is_text_missing(unread):
             return replace(asked, refusal=unread)
         targets = [self.target(address) for address in envelope.rcpts]
         phones = tuple(dict.fromkeys(phone for target in targets for phone in target.phones))
-        now, fields = now_ms(), head[0]
+        now, fields, to = now_ms(), head[0], smtp_dsn.report_to(envelope.mail_from, writer)
+        envelope = replace(envelope, dsns=smtp_dsn.addressed(envelope.dsns, to))
+        original = smtp_dsn.returned(envelope.content, head[1], envelope.dsns) if to else b""
         heard = devices.Heard(
             letter=letter,
             origin=asked.origin,
@@ -212,7 +215,7 @@ class Reader:
         except devices.TooOld as late:
             return replace(asked, refusal=late, late=(late.submission,))
         rcpts = tuple((made.id, device.phones or target.phones) for target in targets)
-        return replace(asked, submissions=(made,), rcpts=rcpts)
+        return replace(asked, submissions=(replace(made, original=original),), rcpts=rcpts)
 
     def _without_keys(self, envelope: Envelope) -> Envelope:
         """Return an envelope whose addresses can be told: keys prove, and are written nowhere."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import replace
 
 from mail2sms.accept import Accept, NothingGoes
 from mail2sms.clock import new_id, now_ms
@@ -80,10 +82,12 @@ class Receiver:
     async def _take(self, envelope: Envelope) -> tuple[str, ...]:
         asked = await self._reader.read(envelope)
         if asked.refusal is not None:
+            await self._tell_owner(asked, asked.refusal)
             return envelope.each(await self._refuse(envelope, asked, asked.refusal))
         try:
             receipt = await self._accept.accept(asked.submissions)
         except NothingGoes as refused:
+            await self._tell_owner(asked, refused)
             if envelope.has_reply_each:
                 return await self._refuse_each(envelope, asked, refused.verdict)
             return (await self._refuse(envelope, asked, refused),)
@@ -91,6 +95,17 @@ class Receiver:
         return (
             replies(asked, receipt.verdict, receipt.messages, taken) if envelope.has_reply_each else (taken,)
         )
+
+    async def _tell_owner(self, asked: Asked, refusal: Refusal) -> None:
+        """A machine gets the reply, which it can't read: who looks after it gets the email, as often as others do."""
+        if not asked.owner or (asked.late and await self._accept.earlier(asked.late)):
+            return
+        writer, repeat = (
+            replace(asked.writer, address=asked.owner),
+            asked.origin.message_id or new_id("x", now_ms()),
+        )
+        with suppress(Refusal):  # told often enough
+            await self._accept.tell_refusal(writer, asked.origin, refusal, repeat)
 
     async def _refuse_each(self, envelope: Envelope, asked: Asked, verdict: Verdict) -> tuple[str, ...]:
         """A refused recipient hears so itself, and its server tells the writer; of the mail itself an email does."""

@@ -77,7 +77,7 @@ class RefusedFacts:
 
     `template_address` takes the corrected mail; `simple_address` is the number's own address, where that alone would
     do; `may_be_simple`: it would, were the number known. `is_partly`: other recipients get the text; a problem of some
-    has their numbers as the fact `to`.
+    has their numbers as the fact `to`. `device` wrote it.
     """
 
     id: str
@@ -93,6 +93,7 @@ class RefusedFacts:
     may_be_simple: bool = False
     help_url: str = ""
     is_partly: bool = False
+    device: str = ""
     origin: Origin | None = None
 
 
@@ -176,6 +177,7 @@ def refused_email(facts: RefusedFacts, render: Render, reports: Sequence[Report]
     values = {
         "subject": subject,
         "is_partly": facts.is_partly,
+        "device": wire.clean_header(facts.device),
         "placed": placed,
         "unplaced": [one.sentence for one in told if not one.line],
         "excerpts": shown,

@@ -5,16 +5,23 @@ A day is what lies between two of its hours on the reader's clock: 23 or 25 hour
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from mail2sms.ids import derive_id
-from mail2sms.model import Msisdn
+from mail2sms.model import FINAL, Msisdn, Status
 from mail2sms.money import Money
+from mail2sms.reasons import REASONS
 from mail2sms.relay import wire
 from mail2sms.relay.compose import Addressee, Outgoing, date, notice_headers, quiet, shown_number, written
+from mail2sms.relay.house import House
 from mail2sms.render import Render
+from mail2sms.store import Notice
+from mail2sms.store.days import DayView, DeviceView, FailedView, Span
 from mail2sms.wording import amount, money, when
 
 _ROWS = 20
@@ -82,6 +89,7 @@ class DigestFacts:
     until: int
     template_address: str
     is_all: bool
+    when_empty: bool = False
     sent: int = 0
     delivered: int = 0
     failed: int = 0
@@ -90,11 +98,53 @@ class DigestFacts:
     refused: tuple[tuple[str, int], ...] = ()
     failures: tuple[Failure, ...] = ()
     cost: Money | None = None
+    devices: tuple[DeviceView, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing happened."""
-        return not (self.sent or self.replies or self.refused)
+        return not (self.sent or self.replies or self.refused or self.devices)
+
+
+def digest_facts(notice: Notice, day: DayView, house: House) -> DigestFacts:
+    """Return what a notice tells of a day."""
+    said: dict[str, Any] = json.loads(notice.payload or b"{}")
+    is_all, count = said["is_all"], Counter(day.statuses)
+    return DigestFacts(
+        id=notice.id,
+        addressee=house.addressee(notice.address),
+        since=said["since"],
+        until=said["until"],
+        template_address=house.template_address,
+        is_all=is_all,
+        when_empty=said["when_empty"],
+        sent=count.total(),
+        delivered=count[Status.DELIVERED],
+        failed=sum(count[status] for status in FINAL - {Status.DELIVERED}),
+        unknown=count[Status.UNKNOWN],
+        replies=day.replies,
+        refused=tuple(sorted(day.refused.items(), key=lambda each: (-each[1], each[0]))),
+        failures=tuple(_failure(each, is_all=is_all) for each in day.failed),
+        cost=day.cost,
+        devices=day.devices,
+    )
+
+
+def span(notice: Notice) -> Span:
+    """Return the day that a notice is about, of everybody's messages or the reader's own."""
+    said: dict[str, Any] = json.loads(notice.payload or b"{}")
+    writer = "" if said["is_all"] else notice.address.lower()
+    return Span(account=notice.account, since=said["since"], until=said["until"], writer=writer)
+
+
+def _failure(view: FailedView, *, is_all: bool) -> Failure:
+    return Failure(
+        msisdn=view.msisdn,
+        at=view.at,
+        reason=view.reason if view.reason in REASONS else "",
+        is_unknown=view.status == Status.UNKNOWN,
+        writer=view.writer if is_all else "",
+    )
 
 
 def digest_email(facts: DigestFacts, render: Render) -> Outgoing:
@@ -119,6 +169,7 @@ def digest_email(facts: DigestFacts, render: Render) -> Outgoing:
         "refused": [(reason, count(number)) for reason, number in facts.refused],
         "rows": [_row(each, facts, render) for each in facts.failures[:_ROWS]],
         "more": count(len(facts.failures) - _ROWS) if len(facts.failures) > _ROWS else "",
+        "devices": [_device(each, facts) for each in facts.devices],
         "cost": money(facts.cost, who.language) if facts.cost else "",
         "since": when(facts.since, who.zone, who.language, facts.until),
         "until": when(facts.until, who.zone, who.language),
@@ -146,4 +197,17 @@ def _row(failure: Failure, facts: DigestFacts, render: Render) -> dict[str, str]
         "at": when(failure.at, who.zone, who.language, facts.until),
         "cause": render.reason_text(failure.reason, who.language, known) if failure.reason else "",
         "writer": wire.clean_header(failure.writer),
+    }
+
+
+def _device(view: DeviceView, facts: DigestFacts) -> dict[str, Any]:
+    who = facts.addressee
+    silent = view.silent_since
+    return {
+        "name": wire.clean_header(view.name),
+        "mails": amount(view.mails, who.language),
+        "texts": amount(view.texts, who.language),
+        "is_one_mail": view.mails == 1,
+        "was_heard": view.mails > 0,
+        "silent": "" if silent is None else when(silent, who.zone, who.language, facts.until),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,7 @@ from mail2sms.relay.compose import (
     refused_email,
     reply_email,
 )
-from mail2sms.relay.digest import DigestFacts, Failure, digest_email
+from mail2sms.relay.digest import digest_email, digest_facts, span
 from mail2sms.relay.house import House
 from mail2sms.relay.limit import limit_email, limit_facts
 from mail2sms.relay.machines import device_email, device_facts
@@ -36,7 +35,7 @@ from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
 from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Search, Store
 from mail2sms.store.approvals import read_approval
-from mail2sms.store.days import FailedView, Span, read_day
+from mail2sms.store.days import read_day
 from mail2sms.store.views import find, read_mo, read_one, read_original
 
 _NOBODY_THERE = "carrier.unknown_number"  # no answer reaches anybody
@@ -103,6 +102,7 @@ class Refusals:
             simple_address="" if payload["is_example"] else self._simple_address(payload["corrected"]),
             may_be_simple=_may_be_simple(payload["corrected"], payload["problems"]),
             is_partly=payload["is_partly"],
+            device=payload["device"],
             origin=Origin(**{**origin, "references": tuple(origin["references"])}),
         )
 
@@ -250,29 +250,9 @@ class Letters(Refusals):
         )
 
     async def _digest(self, notice: Notice) -> Outgoing | None:
-        said: dict[str, Any] = json.loads(notice.payload or b"{}")
-        since, until, is_all = said["since"], said["until"], said["is_all"]
-        writer = "" if is_all else notice.address.lower()
-        span = Span(account=notice.account, since=since, until=until, writer=writer)
-        day = await self._store.read(read_day, span)
-        count = Counter(day.statuses)
-        facts = DigestFacts(
-            id=notice.id,
-            addressee=self._house.addressee(notice.address),
-            since=since,
-            until=until,
-            template_address=self._house.template_address,
-            is_all=is_all,
-            sent=count.total(),
-            delivered=count[Status.DELIVERED],
-            failed=sum(count[status] for status in FINAL - {Status.DELIVERED}),
-            unknown=count[Status.UNKNOWN],
-            replies=day.replies,
-            refused=tuple(sorted(day.refused.items(), key=lambda each: (-each[1], each[0]))),
-            failures=tuple(_failure(each, is_all=is_all) for each in day.failed),
-            cost=day.cost,
-        )
-        return None if facts.is_empty and not said["when_empty"] else digest_email(facts, self._render)
+        day = await self._store.read(read_day, span(notice))
+        facts = digest_facts(notice, day, self._house)
+        return None if facts.is_empty and not facts.when_empty else digest_email(facts, self._render)
 
     async def _receipt(self, message: MessageView, notice: Notice) -> Outgoing | None:
         search = Search(submission=message.submission, limit=_RECIPIENTS)
@@ -341,16 +321,6 @@ class Letters(Refusals):
             others=json.loads(notice.payload or b"{}").get("others", 0),
             origin=Origin(source="smtp", message_id=message.message_id, subject=message.subject),
         )
-
-
-def _failure(view: FailedView, *, is_all: bool) -> Failure:
-    return Failure(
-        msisdn=view.msisdn,
-        at=view.at,
-        reason=view.reason if view.reason in REASONS else "",
-        is_unknown=view.status == Status.UNKNOWN,
-        writer=view.writer if is_all else "",
-    )
 
 
 def _fate(message: MessageView) -> Fate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
@@ -12,7 +12,7 @@ from mail2sms.money import Money
 from mail2sms.store import schema
 from mail2sms.store.rows import EMAIL, read_cost
 
-message, submission, notice = schema.message, schema.submission, schema.notice
+message, submission, notice, fold = schema.message, schema.submission, schema.notice, schema.fold
 
 _FAILED = (*sorted(FINAL - {Status.DELIVERED}), Status.UNKNOWN)
 _SHOWN = 1000
@@ -30,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedView:
-    """A message that did not arrive, or of which nobody knows."""
+    """A message that did not arrive, or of which nobody knows. `writer` is an address, or the name of a device."""
 
     msisdn: Msisdn
     at: int
@@ -40,14 +40,28 @@ class FailedView:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceView:
+    """A machine: how many of its `mails` so many `texts` told (each to so many phones); since when it is silent."""
+
+    name: str
+    mails: int = 0
+    texts: int = 0
+    silent_since: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DayView:
-    """Messages that were accepted in the span by their status now; what it brought back; which mails it refused."""
+    """Messages that were accepted in the span by their status now; what it brought back; which mails it refused.
+
+    `devices` only where it is of all.
+    """
 
     statuses: dict[str, int] = field(default_factory=dict)
     replies: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     failed: tuple[FailedView, ...] = ()
     cost: Money | None = None
+    devices: tuple[DeviceView, ...] = ()
 
 
 def read_day(connection: Connection, span: Span) -> DayView:
@@ -59,6 +73,7 @@ def read_day(connection: Connection, span: Span) -> DayView:
         refused={reason: count for (_, reason), count in told.items()},
         failed=_failed(connection, span),
         cost=_cost(connection, span),
+        devices=() if span.writer else _devices(connection, span),
     )
 
 
@@ -90,7 +105,7 @@ def _failed(connection: Connection, span: Span) -> tuple[FailedView, ...]:
         message.c.updated_at,
         message.c.status,
         message.c.reason,
-        submission.c.writer,
+        func.coalesce(submission.c.device, submission.c.writer).label("writer"),
     )
     query = select(*columns).join(submission).where(_is_within(span), failed)
     rows = connection.execute(query.order_by(message.c.updated_at.desc(), message.c.id).limit(_SHOWN))
@@ -118,3 +133,23 @@ def _told(connection: Connection, span: Span) -> Counter[tuple[str, str]]:
         for reason, count in connection.execute(query.group_by(notice.c.reason)):
             found[kind, reason if kind == "refused" else ""] += count
     return found
+
+
+def _devices(connection: Connection, span: Span) -> tuple[DeviceView, ...]:
+    """Return those that were heard of in the span, by name, and those that are silent."""
+    of = and_(_is_within(span), submission.c.device.is_not(None))
+    columns = (submission.c.id, submission.c.device, func.max(fold.c.alarms + fold.c.left_out).label("mails"))
+    each = select(*columns).select_from(message).join(submission).where(of)
+    each = each.join(fold, fold.c.id == submission.c.id, isouter=True)
+    texts = each.group_by(submission.c.id, submission.c.device).subquery()
+    told = select(texts.c.device, func.count(), func.sum(func.coalesce(texts.c.mails, 1)))
+    found = {
+        name: DeviceView(name=name, texts=count, mails=int(mails))
+        for name, count, mails in connection.execute(told.group_by(texts.c.device))
+    }
+    device = schema.device
+    silent = (device.c.account == span.account) & (device.c.silent_at > 0)
+    for row in connection.execute(select(device.c.name, device.c.heard_at).where(silent)):
+        known = found.get(row.name, DeviceView(name=row.name))
+        found[row.name] = replace(known, silent_since=row.heard_at)
+    return tuple(found[name] for name in sorted(found))

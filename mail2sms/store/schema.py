@@ -317,6 +317,7 @@ device = _keyed(
     Column("quiet_ms", BigInteger, nullable=False),  # how long nothing was heard while somebody listened
     _time("silent_at", optional=True),  # since when somebody was told that nothing is heard of it
 )
+_partial("ix_device_silent", text("silent_at > 0"), device.c.account, device.c.silent_at)
 
 storm = _keyed(
     "storm",

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from mail2sms.errors import Refusal
 from mail2sms.ids import derive_id
-from mail2sms.model import NO_DSN, Dsn, Msisdn, MtMessage, Origin, Submission, Writer
+from mail2sms.model import NO_DSN, Dsn, Msisdn, MtMessage, Origin, Proof, Submission, Writer
 from mail2sms.rules import quiet_hours, quotas
 from mail2sms.rules._base import who as counted_for
 from mail2sms.store.rows import NewNotice
@@ -177,6 +177,7 @@ def refused_notice(
         "language": writer.language,
         "origin": asdict(origin),
         "is_partly": is_partly,
+        "device": writer.name if writer.proof is Proof.DEVICE else "",
     }
     return NewNotice(
         id=id_,

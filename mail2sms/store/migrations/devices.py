@@ -15,6 +15,10 @@ def create() -> None:
         optional_times=("silent_at",),
         key=("account", "name"),
     )
+    silent = sa.text("silent_at > 0")
+    op.create_index(
+        "ix_device_silent", "device", ["account", "silent_at"], sqlite_where=silent, postgresql_where=silent
+    )
     _table(
         "storm",
         "id device",
