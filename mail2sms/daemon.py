@@ -46,6 +46,7 @@ from mail2sms.log import log, where
 from mail2sms.model import SenderId
 from mail2sms.places import control_path, state_folder
 from mail2sms.relay.loop import Channels, Relay
+from mail2sms.retention import Retention
 from mail2sms.store import Recovery, Store
 from mail2sms.store.engine import is_sqlite
 from mail2sms.systemd import inherited, notify, notify_reloading, refuse_unknown
@@ -144,9 +145,11 @@ class Daemon:
         self._keep(asyncio.create_task(self._renewal.run()))
         self._keep(asyncio.create_task(self._join_overdue()))
         self._vigils = Vigils(self.store, settings.account, derived.watched(settings))
-        watching = asyncio.create_task(self._vigils.run())
-        self._keep(watching)
-        self._opened.callback(watching.cancel)
+        keeping = Retention(self.store, settings.account, self._kept_ms)
+        for upkeep in (self._vigils.run(), keeping.run()):
+            task = asyncio.create_task(upkeep)
+            self._keep(task)
+            self._opened.callback(task.cancel)
         self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
         self._opened.push_async_callback(self._stop_loops)
         self._opened.push_async_callback(self._close_doors)
@@ -161,6 +164,9 @@ class Daemon:
             with contextlib.suppress(StoreUnavailable):
                 await self.parts.inbound.join_overdue()
             await asyncio.sleep(_JOIN_S)
+
+    def _kept_ms(self) -> Mapping[str, int]:
+        return self.settings.retention.kept_ms()
 
     def _is_exempt(self, ip: str) -> bool:
         return self.parts.identity.is_known_network(ip)

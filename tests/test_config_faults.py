@@ -175,7 +175,8 @@ CONSENT: list[tuple[str, list[str]]] = [
 ]
 NOT_YET: list[tuple[str, list[str]]] = [
     ("reply_pages: {expires: 14d}", ['1:1 "reply_pages" is not yet supported']),
-    ("retention: {text: 90d}", ['1:1 "retention" is not yet supported']),
+    ("retention: {text: 6d, photos: 7d}", ['1:19 that is too short: emails may wait for days -> at least 7d']),
+    ("retention: {text: 20d, photos: 30d}", ['1:19 that is too short: photos are kept for 30d -> at least 30d']),
     ("portal: {}", ['1:1 "portal" is not yet supported']),
 ]
 TOGETHER: list[tuple[str, list[str]]] = [

@@ -63,6 +63,7 @@ ORDER = (
         "certificates",
         "daemon",
         "doctor",
+        "retention",
         "systemd",
         "watch",
         "places",

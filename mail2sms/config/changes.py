@@ -191,6 +191,7 @@ _WORDS: dict[str, _Words] = {
     "on_unknown": _shown,
     "validity": _changed,
     "reply_window": _changed,
+    "retention": _fields,
     "limits": _fields,
     "api": _keys,
 }

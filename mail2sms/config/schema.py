@@ -17,6 +17,7 @@ from mail2sms.config.devices import DeviceOption
 from mail2sms.config.digest import Clock, DigestOptions
 from mail2sms.config.listeners import Limits, Listen
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
+from mail2sms.config.retention import RetentionOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.config.values import (
     Address,
@@ -66,8 +67,7 @@ _DAY_MS = 86_400_000
 # What the draft of this file promises and the program does not do yet: refused by name, never silently ignored.
 UNSUPPORTED_KEYS = frozenset(
     {
-        "reply_pages", "retention",
-        "portal",
+        "reply_pages", "portal",
     }
 )  # fmt: skip
 
@@ -302,6 +302,8 @@ class Settings(Options):
     """How long a message is tried before it is given up. Example: 2d"""
     reply_window: DurationMs = 3 * _DAY_MS
     """So long an SMS goes to whoever wrote to that phone last. Example: 72h"""
+    retention: RetentionOptions = RetentionOptions()
+    """How long texts, photos and records are kept."""
     limits: Limits = Limits()
     """Ceilings of the listeners."""
     api: Api = Api()

@@ -36,6 +36,7 @@ from mail2sms.store import (
     queue,
     reports,
     rescue,
+    retention,
     sending,
     settings,
     vigils,
@@ -254,6 +255,10 @@ class Store:
     async def forget(self, now: int) -> int:
         """Drop repeat keys and counters long past their time."""
         return await self._write.run(put.FORGET, now, bulk=True)
+
+    async def sweep(self, sweep: retention.Sweep) -> bool:
+        """Erase some of what is too old; returns whether there may be more."""
+        return await self._write.run(retention.SWEEP, sweep, bulk=True)
 
     async def cancel(self, account: str, id_: str, now: int) -> Status | None:
         """Cancel a queued message; returns its status now, None when there is no such message."""

@@ -293,7 +293,7 @@ def _changed(mt: MtMessage) -> dict[str, Any]:
 def _first(connection: Connection, row: Row[Any], raised: Raised) -> str:
     """Return the text that the fold began with; it is kept beside the one that is sent."""
     content = schema.content
-    id_ = f"{row.id}-first"
+    id_ = first_id(row.id)
     known = connection.scalar(
         select(content.c.data).where(content.c.id == (id_ if row.alarms > 1 else row.id))
     )
@@ -301,6 +301,11 @@ def _first(connection: Connection, row: Row[Any], raised: Raised) -> str:
     if row.alarms == 1:
         insert_rows(connection, content, [content_row(id_, raised.account, row.id, text, raised.at)])
     return text.decode()
+
+
+def first_id(submission: str) -> str:
+    """Return where the text that a fold began with is kept."""
+    return f"{submission}-first"
 
 
 def _fold_row(raised: Raised, choice: Choice) -> dict[str, Any]:

@@ -59,6 +59,7 @@ from mail2sms.store import (
     notice_views,
     opt_outs,
     past,
+    retention,
     sending,
     sent,
     views,
@@ -564,6 +565,12 @@ class Work:
         await self.store.forget(self.now)
         self._names("switch")
         await self.store.switch(None)
+        for kind in retention.KINDS:
+            self._names(f"sweep {kind}")
+            before = self.now - 86_400_000
+            wanted = retention.Sweep(account=fakes.ACCOUNT, kind=kind, before=before, now=self.now)
+            await self.store.sweep(wanted)
+            await self.store.sweep(wanted)
 
     async def _look(self) -> None:
         account, read = fakes.ACCOUNT, self.store.read
