@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,16 @@ from mail2sms.model import (
 )
 from mail2sms.verdict import Judge
 
-_WORDS = frozenset({"OK", "OKAY", "O K", "ACK"})
+_WORDS = frozenset(
+    {
+        *("OK", "OKAY", "O K", "ACK", "ACKNOWLEDGED", "GOT IT", "ON IT"),
+        *("VU", "RECU", "BIEN RECU", "PRIS", "JE PRENDS", "JE M EN OCCUPE"),
+        *("GESEHEN", "VERSTANDEN", "UBERNOMMEN", "UEBERNOMMEN", "ICH UBERNEHME"),
+        *("RICEVUTO", "VISTO", "PRESO", "CI PENSO IO"),
+    }
+)  # as `keywords.fold` leaves them: whole texts, that nobody writes who does not mean it
+_SIGNS = frozenset("\N{THUMBS UP SIGN}\N{OK HAND SIGN}")
+_TONES = {ord(tone): None for tone in "\ufe0e\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"}
 _VALIDITY_MS = 3_600_000  # later, everybody knows
 _PARTS = 1
 
@@ -45,8 +55,13 @@ class Told:
 
 
 def is_meant(mo: MoMessage) -> bool:
-    """Whether a text says that its writer takes care of it."""
-    return not mo.photos and keywords.fold(mo.text) in _WORDS
+    """Whether a text says that its writer takes care of it, and nothing else: a question or another sign does not."""
+    said = mo.text.translate(_TONES)
+    signs = {c for c in said if unicodedata.category(c) == "So"}
+    if mo.photos or "?" in said or not signs <= _SIGNS:
+        return False
+    word = keywords.fold(said)
+    return word in _WORDS or (not word and bool(signs))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

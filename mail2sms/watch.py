@@ -10,7 +10,7 @@ from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
 from mail2sms.log import log
 from mail2sms.store import Store
-from mail2sms.store.views import Backlog, backlog
+from mail2sms.store.backlog import Backlog, backlog
 from mail2sms.systemd import is_watched, notify, watchdog_s
 
 _STATUS_S = 30.0

@@ -15,7 +15,7 @@ import pytest
 from mail2sms import systemd
 from mail2sms.errors import BadOption, StoreUnavailable
 from mail2sms.store import Store
-from mail2sms.store.views import Backlog
+from mail2sms.store.backlog import Backlog
 from mail2sms.watch import Watch, state
 
 _ASK = """

@@ -13,12 +13,15 @@ import pytest
 import pytest_asyncio
 
 from mail2sms.accept import Accept
+from mail2sms.alarm import Alarm, Storm
 from mail2sms.cli.main import run
+from mail2sms.clock import now_ms
 from mail2sms.config.quotas import read_limit
 from mail2sms.errors import Problem, Refusal
-from mail2sms.model import Origin, Proof, Writer
+from mail2sms.model import Msisdn, Origin, Proof, Writer
 from mail2sms.routing import Route
 from mail2sms.rules._limits import Quotas
+from tests.fakes import submission, writer
 from tests.servers.daemon import minimal_config
 from tests.web_fakes import MARIE, READER, SENDER, World, until, world
 
@@ -267,6 +270,37 @@ async def test_what_is_used_of_the_limits(tmp_path: Path) -> None:
         ]
         of_nobody = (await get(served, "/api/v1/quotas", user="key x"))["items"]
         assert (of_nobody[0]["kind"], of_nobody[0]["of"], of_nobody[0]["used"]) == ("user", "key x", "0")
+
+
+async def test_a_message_tells_the_limits_of_the_machine_that_wrote_it(tmp_path: Path) -> None:
+    """Of an API key and of a device as of a user: their own, the phone's and that of all; and it is found by them."""
+    async with world(tmp_path) as served:
+        own = {"key booking": (read_limit("3/day"),), "device ups-1": (read_limit("4/day"),)}
+        quotas = Quotas(total=(read_limit("9/day"),), user=(read_limit("5/day"),), users=own)
+        policy = replace(served.context.accept.policy, quotas=quotas)
+        door = Accept(served.context.store, policy, [Route(to=("any",), via=("sim",))], 3_600_000)
+        now = now_ms()
+        for proof, name in ((Proof.KEY, "booking"), (Proof.DEVICE, "ups-1")):
+            asked = submission(
+                f"m-{name}",
+                writer=writer(
+                    account=served.context.account, proof=proof, name=name, address="desk@acme.example"
+                ),
+                recipients=(Msisdn(PHONE),),
+                alarm=Alarm(device=name, storm=Storm()) if proof is Proof.DEVICE else None,
+                created_at=now,
+            )
+            await door.accept([asked])
+        object.__setattr__(served.context, "accept", door)
+        for by, kind in (("key booking", "3/day"), ("device ups-1", "4/day")):
+            (message,) = (await get(served, MESSAGES, **{"from": by}))["items"]
+            assert message["writer"] == by and message["device"] == ("ups-1" if "ups" in by else None)
+            counted = (await get(served, f"{MESSAGES}/{message['id']}"))["limits"]
+            assert [(one["kind"], one["of"], one["limit"], one["used"]) for one in counted] == [
+                ("user", by, kind, "1"),
+                ("total", "all", "9/day", "2"),
+            ]
+        assert (await get(served, MESSAGES, **{"from": "desk@acme.example"}))["items"] == []
 
 
 async def test_check_tells_what_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,17 +60,12 @@ def optout_lookup(
     config_file: ConfigOption = None,
     socket_path: SocketOption = None,
 ) -> None:
-    """Whether a phone may be written to, and what happened.
-
-    Exit code 65: it may not, from one of our numbers at least.
-    """
+    """Whether a phone may be written to, and what happened."""
     known = reach(config_file, socket_path).opt_outs_of(number)
     if as_json:
         print_lines(to_json(known))
     else:
         print_lines(*_known(known))
-    if known["items"]:
-        raise typer.Exit(Exit.REFUSED)
 
 
 def optout_add(

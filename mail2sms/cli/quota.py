@@ -24,7 +24,9 @@ _HEADS = ("LIMIT", "OF", "USED", "LEFT", "OPENS AGAIN")
 def quota(
     user: Annotated[
         str | None,
-        typer.Option("--user", metavar="ADDRESS", help='Of this writer; "key NAME" of an API key.'),
+        typer.Option(
+            "--user", metavar="ADDRESS", help='Of this writer; "key NAME" of an API key, "device NAME".'
+        ),
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="NUMBER", help="Of this phone and its country.")] = None,
     as_json: JsonOption = False,

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select, update
 from mail2sms.acknowledge import Raised
 from mail2sms.model import Msisdn
 from mail2sms.store import schema
+from mail2sms.store.views import device_name
 
 message, submission, fold, alarm = schema.message, schema.submission, schema.fold, schema.alarm
 _NEVER_GOT_IT = ("cancelled", "rejected", "undeliverable", "expired")
@@ -15,14 +16,15 @@ _NEVER_GOT_IT = ("cancelled", "rejected", "undeliverable", "expired")
 def last_alarm(connection: Connection, conversation: str, since: int) -> Raised | None:
     """Return the last message of a conversation, if it is not older and was a device's."""
     last = connection.execute(
-        select(message.c.submission, message.c.msisdn, submission.c.device, schema.content.c.data)
+        select(message.c.submission, message.c.msisdn, submission.c.machine, schema.content.c.data)
         .join(submission, submission.c.id == message.c.submission)
         .join(schema.content, schema.content.c.id == message.c.content)
         .where(message.c.conversation == conversation, message.c.created_at >= since)
         .order_by(message.c.created_at.desc())
         .limit(1)
     ).first()
-    if last is None or last.device is None:
+    device = None if last is None else device_name(last.machine)
+    if last is None or device is None:
         return None
     others = connection.scalars(
         select(message.c.msisdn)
@@ -33,7 +35,7 @@ def last_alarm(connection: Connection, conversation: str, since: int) -> Raised 
     by = connection.scalar(select(fold.c.acknowledged_by).where(fold.c.id == last.submission))
     return Raised(
         fold=last.submission,
-        device=last.device,
+        device=device,
         text=bytes(last.data).decode(),
         others=tuple(Msisdn(each) for each in others),
         is_acknowledged=by is not None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from mail2sms.model import FINAL, Msisdn, Status
+from mail2sms.model import FINAL, Msisdn, Proof, Status
 from mail2sms.money import Money
 from mail2sms.store import schema
 from mail2sms.store.rows import EMAIL, read_cost
@@ -30,7 +30,7 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FailedView:
-    """A message that did not arrive, or of which nobody knows. `writer` is an address, or the name of a device."""
+    """A message that did not arrive, or of which nobody knows. `writer` is an address, or a machine's name."""
 
     msisdn: Msisdn
     at: int
@@ -105,7 +105,8 @@ def _failed(connection: Connection, span: Span) -> tuple[FailedView, ...]:
         message.c.updated_at,
         message.c.status,
         message.c.reason,
-        func.coalesce(submission.c.device, submission.c.writer).label("writer"),
+        submission.c.writer,
+        submission.c.machine,
     )
     query = select(*columns).join(submission).where(_is_within(span), failed)
     rows = connection.execute(query.order_by(message.c.updated_at.desc(), message.c.id).limit(_SHOWN))
@@ -115,7 +116,7 @@ def _failed(connection: Connection, span: Span) -> tuple[FailedView, ...]:
             at=row.updated_at,
             status=row.status,
             reason=row.reason,
-            writer=row.writer,
+            writer=row.machine.partition(" ")[2] if row.machine else row.writer,
         )
         for row in rows
     )
@@ -137,16 +138,20 @@ def _told(connection: Connection, span: Span) -> Counter[tuple[str, str]]:
 
 def _devices(connection: Connection, span: Span) -> tuple[DeviceView, ...]:
     """Return those that were heard of in the span, by name, and those that are silent."""
-    of = and_(_is_within(span), submission.c.device.is_not(None))
-    columns = (submission.c.id, submission.c.device, func.max(fold.c.alarms + fold.c.left_out).label("mails"))
+    of = and_(_is_within(span), submission.c.machine.startswith(f"{Proof.DEVICE} "))
+    columns = (
+        submission.c.id,
+        submission.c.machine,
+        func.max(fold.c.alarms + fold.c.left_out).label("mails"),
+    )
     each = select(*columns).select_from(message).join(submission).where(of)
     each = each.join(fold, fold.c.id == submission.c.id, isouter=True)
-    texts = each.group_by(submission.c.id, submission.c.device).subquery()
-    told = select(texts.c.device, func.count(), func.sum(func.coalesce(texts.c.mails, 1)))
-    found = {
-        name: DeviceView(name=name, texts=count, mails=int(mails))
-        for name, count, mails in connection.execute(told.group_by(texts.c.device))
-    }
+    texts = each.group_by(submission.c.id, submission.c.machine).subquery()
+    told = select(texts.c.machine, func.count(), func.sum(func.coalesce(texts.c.mails, 1)))
+    found: dict[str, DeviceView] = {}
+    for machine, count, mails in connection.execute(told.group_by(texts.c.machine)):
+        name = machine.partition(" ")[2]
+        found[name] = DeviceView(name=name, texts=count, mails=int(mails))
     device = schema.device
     silent = (device.c.account == span.account) & (device.c.silent_at > 0)
     for row in connection.execute(select(device.c.name, device.c.heard_at).where(silent)):

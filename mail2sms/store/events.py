@@ -130,7 +130,8 @@ def _about(connection: Connection, ids: Collection[str]) -> dict[str, _Thing]:
     for id_, row in mos.items():
         found[id_] = _Thing(kind="mo", to=row.our_address, by=row.msisdn, phone=row.msisdn)
     for id_, row in messages.items():
-        writer = submissions[row.submission].writer
+        mail = submissions[row.submission]
+        writer = mail.machine or mail.writer
         found[id_] = _Thing(kind="message", to=row.msisdn, by=writer, phone=row.msisdn, writer=writer)
     for id_, row in notices.items():
         tells_of = found.get(row.message or row.mo or "")

@@ -25,9 +25,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from mail2sms.model import NO_DSN, Dsn, MessageClass, Msisdn, MtMessage, SenderId, Status, Submission
+from mail2sms.model import NO_DSN, Dsn, MessageClass, Msisdn, MtMessage, Proof, SenderId, Status, Submission
 from mail2sms.money import Money
-from mail2sms.rules._base import Hold, Reservation
+from mail2sms.rules._base import Hold, Reservation, who
 
 EMAIL = "email"
 """The channel of emails; others are the names of hooks."""
@@ -171,9 +171,15 @@ def submission_row(submission: Submission) -> dict[str, Any]:
         "thread_index": origin.thread_index,
         "reference": submission.reference,
         "left_out": json.dumps([[left.kind, left.lines] for left in submission.left_out]),
-        "device": submission.alarm.device if submission.alarm else None,
+        "machine": _machine(submission),
         "created_at": submission.created_at,
     }
+
+
+def _machine(submission: Submission) -> str | None:
+    if submission.alarm is not None:
+        return f"{Proof.DEVICE} {submission.alarm.device}"
+    return who(submission.writer) if submission.writer.proof is Proof.KEY else None
 
 
 def message_row(mt: MtMessage, content: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ submission = _keyed(
     Column("thread_index", Text),
     Column("reference", Text),
     Column("left_out", Text, nullable=False),  # kinds and lines; the words themselves are not kept
-    Column("device", Text),  # the machine that wrote it
+    Column("machine", Text),  # that wrote it: "device NAME" or "key NAME", as limits count it
     _time("created_at"),
 )
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select
 
-from mail2sms.breaker import Breaker
 from mail2sms.lifecycle import due_when_free
-from mail2sms.model import NO_DSN, Conversation, Dsn, LeftOut, Msisdn, Photo
+from mail2sms.model import NO_DSN, Conversation, Dsn, LeftOut, Msisdn, Photo, Proof
 from mail2sms.money import Money
 from mail2sms.rules.loops import Heard
 from mail2sms.store import schema
-from mail2sms.store.notice_views import Untold, untold
-from mail2sms.store.outages import down
 from mail2sms.store.rows import original_id, read_cost, read_dsn
-from mail2sms.store.sending import Stop, stopped
 
 message, submission, content = schema.message, schema.submission, schema.content
 
@@ -81,16 +76,32 @@ class MessageView:
     text: str = field(default="", repr=False)
     events: tuple[EventView, ...] = ()
     dsn: Dsn = NO_DSN
-    device: str | None = None
+    machine: str | None = None
     told: ToldView | None = None
     proof: str = ""
+
+    @property
+    def by(self) -> str:
+        """Who wrote it, as limits count it: an address, `key NAME` or `device NAME`."""
+        return self.machine or self.writer
+
+    @property
+    def device(self) -> str | None:
+        """The name of the device that wrote it."""
+        return device_name(self.machine)
+
+
+def device_name(machine: str | None) -> str | None:
+    """Return the name of a machine that is a device."""
+    kind, _, name = (machine or "").partition(" ")
+    return name if kind == Proof.DEVICE else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
     """Which messages: all that is given must hold. `since` (with it) and `until` (without) are epoch ms.
 
-    `before` is the id of the last one seen, `writer` in lower case.
+    `before` is the id of the last one seen, `writer` in lower case, or `key NAME`, `device NAME`.
     """
 
     to: str | None = None
@@ -105,7 +116,7 @@ class Search:
     limit: int = 100
 
 
-_OF_SUBMISSION = ("writer", "proof", "subject", "reference", "message_id", "left_out", "device")
+_OF_SUBMISSION = ("writer", "proof", "subject", "reference", "message_id", "left_out", "machine")
 
 
 def _query() -> Select[Any]:
@@ -149,7 +160,7 @@ def _view(row: Row[Any], events: tuple[EventView, ...] = ()) -> MessageView:
         text=bytes(row.data or b"").decode(),
         events=events,
         dsn=read_dsn(row.dsn),
-        device=row.device,
+        machine=row.machine,
         proof=row.proof,
     )
 
@@ -160,7 +171,7 @@ def read_one(connection: Connection, account: str, id_: str) -> MessageView | No
     if row is None:
         return None
     view = _view(row, events_of(connection, id_))
-    return replace(view, told=_told(connection, row.submission)) if row.device else view
+    return replace(view, told=_told(connection, row.submission)) if view.device else view
 
 
 def _told(connection: Connection, submission_id: str) -> ToldView | None:
@@ -192,7 +203,7 @@ def find(connection: Connection, account: str, search: Search) -> list[MessageVi
         message.c.submission: search.submission,
         message.c.reason: search.reason,
         message.c.carrier: search.carrier,
-        func.lower(submission.c.writer): search.writer,
+        func.coalesce(submission.c.machine, func.lower(submission.c.writer)): search.writer,
     }
     query = _query().where(_of(account, search))
     if search.status is not None:
@@ -255,28 +266,6 @@ def counts(connection: Connection) -> dict[str, int]:
     free = and_(notice.c.status == "queued", notice.c.lease_owner.is_(None), is_owed_now)
     counted = [select(func.count()).where(is_owed) for is_owed in (free, notice.c.lease_owner.is_not(None))]
     return {**found, "notices": sum(connection.execute(query).scalar_one() for query in counted)}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Backlog:
-    """How many messages are due and wait, and since when the first of them has been due (epoch ms).
-
-    `stop` says that none of them leaves, `down` which carriers do not take them, `untold` what people are owed.
-    """
-
-    count: int
-    oldest: int | None
-    stop: Stop | None = None
-    down: Mapping[str, Breaker] = field(default_factory=dict)
-    untold: Mapping[str, Untold] = field(default_factory=dict)
-
-
-def backlog(connection: Connection, now: int, account: str = "") -> Backlog:
-    """Return what is due and not yet under way, what is untold, of all accounts, and which carriers of one are down."""
-    is_due = and_(schema.WAITING, message.c.due_at <= now)
-    count, oldest = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
-    stop, broken, owed = stopped(connection), down(connection, account), untold(connection)
-    return Backlog(count=count, oldest=oldest, stop=stop, down=broken, untold=owed)
 
 
 def conversation_by_key(

@@ -97,7 +97,7 @@ async def search(  # noqa: PLR0913, PLR0917  # a parameter is a filter: FastAPI'
         raise HttpProblem(400, f"status: one of {', '.join(Status)}", field="status")
     wanted = Search(
         to=bodies.read_wanted_number(to, context.country) if to is not None else None,
-        writer=canonical(from_) if from_ is not None else None,
+        writer=bodies.read_writer(from_) if from_ is not None else None,
         status=status,
         reason=reason,
         carrier=carrier,

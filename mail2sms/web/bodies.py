@@ -120,7 +120,7 @@ class LeftOutLines(BaseModel):
 
 
 class Message(BaseModel):
-    """A message as it stands."""
+    """A message as it stands. `writer` is an address, `key NAME` or `device NAME`."""
 
     id: str
     submission: str
@@ -188,7 +188,7 @@ class MessageWithEvents(Message):
 class MessageInFull(MessageWithEvents):
     """A message with its events, how its writer was proven, the limits that it counted in and what it waited for.
 
-    `limits` are today's, in the windows that it was accepted in; of an API key those of phone, country and all.
+    `limits` are today's, in the windows that it was accepted in.
     """
 
     proof: str
@@ -288,7 +288,8 @@ def event(view: EventView) -> Event:
 
 def _fields(view: MessageView) -> dict[str, Any]:
     """The names are the same on both sides, so only moments, lists and money need a hand."""
-    plain = {name: getattr(view, name) for name in _PLAIN} | {"cost": shown(view.cost)}
+    plain = {name: getattr(view, name) for name in _PLAIN}
+    plain |= {"cost": shown(view.cost), "writer": view.by}
     plain["left_out"] = [LeftOutLines(kind=left.kind, lines=left.lines) for left in view.left_out]
     return plain | {name: iso(getattr(view, name)) for name in _MOMENTS}
 
@@ -352,6 +353,11 @@ def read_address(text: str) -> str:
     if not _ADDRESS.fullmatch(addresses.shape(address)):
         raise HttpProblem(400, "reply_to: this is no email address", field="reply_to")
     return address
+
+
+def read_writer(text: str) -> str:
+    """Return who wrote something as the store knows it: an address in its one form, `key NAME` or `device NAME`."""
+    return text if " " in text else addresses.canonical(text)
 
 
 def read_since(text: str, field: str = "since") -> int:

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from mail2sms.addresses import canonical
 from mail2sms.clock import now_ms
 from mail2sms.lifecycle import Denial, Wish, denied
 from mail2sms.model import Status
@@ -149,7 +148,7 @@ async def follow(
         after=after,
         last=end.last,
         to=bodies.read_wanted_number(to, context.country) if to is not None else None,
-        writer=canonical(user) if user is not None else None,
+        writer=bodies.read_writer(user) if user is not None else None,
         limit=limit,
     )
     found = await context.store.read(events.follow, context.account, wanted)

@@ -9,9 +9,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from mail2sms import numbers
-from mail2sms.addresses import canonical
 from mail2sms.clock import now_ms
-from mail2sms.model import Msisdn, Proof
+from mail2sms.model import Msisdn
 from mail2sms.rules.quotas import Use, limits_of
 from mail2sms.store import MessageView, counters
 from mail2sms.web import bodies
@@ -35,14 +34,14 @@ async def every(
     user: Annotated[str | None, Query(max_length=320)] = None,
     to: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Used:
-    """Return what is used: of a user (or `key NAME`), of a number, else of all, of each user, country and team."""
+    """Return what is used: of a user (or `key NAME`, `device NAME`), of a number; else of all that there are."""
     return Used(items=await _read(context, _uses(context, user, to)))
 
 
 async def counted(context: Context, view: MessageView) -> list[bodies.Quota]:
-    """Return the limits that a message counted in; which API key wrote it is not known any more."""
+    """Return the limits that a message counted in."""
     msisdn = Msisdn(view.to)
-    writer = "" if view.proof == Proof.KEY else view.writer.lower()
+    writer = view.machine or view.writer.lower()
     limits = limits_of(
         context.account,
         view.created_at,
@@ -65,8 +64,8 @@ def _uses(context: Context, user: str | None, to: str | None) -> list[Use]:
     if user is not None or to is not None:
         msisdn = bodies.read_wanted_number(to, context.country) if to is not None else None
         region = numbers.region(msisdn) if msisdn is not None else ""
-        writer = user if user is None or user.startswith("key ") else canonical(user)
-        return list(limits_of(account, at, quotas, writer=writer or "", msisdn=msisdn or "", region=region))
+        writer = bodies.read_writer(user) if user is not None else ""
+        return list(limits_of(account, at, quotas, writer=writer, msisdn=msisdn or "", region=region))
     found = list(limits_of(account, at, quotas))
     for region in sorted(context.accept.policy.countries):
         found += limits_of(account, at, quotas, region=region)

@@ -13,9 +13,9 @@ from mail2sms.breaker import Breaker
 from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
+from mail2sms.store.backlog import Backlog, backlog
 from mail2sms.store.notice_views import Untold
 from mail2sms.store.rows import EMAIL
-from mail2sms.store.views import Backlog, backlog
 from mail2sms.web import bodies
 from mail2sms.web.auth import Operator, Reader
 from mail2sms.web.context import Context, Here

@@ -51,6 +51,7 @@ from mail2sms.store import (
     acknowledged,
     answers,
     approvals,
+    backlog,
     counters,
     days,
     earlier,
@@ -614,7 +615,7 @@ class Work:
         self._names("counts")
         await read(views.counts)
         self._names("backlog")
-        await read(views.backlog, self.now, fakes.ACCOUNT)
+        await read(backlog.backlog, self.now, fakes.ACCOUNT)
         await read(notice_views.untold)
         self._names("conversation_by_key")
         await read(views.conversation_by_key, account, self.old.msisdn, "abcdefghij")

@@ -239,7 +239,7 @@ def upgrade() -> None:
         sa.Column("thread_index", sa.Text(), nullable=True),
         sa.Column("reference", sa.Text(), nullable=True),
         sa.Column("left_out", sa.Text(), nullable=False),
-        sa.Column("device", sa.Text(), nullable=True),
+        sa.Column("machine", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_submission")),
         sqlite_with_rowid=False,
