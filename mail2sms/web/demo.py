@@ -25,6 +25,7 @@ from mail2sms.web import bodies, demo_mail, demo_shown, demo_view, feed, help, s
 from mail2sms.web.auth import from_here
 from mail2sms.web.context import Context, Here
 from mail2sms.web.demo_mail import Draft
+from mail2sms.web.demo_screen import screen
 from mail2sms.web.demo_text import blocks
 from mail2sms.web.demo_tries import TRIES
 from mail2sms.web.inbox import DemoInbox, DemoMail, is_picture
@@ -49,17 +50,22 @@ router = APIRouter(dependencies=[Depends(from_here)], include_in_schema=False)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where in the page somebody is: its address says so. `mail` is an open email (0 none, None the newest)."""
+    """Where in the page somebody is: its address says so. `mail` is an open email (0 none, None the newest).
+
+    `with_` is with whom the phone's open conversation is (empty: the latest one).
+    """
 
     phone: str = PHONE
     mail: int | None = None
     try_: str = ""
     sent: str = ""
+    with_: str = ""
     correct: int | None = None
 
     def url(self, part: str = "", **changes: Any) -> str:
         """Return the address of the page with changes; `part` is the column to look at."""
-        given = {"phone": self.phone, "mail": self.mail, "try": self.try_, "sent": self.sent, **changes}
+        given = {"phone": self.phone, "mail": self.mail, "try": self.try_, "sent": self.sent}
+        given |= {"with": self.with_, **changes}
         kept = {name: value for name, value in given.items() if value not in ("", None, PHONE)}
         return "/demo" + (f"?{urlencode(kept)}" if kept else "") + (f"#{part}" if part else "")
 
@@ -70,9 +76,11 @@ async def _place(
     mail: Annotated[int | None, Query(ge=0, lt=10**9)] = None,
     try_: Annotated[str, Query(alias="try", max_length=40)] = "",
     sent: Annotated[str, Query(max_length=200)] = "",
+    with_: Annotated[str, Query(alias="with", max_length=64)] = "",
     correct: Annotated[int | None, Query(ge=0, lt=10**9)] = None,
 ) -> Place:
-    return Place(phone=sim.phone(phone, context), mail=mail, try_=try_, sent=sent, correct=correct)
+    msisdn = sim.phone(phone, context)
+    return Place(phone=msisdn, mail=mail, try_=try_, sent=sent, with_=with_, correct=correct)
 
 
 AtPlace = Annotated[Place, Depends(_place)]
@@ -114,8 +122,8 @@ async def page(
         words=blocks(opened.text) if opened else [],
         is_picture=is_picture,
         phones=list(dict.fromkeys(phones)),
-        bubbles=demo_view.bubbles(shown, happened.said, place.phone),
-        contact=shown[-1]["from"] if shown else "",
+        screen=screen(demo_view.bubbles(shown, happened.said, place.phone), place.with_),
+        thread=lambda other: place.url("phone", **{"with": other}),
         number=demo_view.number,
         clock=lambda at: demo_view.clock(at, now_ms()),
     )

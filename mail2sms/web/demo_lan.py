@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -21,6 +22,7 @@ from mail2sms.clock import now_ms
 from mail2sms.endpoint import Endpoint
 from mail2sms.web import demo, demo_view, feed, metrics, problems, sim
 from mail2sms.web.context import Context, Here
+from mail2sms.web.demo_screen import screen
 from mail2sms.web.gate import Gate
 from mail2sms.web.problems import HttpProblem
 
@@ -79,7 +81,10 @@ def build(context: Context, pairing: Pairing) -> FastAPI:
 
 @router.get(_PAGE)
 async def phone_page(
-    request: Request, context: Here, key: Annotated[str | None, Query(max_length=100)] = None
+    request: Request,
+    context: Here,
+    key: Annotated[str | None, Query(max_length=100)] = None,
+    with_: Annotated[str, Query(alias="with", max_length=64)] = "",
 ) -> Response:
     """Return the phone; with the key, first make this browser the phone."""
     if key is not None:
@@ -94,8 +99,8 @@ async def phone_page(
         action=_PAGE,
         events=_EVENTS,
         phone=demo.PHONE,
-        bubbles=demo_view.bubbles(shown, said, demo.PHONE, shows_photos=False),
-        contact=shown[-1]["from"] if shown else "",
+        screen=screen(demo_view.bubbles(shown, said, demo.PHONE, shows_photos=False), with_),
+        thread=lambda other: f"{_PAGE}?{urlencode({'with': other})}",
         nobody=False,
         number=demo_view.number,
         clock=lambda at: demo_view.clock(at, now_ms()),

@@ -88,12 +88,13 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bubble:
-    """One text on the phone: `kind` is got or typed; `photos` are where its pictures are."""
+    """One text on the phone, from or to `ours`: `kind` is got or typed; `photos` are where its pictures are."""
 
     id: str
     at: int
     kind: str
     text: str
+    ours: str
     parts: int = 1
     photos: tuple[str, ...] = ()
 
@@ -350,6 +351,7 @@ def bubbles(
             at=one["at"],
             kind="got",
             text=one["text"],
+            ours=one["from"],
             parts=one["parts"],
         )
         for one in shown
@@ -358,7 +360,8 @@ def bubbles(
         if mo.msisdn == phone:
             photos = [i for i, photo in enumerate(mo.photos) if shows_photos and is_picture(photo)]
             urls = tuple(f"/demo/inbox/{n}/photos/{index}" for index in photos)
-            found.append(Bubble(id=_key(mo.id), at=mo.at, kind="typed", text=mo.text, photos=urls))
+            ours = mo.our_address
+            found.append(Bubble(id=_key(mo.id), at=mo.at, kind="typed", text=mo.text, ours=ours, photos=urls))
     return sorted(found, key=lambda bubble: bubble.at)[-_BUBBLES:]
 
 
