@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, Engine, event
 
 from mail2sms import accept as accepting
 from mail2sms.accept import Accept
@@ -259,3 +261,24 @@ async def test_with_approval_above_one_approval_is_asked_for_both(store: Store) 
     (view,) = await store.read(read_open, ACCOUNT, 10)
     assert (view.reason, view.waiting) == ("held.approval", 5)
     assert view.detail.startswith("5 messages, more than 2")
+
+
+@pytest.mark.parametrize(
+    ("watch", "reads"), [({}, 0), ({"sequential": THREE, "new_country": 10, "unusual": 10}, 1)]
+)
+async def test_what_a_mail_costs(tmp_path: Path, watch: dict[str, object], reads: int) -> None:
+    """Without a detector one transaction, and nothing is read first; with any of them one look more, however many."""
+    store = await Store.open(f"sqlite:///{tmp_path}/x.db")
+    door = Accept(store, policy(mode="live", **watch), [Route(to=("any",), via=("sim",))], DAY)
+    begun: list[str] = []
+
+    def begins(connection: Connection) -> None:
+        begun.append(type(connection.engine.pool).__name__)
+
+    event.listen(Engine, "begin", begins)
+    try:
+        await door.accept([submission(recipients=(Msisdn("+33612345678"),))])
+    finally:
+        event.remove(Engine, "begin", begins)
+    assert (begun.count("QueuePool"), begun.count("NullPool")) == (reads, 1)
+    await store.close()

@@ -98,7 +98,10 @@ AboveOption = Annotated[
 
 
 class DetectOptions(Options):
-    """What looks like fraud waits until somebody approves it; acts in mode: live, not on phones of users and teams."""
+    """What looks like fraud waits until somebody approves it; acts in mode: live, not on phones of users and teams.
+
+    Each mail then costs a look into the store before it is taken, which no other mail shares.
+    """
 
     sequential: RateOption | None = None
     """More different phones than that whose numbers differ in the last four digits only. Example: 20/hour"""
