@@ -356,6 +356,21 @@ def test_which_proof_holds_and_why_the_others_do_not(
     assert "sender.proof_missing   SMTP 550 5.7.1" in bad
 
 
+def test_what_of_a_device_is_refused_is_told_to_its_owner(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The machine gets the reply, who looks after it the email; without anybody, nobody."""
+    file, rules = tmp_path / "x.eml", tmp_path / "m.yaml"
+    at = formatdate(now_ms() / 1000 - 3 * 3600)
+    file.write_text(f"From: nas@acme.example\nTo: nas-2@{DOMAIN}\nDate: {at}\nSubject: x\n\nx\n")
+    for owner, emails in ((", replies_to: it@acme.example", 1), ("", 0)):
+        rules.write_text(CONFIG.read_text().replace("expires: 2h}", f"expires: 2h{owner}}}", 1))
+        asked = ["explain", str(file), "--config", str(rules), "--json", "--ip", "10.1.0.40"]
+        assert run(asked) == 65
+        said = json.loads(capsys.readouterr().out)
+        assert (said["told"], said["reply"][:9], len(said["emails"])) == ("smtp", "550 5.4.7", emails)
+
+
 LIVE = """\
 domain: sms.demo.example
 country: FR

@@ -218,19 +218,18 @@ class Bridge:
         problems: tuple[Trouble, ...],
         orders: tuple[Ordered, ...] = (),
     ) -> Explained:
-        """Nothing may go: an email says so, or the reply to who is there to read it."""
-        if asked.writer.is_direct:
-            reply = smtp_reply(refusal.problems[0])
-            return self._explained(mail, orders=orders, problems=problems, reply=reply, told="smtp")
-        notice = refused_notice("n", asked.writer, asked.origin, refusal, now_ms())
-        reply = "250 2.0.0 <id> not sent, an email says why"
+        """Nothing may go: an email says so, or the reply to who is there to read it; of a machine, both."""
+        is_direct = asked.writer.is_direct
+        to = asked.owner if is_direct else asked.writer.address
+        notice = refused_notice("n", replace(asked.writer, address=to), asked.origin, refusal, now_ms())
+        told = "250 2.0.0 <id> not sent, an email says why"
         return self._explained(
             mail,
             orders=orders,
             problems=problems,
-            reply=reply,
-            told="email",
-            emails=(self._foreseen.mail(self._letters.refused(notice)),),
+            reply=smtp_reply(refusal.problems[0]) if is_direct else told,
+            told="smtp" if is_direct else "email",
+            emails=(self._foreseen.mail(self._letters.refused(notice)),) if to else (),
         )
 
     def _refused(self, mail: _Mail, problems: Sequence[Problem]) -> Explained:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select, update
 from mail2sms.acknowledge import Raised
 from mail2sms.model import Msisdn
 from mail2sms.store import schema
-from mail2sms.store.views import device_name
+from mail2sms.store.rows import device_name
 
 message, submission, fold, alarm = schema.message, schema.submission, schema.fold, schema.alarm
 _NEVER_GOT_IT = ("cancelled", "rejected", "undeliverable", "expired")

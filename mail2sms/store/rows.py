@@ -182,6 +182,12 @@ def _machine(submission: Submission) -> str | None:
     return who(submission.writer) if submission.writer.proof is Proof.KEY else None
 
 
+def device_name(machine: str | None) -> str | None:
+    """Return the name of a machine that is a device."""
+    kind, _, name = (machine or "").partition(" ")
+    return name if kind == Proof.DEVICE else None
+
+
 def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
     """Return the row of a message whose text is `content`."""
     return {

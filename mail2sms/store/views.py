@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, literal_column, or_, select
 
 from mail2sms.lifecycle import due_when_free
-from mail2sms.model import NO_DSN, Conversation, Dsn, LeftOut, Msisdn, Photo, Proof
+from mail2sms.model import NO_DSN, Conversation, Dsn, LeftOut, Msisdn, Photo
 from mail2sms.money import Money
 from mail2sms.rules.loops import Heard
 from mail2sms.store import schema
-from mail2sms.store.rows import original_id, read_cost, read_dsn
+from mail2sms.store.rows import device_name, original_id, read_cost, read_dsn
 
 message, submission, content = schema.message, schema.submission, schema.content
 
@@ -89,12 +89,6 @@ class MessageView:
     def device(self) -> str | None:
         """The name of the device that wrote it."""
         return device_name(self.machine)
-
-
-def device_name(machine: str | None) -> str | None:
-    """Return the name of a machine that is a device."""
-    kind, _, name = (machine or "").partition(" ")
-    return name if kind == Proof.DEVICE else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
