@@ -140,7 +140,7 @@ async def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         ("pbx-empty-subject", "Voicemail from +33 6 39 98 56 78, 0:42"),
         ("logger-long-line", "Temperature: " + "".join(f"CH{n:02}={n:2}.5C;" for n in range(1, 14)) + "C..."),
         ("scanner-no-body", "Paper jam in tray 2"),
-        ("plc-padded", "PUMP 2 FAILURE: PUMP 2 FAILURE PRESSURE 0.4 BAR"),
+        ("plc-padded", "PUMP 2 FAILURE: PUMP 2 FAILURE  PRESSURE 0.4 BAR"),
         ("recorder-encoded", "Dépassement T1: Dépassement T1 : 85 C, seuil 80 C"),
         ("cron-output", None),
         ("bounce", None),
