@@ -375,6 +375,7 @@ def _build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:
             built[name] = build_simulated(name, SimulatedOptions(type="simulated"), folder)
         else:
             built[name] = carriers.load(options.type).build(name, options, folder)
+        built[name].rates, built[name].balance_below = options.rates, options.watched_balance
         if settings.listen.web is not None:
             built[name].events_url = f"{settings.listen.web.url.rstrip('/')}/events/{name}"
     return built

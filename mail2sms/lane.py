@@ -42,12 +42,17 @@ class Lane(Generic[Work]):
         self.turned_s = time.monotonic()  # when it last looked for work, or found all its places taken
         self._is_stopping = False
         self._next_claim_s = 0.0  # not before
+        self._wake_s = float("inf")  # by the loop's clock
         self._under_way: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
         """Claim nothing more."""
         self._is_stopping = True
         self._bell.set()
+
+    def wake(self, in_s: float) -> None:
+        """Look for work again by then, whether the bell rings or not. Said by `claim`, for once."""
+        self._wake_s = asyncio.get_running_loop().time() + in_s
 
     async def run(self) -> None:
         """Work until `stop`; returns when what is under way is done."""
@@ -75,8 +80,9 @@ class Lane(Generic[Work]):
             await asyncio.wait(self._under_way, timeout=_POLL_S, return_when=first)
 
     async def _rest(self) -> None:
+        until_s = min(asyncio.get_running_loop().time() + _POLL_S, self._wake_s)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_POLL_S):
+            async with asyncio.timeout_at(until_s):
                 await self._bell.wait()
 
     async def _take(self, free: int) -> Sequence[Work]:
@@ -84,6 +90,7 @@ class Lane(Generic[Work]):
         if (early_s := self._next_claim_s - loop.time()) > 0:
             await asyncio.sleep(early_s)
             self._bell.clear()
+        self._wake_s = float("inf")
         try:
             taken = await self._claim(free)
         except StoreUnavailable:

@@ -26,6 +26,9 @@ HELD = "held"
 APPROVAL = "approval"
 """The reason of a queued message that somebody must approve."""
 
+RATE = "rate"
+"""The reason of a queued message that waits for its sender number, which may send only so much."""
+
 HOLDS = frozenset({HELD, APPROVAL})
 
 _HELD_MS = 1 << 44  # five centuries: no claim ever finds it due, and taken away again it is the time it had

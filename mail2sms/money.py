@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import reduce
 from operator import add
 from typing import Any
@@ -26,15 +27,24 @@ _CURRENCIES = frozenset(_CODES.split())
 """Codes of ISO 4217 (2026) that people pay with: no funds, no metals."""
 
 _UNIT = 1_000_000  # millionths
+_MOST = 10**18  # what a database's integer holds
 _NUMBER = r"([0-9]{1,9})(?:\.([0-9]{1,6}))?"
 _WRITTEN = re.compile(rf"(?:{_NUMBER} *([A-Z]{{3}})|([A-Z]{{3}}) *{_NUMBER})")
 PATTERN = r"^([0-9]+(\.[0-9]+)? *[A-Z]{3}|[A-Z]{3} *[0-9]+(\.[0-9]+)?)$"
 """How an amount is written, for editors."""
 
 
+CREDITS = "credits"
+"""The currency of an account in which a provider counts units of its own."""
+
+_IN_CREDITS = re.compile(rf"{_NUMBER} *{CREDITS}")
+BALANCE_PATTERN = rf"^([0-9]+(\.[0-9]+)? *([A-Z]{{3}}|{CREDITS})|[A-Z]{{3}} *[0-9]+(\.[0-9]+)?)$"
+"""How an amount is written that may be in credits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Money:
-    """So many `millionths` of the unit of `currency` (ISO 4217)."""
+    """So many `millionths` of the unit of `currency` (ISO 4217); of what an account has left, `credits` too."""
 
     millionths: int
     currency: str
@@ -47,15 +57,20 @@ class Money:
             raise ValueError(f"{self.currency} and {other.currency} do not add up")
         return Money(self.millionths + other.millionths, self.currency)
 
+    def __lt__(self, other: Money) -> bool:
+        if other.currency != self.currency:
+            raise ValueError(f"{self.currency} and {other.currency} do not compare")
+        return self.millionths < other.millionths
+
     def __mul__(self, count: int) -> Money:
         return Money(self.millionths * count, self.currency)
 
     @property
     def amount(self) -> str:
         """The number alone: whole, or with two decimals at least: `60`, `0.10`, `0.00581`."""
-        whole, rest = divmod(self.millionths, _UNIT)
-        decimals = f"{rest:06}".rstrip("0")
-        return f"{whole}.{decimals:0<2}" if decimals else str(whole)
+        whole, rest = divmod(abs(self.millionths), _UNIT)
+        decimals, sign = f"{rest:06}".rstrip("0"), "-" * (self.millionths < 0)
+        return f"{sign}{whole}.{decimals:0<2}" if decimals else f"{sign}{whole}"
 
 
 def read(value: Any) -> Money:
@@ -69,6 +84,26 @@ def read(value: Any) -> Money:
     if currency not in _CURRENCIES:
         raise BadOption(f'"{currency}" is not a currency', "its code in ISO 4217, such as EUR")
     return Money(int(whole) * _UNIT + int(f"{decimals or '':0<6}"), currency)
+
+
+def read_balance(value: Any) -> Money:
+    """As `read`, or `100 credits`. Raises BadOption."""
+    found = None if isinstance(value, Money) else _IN_CREDITS.fullmatch(str(value).strip())
+    if found is None:
+        return read(value)
+    return Money(int(found[1]) * _UNIT + int(f"{found[2] or '':0<6}"), CREDITS)
+
+
+def told(value: Any, currency: Any) -> Money | None:
+    """Return an amount as a provider writes it, to the millionth below; None where it is none."""
+    try:
+        number = Decimal(str(value)) * _UNIT
+    except InvalidOperation:
+        return None
+    if isinstance(value, bool) or not number.is_finite() or abs(number) >= _MOST:
+        return None
+    is_known = isinstance(currency, str) and (currency in _CURRENCIES or currency == CREDITS)
+    return Money(int(number // 1), currency) if is_known else None
 
 
 def shown(amount: Money | None) -> str | None:

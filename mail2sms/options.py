@@ -152,6 +152,8 @@ def read_rate(value: Any) -> Rate:
         return value
     text = str(value).strip()
     found = _RATE.match(text)
+    if found and not int(found[1]):
+        raise BadOption(f'"{text}" would let nothing through', "at least 1, such as 1/day")
     if found:
         return Rate(int(found[1]), _RATE_S[found[2]])
     raise BadOption(f'expected a rate such as 20/s, 6/hour or 200/day, got "{value}"', _UNIT * text.isdigit())

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from mail2sms.money import Money
+from mail2sms.money import CREDITS, Money
 
 Language = Literal["en", "fr", "it", "de"]
 LANGUAGES: Final[tuple[str, ...]] = get_args(Language)
@@ -28,6 +28,7 @@ class _Form:
     clock: str
     units: dict[str, tuple[str, str]]  # one of them, several
     windows: dict[str, str]
+    credits: str  # a provider's own unit
     first: str = "1"
     group: str = "."  # between thousands
     point: str = ","  # before decimals
@@ -44,6 +45,7 @@ _FORMS: Final = {
         clock="{twelve}:{minute:02} {half}",
         units={"messages": ("message", "messages"), "parts": ("SMS", "SMS")},
         windows={"minute": "a minute", "hour": "an hour", "day": "a day", "month": "a month"},
+        credits="credits",
         group=",",
         point=".",
     ),
@@ -57,6 +59,7 @@ _FORMS: Final = {
         clock="{hour} h {minute:02}",
         units={"messages": ("message", "messages"), "parts": ("SMS", "SMS")},
         windows={"minute": "par minute", "hour": "par heure", "day": "par jour", "month": "par mois"},
+        credits="crédits",
         first="1er",
         group="\u202f",
     ),
@@ -70,6 +73,7 @@ _FORMS: Final = {
         clock="{hour}.{minute:02}",
         units={"messages": ("messaggio", "messaggi"), "parts": ("SMS", "SMS")},
         windows={"minute": "al minuto", "hour": "all’ora", "day": "al giorno", "month": "al mese"},
+        credits="crediti",
         first="1º",
     ),
     "de": _Form(
@@ -82,6 +86,7 @@ _FORMS: Final = {
         clock="{hour}:{minute:02} Uhr",
         units={"messages": ("Nachricht", "Nachrichten"), "parts": ("SMS", "SMS")},
         windows={"minute": "pro Minute", "hour": "pro Stunde", "day": "pro Tag", "month": "pro Monat"},
+        credits="Guthabenpunkte",
     ),
 }
 
@@ -127,9 +132,10 @@ def amount(count: int, language: str) -> str:
 
 def money(value: Money, language: str) -> str:
     """Return an amount of money: `0.045 EUR`, `0,045 EUR`; a line never ends inside it."""
-    whole, _, decimals = value.amount.partition(".")
-    point = _form(language).point if decimals else ""
-    return f"{amount(int(whole), language)}{point}{decimals}\u00a0{value.currency}"
+    whole, _, decimals = value.amount.removeprefix("-").partition(".")
+    point, sign = _form(language).point if decimals else "", "\u2212" * (value.millionths < 0)
+    unit = _form(language).credits if value.currency == CREDITS else value.currency
+    return f"{sign}{amount(int(whole), language)}{point}{decimals}\u00a0{unit}"
 
 
 def rate(count: int, unit: str, window: str, language: str) -> str:

@@ -40,6 +40,26 @@ _INFOBIP = "type: infobip, api: 'https://x.api.infobip.com', key: env:K"
         ("{type: twilio, api: 'http://127.0.0.1:9', account: AC1, token: env:T}", "error", []),
         ("{type: twilio, account: AC1, token: env:T}", "warning", []),
         (
+            "{type: wildix, api: 'https://10.1.0.9', user: u, password: env:P, balance_below: 20 EUR}",
+            "error",
+            ["1:99 this provider does not tell what is left -> leave it out"],
+        ),
+        (
+            "{type: plivo, account: MA1, token: env:T, balance_below: 20 EUR}",
+            "error",
+            ["1:75 this provider counts in USD -> such as 20 USD"],
+        ),
+        (
+            f"{{type: seven, key: env:K, balance_below: 20, {_PROVED}}}",
+            "error",
+            ['1:59 expected an amount such as 0.045 EUR, got "20" -> add the currency'],
+        ),
+        (
+            "{type: twilio, account: AC1, token: env:T, balance_below: 20 EUR}",
+            "warning",
+            ["1:76 nobody would be told that little is left -> add quotas.approvers"],
+        ),
+        (
             "{type: wildix, api: 'http://10.1.0.9', user: u, password: env:P}",
             "warning",
             ["1:38 texts and the password go through your network unencrypted -> https, if the device can"],

@@ -21,6 +21,7 @@ from mail2sms.dns import Dns
 from mail2sms.doctor import Finding, Patient, examine, machine, names, peers, webhooks
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
+from mail2sms.money import read
 from mail2sms.store import Store
 from mail2sms.store.schema import HEAD
 from tests.listening import Desk
@@ -544,3 +545,21 @@ def test_a_name_server_that_is_none(
     path.write_text(minimal_config(database=f"sqlite:///{tmp_path}/x.db", smtp_port=2525, web_port=8025))
     assert run(["doctor", "--config", str(path), "--dns", server_name]) == Exit.USAGE
     assert "--dns HOST:PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("left", "below", "level", "sentence"),
+    [
+        (None, None, "ok", "it knows us"),
+        (None, "20 EUR", "ok", "it knows us"),
+        ("20 EUR", "20 EUR", "ok", "it knows us; 20 EUR left"),
+        ("18.20 EUR", "20 EUR", "warn", "it knows us; 18.20 EUR left, less than 20 EUR"),
+        ("900 USD", "20 EUR", "warn", "it knows us; 900 USD left"),
+    ],
+)
+def test_what_is_left_is_told(left: str | None, below: str | None, level: str, sentence: str) -> None:
+    """Too little is a warning with its way out; so are amounts that do not compare."""
+    amounts = [None if text is None else read(text) for text in (left, below)]
+    found = peers._told("twilio", "it knows us", *amounts)
+    assert (found.level, found.sentence) == (level, sentence)
+    assert bool(found.remedy) is (level == "warn")

@@ -10,8 +10,9 @@ import pytest
 
 from mail2sms.errors import Problem
 from mail2sms.model import Msisdn, Photo, Status
-from mail2sms.money import Money
+from mail2sms.money import CREDITS, Money
 from mail2sms.reasons import REASONS
+from mail2sms.relay.carrier import CarrierFacts, carrier_email
 from mail2sms.relay.compose import Addressee, Outgoing
 from mail2sms.relay.digest import DigestFacts, Failure, digest_email
 from mail2sms.relay.machines import DeviceFacts, device_email
@@ -105,6 +106,22 @@ def device(language: str, *, is_back: bool) -> Outgoing:
     return device_email(facts, Render())
 
 
+def carrier(language: str, kind: str, **changes: object) -> Outgoing:
+    """Return what is told of a carrier."""
+    values = {
+        "id": "n-1",
+        "addressee": Addressee(to="it@acme.example", language=language, zone="Europe/Paris", domain=ACCOUNT),
+        "kind": kind,
+        "carrier": "orange",
+        "at": AT + 90_000_000,
+        "since": AT,
+        "why": "unbound it cannot be reached: Connection refused",
+        "template_address": f"sms@{ACCOUNT}",
+    }
+    return carrier_email(CarrierFacts(**{**values, **changes}), Render())  # type: ignore[arg-type]
+
+
+LITTLE = {"left": Money(18_200_000, "EUR"), "below": Money(20_000_000, "EUR")}
 Compose = Callable[[str], Outgoing]
 # One of each shape that a template can take.
 SHAPES: dict[str, Compose] = {
@@ -118,6 +135,12 @@ SHAPES: dict[str, Compose] = {
     "reply, acknowledged": lambda language: reply(language, said="alarm.acknowledged"),
     "device, silent": lambda language: device(language, is_back=False),
     "device, back": lambda language: device(language, is_back=True),
+    "carrier, down": lambda language: carrier(language, "down"),
+    "carrier, up": lambda language: carrier(language, "up"),
+    "carrier, little left": lambda language: carrier(language, "balance", **LITTLE),
+    "carrier, credits": lambda language: carrier(
+        language, "balance", left=Money(-1_500_000, CREDITS), below=Money(100_000_000, CREDITS)
+    ),
     "refused": refused,
     "refused, many": lambda language: refused(language, problems=(UNKNOWN_FIELD, FIELD_LINE, LONG)),
     "refused, partly": lambda language: refused(

@@ -43,6 +43,7 @@ ORDER = (
             "segments",
             "routing",
             "prices",
+            "rates",
             "lifecycle",
             "breaker",
             "keywords",

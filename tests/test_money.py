@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mail2sms.errors import BadOption
-from mail2sms.money import Money, read, total
+from mail2sms.money import CREDITS, Money, read, read_balance, shown, told, total
 
 
 @pytest.mark.parametrize(
@@ -82,3 +84,36 @@ def test_currencies_do_not_mix() -> None:
 def test_an_amount_times_a_count() -> None:
     """What several parts cost."""
     assert read("0.00581 USD") * 255 == read("1.48155 USD")
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "shown_as"),
+    [
+        ("12.34", "EUR", "12.34 EUR"),
+        (12.345678901, "USD", "12.345678 USD"),
+        ("-0.5", "EUR", "-0.50 EUR"),
+        (7, CREDITS, "7 credits"),
+        ("1e3", "EUR", "1000 EUR"),
+        *((bad, "EUR", None) for bad in ("", "x", "NaN", "Infinity", "1e400", None, True, [], {})),
+        *(("1", bad, None) for bad in ("XXX", "eur", "", None, [], {})),
+    ],
+)
+def test_what_a_provider_says_is_left(value: Any, currency: Any, shown_as: str | None) -> None:
+    """Numbers as text or not, never rounded up; what is no amount is none."""
+    assert shown(told(value, currency)) == shown_as
+
+
+@pytest.mark.parametrize(
+    ("text", "read_as"),
+    [("20 EUR", "20 EUR"), ("100 credits", "100 credits"), ("0.5credits", "0.50 credits")],
+)
+def test_an_amount_that_may_be_in_credits(text: str, read_as: str) -> None:
+    """A provider's own unit, beside money."""
+    assert str(read_balance(text)) == read_as
+
+
+def test_amounts_compare_in_one_currency() -> None:
+    """Others do not."""
+    assert read("1 EUR") < read("2 EUR")
+    with pytest.raises(ValueError, match="compare"):
+        _ = read("1 EUR") < read("2 USD")

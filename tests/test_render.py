@@ -14,7 +14,18 @@ from mail2sms.wording import LANGUAGES
 
 TEMPLATES = Path(__file__).parent.parent / "templates" / "email"
 RENDER = Render()
-MAILS = ("reply", "refused", "held", "approval", "undelivered", "receipt", "digest", "device", "limit")
+MAILS = (
+    "reply",
+    "refused",
+    "held",
+    "approval",
+    "undelivered",
+    "receipt",
+    "digest",
+    "device",
+    "limit",
+    "carrier",
+)
 
 # Facts that every caller can give; others must be in the reason's own SMTP text, or stand in brackets.
 ALWAYS = {"value", "domain", "mailbox"}

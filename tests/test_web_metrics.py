@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from mail2sms.breaker import Breaker
-from mail2sms.store import Bundle, NewNotice, NoticeClaim, NoticeOutcome, Outage, Store
+from mail2sms.money import Money
+from mail2sms.store import Asking, Bundle, Left, NewNotice, NoticeClaim, NoticeOutcome, Outage, Store
 from mail2sms.store.outages import down
 from mail2sms.web import service
 from tests.web_fakes import World, world
@@ -72,6 +73,35 @@ async def test_a_carrier_that_is_down_is_seen(tmp_path: Path) -> None:
         )
         async with here.http.get("/metrics") as answer:
             assert 'mail2sms_carrier_up{carrier="sim"} 0.0' in await answer.text()
+
+
+async def test_what_is_left_at_carriers_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those whose balance is watched; little is no failure yet."""
+    monkeypatch.setattr(service, "_KEPT_S", 0.0)
+    at = 1_778_571_660_000
+    async with world(tmp_path) as here:
+        account, carrier = here.context.account, here.context.carriers["sim"]
+        await here.context.store.may_ask_balance(Asking(account=account, carrier="sim", every_ms=1))
+        left = Left(account=account, carrier="sim", left=Money(18_200_000, "EUR"), at=at)
+        await here.context.store.note_balance(left)
+        for below, seen in (
+            (None, None),
+            (Money(20_000_000, "EUR"), True),
+            (Money(18_200_000, "EUR"), False),
+        ):
+            carrier.balance_below = below
+            async with here.http.get("/api/v1/health", headers=here.keyed()) as answer:
+                health = await answer.json()
+            assert health["status"] == "ok"
+            told = {
+                "left": "18.20 EUR",
+                "below": str(below),
+                "is_low": seen,
+                "at": "2026-05-12T07:41:00.000Z",
+            }
+            assert health["balances"] == ({} if below is None else {"sim": told})
+        async with here.http.get("/metrics") as answer:
+            assert 'mail2sms_carrier_balance{carrier="sim",currency="EUR"} 18.2' in await answer.text()
 
 
 async def test_emails_that_do_not_leave_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

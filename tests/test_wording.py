@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mail2sms.money import read
+from mail2sms.money import CREDITS, Money, read
 from mail2sms.wording import LANGUAGES, amount, money, nearest, when
 
 
@@ -119,4 +119,15 @@ def test_money_as_people_write_it(written: str, fr: str, en: str, it: str) -> No
     """Thousands are set apart, decimals have the language's sign, and the currency stays on the line."""
     assert [money(read(written), language) for language in ("fr-CH", "en", "it", "de", "es")] == [
         *(fr, en, it, it, en)
+    ]
+
+
+def test_credits_and_debts_as_people_write_them() -> None:
+    """A provider's own unit has a word of each language; what is owed has a minus."""
+    shown = [money(Money(-1_500_000, CREDITS), language) for language in ("en", "fr", "it", "de")]
+    assert shown == [
+        "\u22121.50\u00a0credits",
+        "\u22121,50\u00a0crédits",
+        "\u22121,50\u00a0crediti",
+        "\u22121,50\u00a0Guthabenpunkte",
     ]

@@ -13,10 +13,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from mail2sms.errors import Refused
 from mail2sms.heard import LateAnswer, MoPart, Sent
 from mail2sms.model import DeliveryReport, MoMessage, Part, Taken
-from mail2sms.options import Flag, Options
+from mail2sms.money import Money
+from mail2sms.options import Flag, Options, RateOption
 from mail2sms.prices import Price, Region
+from mail2sms.rates import Rates, SenderRates
 
 CarrierEvent = DeliveryReport | LateAnswer | MoMessage | MoPart
 Record = Callable[[CarrierEvent], Awaitable[None]]
@@ -42,6 +45,21 @@ class CarrierOptions(Options):
     """Whether the provider itself answers STOP, START and HELP: then we do not. Example: yes"""
     price: dict[Region, Price] = Field(default_factory=dict)
     """What one part costs, by country; any: in all others. Example: {FR: 0.045 EUR, any: 0.08 EUR}"""
+
+    rate: RateOption | None = None
+    """How many messages it is given at most, by all nodes together, evenly; SMPP: parts. Example: 20/s"""
+    sender_rate: SenderRates = Field(default_factory=dict)
+    """How many segments each sender number may send; any: those not named. Example: {any: 1/s, "+18005550100": 3/s}"""
+
+    @property
+    def rates(self) -> Rates:
+        """How fast it may be sent to."""
+        return Rates(whole=self.rate, senders=self.sender_rate)
+
+    @property
+    def watched_balance(self) -> Money | None:
+        """Below what its account is low; None where that is not watched."""
+        return None
 
     def findings(self) -> Iterator[OptionFinding]:
         """Give what `check` has to say of options that each are well."""
@@ -95,6 +113,12 @@ class Carrier(ABC):
     events_url: str = ""
     """Where its webhook is reached from outside, without a secret; the daemon sets it. Empty: nobody knows."""
 
+    rates: Rates = Rates()
+    """How fast it may be sent to, by all nodes together; the daemon sets it, the dispatcher keeps it."""
+
+    balance_below: Money | None = None
+    """Less than that in its account, and administrators are told; None: it is not watched. The daemon sets it."""
+
     asks_after_ms: int = 0
     """When no report has come for so long, the carrier may be asked; 0: it can't be."""
 
@@ -134,6 +158,10 @@ class Carrier(ABC):
         be asked.
         """
         return ""
+
+    async def balance(self) -> Money:
+        """Ask what the account has left. Raises Refused or Unavailable where that is not told."""
+        raise Refused("balance", "it does not tell what is left")
 
     def webhook_url(self) -> str:
         """Return what to configure at the provider, with its secret; "" where there is no webhook."""

@@ -24,6 +24,7 @@ from mail2sms.errors import BadOption, Misconfigured, Refused, Unavailable, Unce
 from mail2sms.http import Answer, Http, NoAnswer, NotSent
 from mail2sms.log import log
 from mail2sms.model import DeliveryReport, MoMessage, Part, Status, Taken
+from mail2sms.money import Money
 
 _REST_S = 60.0  # how long a carrier is left alone whose account is out of order
 _SHORTEST_SECRET = 16
@@ -53,10 +54,7 @@ class HttpCarrier(Carrier):
         self.api = options.api or api
         self._is_local = options.is_local
         self._timeout_s = options.timeout / 1000
-        self._pause_s = options.rate.per_s / options.rate.count if options.rate else 0.0
-        self.window = (
-            max(1, min(options.at_once, int(1 / self._pause_s))) if self._pause_s else options.at_once
-        )
+        self.window = options.at_once
         self._networks = options.webhook.networks
         self.path_secret = options.webhook.secret.reveal() if options.webhook.secret else ""
         if self.path_secret and len(self.path_secret) < _SHORTEST_SECRET:
@@ -64,7 +62,7 @@ class HttpCarrier(Carrier):
                 f"carriers.{name}.webhook.secret is short", f"{_SHORTEST_SECRET} characters or more"
             )
         self._http = Http()
-        self._free_s = self._rests_s = 0.0  # by the loop's clock
+        self._rests_s = 0.0  # by the loop's clock
         self._ails = ""
 
     @abstractmethod
@@ -95,9 +93,6 @@ class HttpCarrier(Carrier):
         clock = asyncio.get_running_loop().time
         if (rest_s := self._rests_s - clock()) > 0:
             raise Unavailable(self._ails, "its account is out of order", retry_after_s=rest_s)
-        if self._pause_s:
-            self._free_s = max(self._free_s, clock()) + self._pause_s
-            await asyncio.sleep(self._free_s - self._pause_s - clock())
         try:
             return self.accepted(await self._ask(self.request(part, now_ms() // 1000)))
         except Misconfigured as e:
@@ -138,6 +133,28 @@ class HttpCarrier(Carrier):
         if answer.status in (401, 403, 404):
             raise Refused(str(answer.status), "the account or its credentials are not accepted")
         raise Unavailable(str(answer.status), "no answer that says anything")
+
+    def balancing(self, now_s: int) -> HttpRequest | None:
+        """Return what asks for the balance."""
+        return self.probing(now_s)
+
+    def left(self, answer: Any) -> Money | None:
+        """Return what an answer's JSON says is left; None when it does not."""
+        return None
+
+    async def balance(self) -> Money:
+        """Ask once."""
+        request = self.balancing(now_ms() // 1000)
+        if request is None:
+            return await super().balance()
+        try:
+            answer = await self._ask(request)
+        except Uncertain as e:
+            raise Unavailable(e.code, e.detail) from None
+        found = self.left(said(answer)) if answer.status == 200 else None
+        if found is None:
+            raise Unavailable(str(answer.status), "no answer that says what is left")
+        return found
 
     async def stop(self) -> None:
         await self._http.close()

@@ -11,7 +11,8 @@ from pydantic import BeforeValidator
 from mail2sms.carriers._base import CarrierOptions, OptionFinding
 from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption
-from mail2sms.options import Count, DurationMs, Networks, Options, RateOption, SecretOption, Written
+from mail2sms.money import BALANCE_PATTERN, Money, read_balance
+from mail2sms.options import Count, DurationMs, Networks, Options, SecretOption, Written
 
 
 def read_base_url(value: Any) -> str:
@@ -24,6 +25,13 @@ def read_base_url(value: Any) -> str:
 
 
 BaseUrl = Annotated[str, BeforeValidator(read_base_url), Written("a URL", "^https?://.+$")]
+
+
+BalanceOption = Annotated[
+    Money,
+    BeforeValidator(read_balance),
+    Written("an amount with its currency, or credits (20 EUR, 100 credits)", BALANCE_PATTERN),
+]
 
 
 class WebhookOptions(Options):
@@ -44,18 +52,35 @@ class HttpOptions(CarrierOptions):
     """How long an answer may take; after that nobody knows whether the message was taken. Example: 20s"""
     at_once: Count = 10
     """Requests under way at once. Example: 10"""
-    rate: RateOption | None = None
-    """How many messages it is given at most. Example: 10/s"""
     webhook: WebhookOptions = WebhookOptions()
     """What its webhook must show."""
+    balance_below: BalanceOption | None = None
+    """Less than that left there, and `quotas.approvers` are told; it is asked for each hour. Example: 20 EUR"""
 
     signed_by: ClassVar[str | None] = ""
     """The option without which its webhooks are not signed; "" where they never are, None where there are none."""
+    balance_in: ClassVar[str | None] = None
+    """The currency in which it tells what is left, "" where that depends; None where it does not tell."""
     is_local: ClassVar[bool] = False
     """Whether it may be a device of one's own: then plain http may go to its private network."""
 
+    @property
+    def watched_balance(self) -> Money | None:
+        return self.balance_below
+
+    def _balance_findings(self) -> Iterator[OptionFinding]:
+        below, told_in = self.balance_below, self.balance_in
+        if below is None or told_in in ("", below.currency):
+            return
+        message, hint = "this provider does not tell what is left", "leave it out"
+        if told_in is not None:
+            message = f"this provider counts in {told_in}"
+            hint = f"such as {below.amount} {told_in}"
+        yield OptionFinding(option="balance_below", message=message, hint=hint, is_warning=False)
+
     def findings(self) -> Iterator[OptionFinding]:
-        """Plain http, and webhooks that prove little or nothing."""
+        """Plain http, webhooks that prove little or nothing, a balance that is not told."""
+        yield from self._balance_findings()
         parts = urlsplit(self.api or "")
         if parts.scheme == "http" and not Endpoint(parts.hostname or "", 0).is_loopback:
             if not (self.is_local and Endpoint(parts.hostname or "", 0).is_private):

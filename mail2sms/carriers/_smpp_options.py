@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -19,11 +20,11 @@ from mail2sms.options import (
     DurationMs,
     EndpointOption,
     Flag,
-    RateOption,
     SecretOption,
     Written,
     whole,
 )
+from mail2sms.rates import Rates
 
 _TON = re.compile(r"([0-7])/([0-9]|1[0-8])\Z")
 _STATUS = re.compile(r"0x[0-9A-Fa-f]{1,8}\Z")
@@ -83,8 +84,6 @@ class Options(CarrierOptions):
     """How many of them at once, on each node: no more than agreed. Example: 2"""
     window: Annotated[int, whole(1, 1000)] = 10
     """Parts on each bind that the SMSC has not answered yet. Example: 10"""
-    rate: RateOption | None = None
-    """Parts in a time, over all binds of a node, as agreed. Example: 20/s"""
     enquire: DurationMs = 30_000
     """After so long without a word the SMSC is asked whether it lives. Example: 30s"""
     timeout: DurationMs = 60_000
@@ -142,6 +141,11 @@ class Options(CarrierOptions):
                 message="with udh16 long texts may need one part more than is counted and paid for",
                 hint="udh8 where the provider takes it",
             )
+
+    @property
+    def rates(self) -> Rates:
+        """Parts are segments, unless the SMSC makes them."""
+        return replace(super().rates, by_segment=self.parts is not Long.PAYLOAD)
 
     @property
     def texts(self) -> Alphabet:

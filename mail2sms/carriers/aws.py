@@ -36,6 +36,7 @@ STATUS = {
         Status.REJECTED,
     ),
 }
+_ANYWAY = ("api", "balance_below")  # options that are wrong without a topic, too
 
 
 class Options(HttpOptions):
@@ -58,7 +59,7 @@ class Options(HttpOptions):
 
     def findings(self) -> Iterator[OptionFinding]:
         """Without a topic there is no webhook, whatever its path."""
-        yield from (found for found in super().findings() if self.topic or found.option == "api")
+        yield from (found for found in super().findings() if self.topic or found.option in _ANYWAY)
         if not self.topic:
             message = "without a topic it tells nothing: no reports and no replies come"
             yield OptionFinding(option="", message=message, hint="add topic: the ARN of the SNS topic")

@@ -16,6 +16,7 @@ from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_reques
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import fields, moment
 from mail2sms.model import Part, Status
+from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://rest.clicksend.com"
@@ -32,6 +33,7 @@ STATUS = {  # by status_code
 class Options(HttpOptions):
     """One account."""
 
+    balance_in = ""
     user: str
     """The user's name. Example: acme"""
     key: SecretOption
@@ -69,6 +71,9 @@ class ClickSend(HttpCarrier):
     def probing(self, now_s: int) -> HttpRequest:
         headers = {"Authorization": self._login}
         return HttpRequest(url=f"{self.api}/v3/account", method="GET", headers=headers)
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "data", "balance"), dig(answer, "data", "_currency", "currency_name_short"))
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
         """Give the report or the text, in either spelling."""

@@ -15,6 +15,7 @@ from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
 from mail2sms.carriers._options import BaseUrl, HttpOptions
 from mail2sms.carriers._proofs import as_json, moment
 from mail2sms.model import Part, Status
+from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _MINUTES = range(1, 2881)
@@ -32,6 +33,7 @@ STATUS = {  # by groupId
 class Options(HttpOptions):
     """One account."""
 
+    balance_in = ""
     api: BaseUrl
     """The account's own base URL. Example: https://abc123.api.infobip.com"""
     key: SecretOption
@@ -79,6 +81,9 @@ class Infobip(HttpCarrier):
     def probing(self, now_s: int) -> HttpRequest:
         headers = {"Authorization": self._login, "Accept": "application/json"}
         return HttpRequest(url=f"{self.api}/account/1/balance", method="GET", headers=headers)
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "balance"), dig(answer, "currency"))
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
         results = dig(as_json(call), "results")

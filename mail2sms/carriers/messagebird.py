@@ -15,11 +15,13 @@ from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import claims, fields, moment, must, same, sha256, with_ports
 from mail2sms.model import Part, Status
+from mail2sms.money import CREDITS, Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://rest.messagebird.com"
 _LEEWAY_S = 60
 _ALGORITHMS = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+_CURRENCY = {"euros": "EUR", "pounds": "GBP", "dollars": "USD", CREDITS: CREDITS}  # else its code
 STATUS = {
     **dict.fromkeys(("scheduled", "sent", "buffered"), Status.ENROUTE),
     "delivered": Status.DELIVERED,
@@ -31,6 +33,7 @@ STATUS = {
 class Options(HttpOptions):
     """One account."""
 
+    balance_in = ""
     signed_by = "signing_key"
 
     key: SecretOption
@@ -76,6 +79,13 @@ class MessageBird(HttpCarrier):
 
     def probing(self, now_s: int) -> HttpRequest:
         return HttpRequest(url=f"{self.api}/balance", method="GET", headers={"Authorization": self._login})
+
+    def left(self, answer: Any) -> Money | None:
+        """Who pays afterwards has nothing left, ever: that is told as 0, and means nothing."""
+        kind = dig(answer, "type")
+        if dig(answer, "payment") != "prepaid" or not isinstance(kind, str):
+            return None
+        return told(dig(answer, "amount"), _CURRENCY.get(kind, kind.upper()))
 
     def has_signature(self) -> bool:
         return True

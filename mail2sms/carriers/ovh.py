@@ -17,6 +17,7 @@ from mail2sms.carriers._http import HttpCarrier, HttpRequest
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import fields, moment
 from mail2sms.model import Part, Status
+from mail2sms.money import CREDITS, Money, told
 from mail2sms.options import Flag, SecretOption
 
 _API = "https://eu.api.ovh.com"
@@ -29,6 +30,7 @@ STATUS = {"801": Status.EXPIRED, "803": Status.REJECTED, _DELIVERED_PTT: Status.
 class Options(HttpOptions):
     """One SMS service and an application's rights to it."""
 
+    balance_in = "credits"
     service: str
     """The SMS account. Example: sms-ab12345-1"""
     application_key: str
@@ -92,6 +94,9 @@ class Ovh(HttpCarrier):
 
     def probing(self, now_s: int) -> HttpRequest:
         return self._signed("GET", self._base, b"", now_s)
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "creditsLeft"), CREDITS)
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
         said = fields(call)

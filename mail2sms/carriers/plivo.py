@@ -18,6 +18,7 @@ from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_reques
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import base64_of, digest, fields, must, pairs, same, with_ports
 from mail2sms.model import Part, Status
+from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://api.plivo.com"
@@ -33,6 +34,7 @@ STATUS = {
 class Options(HttpOptions):
     """One account."""
 
+    balance_in = "USD"
     signed_by = "token"
 
     account: str
@@ -70,6 +72,9 @@ class Plivo(HttpCarrier):
 
     def probing(self, now_s: int) -> HttpRequest:
         return HttpRequest(url=f"{self._base}/", method="GET", headers={"Authorization": self._login})
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "cash_credits"), "USD")
 
     def has_signature(self) -> bool:
         return True

@@ -16,6 +16,7 @@ from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, digest, moment, must, must_be_fresh, same, with_ports
 from mail2sms.model import Part, Status
+from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://gateway.seven.io"
@@ -33,6 +34,7 @@ STATUS = {
 class Options(HttpOptions):
     """One account."""
 
+    balance_in = ""
     signed_by = "signing_secret"
 
     key: SecretOption
@@ -79,6 +81,9 @@ class Seven(HttpCarrier):
     def probing(self, now_s: int) -> HttpRequest:
         headers = {"X-Api-Key": self._key, "Accept": "application/json"}
         return HttpRequest(url=f"{self.api}/api/balance", method="GET", headers=headers)
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "amount"), dig(answer, "currency"))
 
     def has_signature(self) -> bool:
         return bool(self._signing)

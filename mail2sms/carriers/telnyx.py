@@ -16,6 +16,7 @@ from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, asked, moment, must, must_be_fresh
 from mail2sms.errors import BadOption
 from mail2sms.model import Part, Status
+from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://api.telnyx.com"
@@ -33,6 +34,7 @@ _REJECTED = frozenset({"40002", "40003", "40015", "40300", "40322"})
 class Options(HttpOptions):
     """One account."""
 
+    balance_in = ""
     signed_by = "public_key"
 
     key: SecretOption
@@ -74,6 +76,9 @@ class Telnyx(HttpCarrier):
     def probing(self, now_s: int) -> HttpRequest:
         headers = {"Authorization": self._login}
         return HttpRequest(url=f"{self.api}/v2/balance", method="GET", headers=headers)
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "data", "available_credit"), dig(answer, "data", "currency"))
 
     def has_signature(self) -> bool:
         return True

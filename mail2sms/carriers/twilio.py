@@ -18,6 +18,7 @@ from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import asked, base64_of, digest, fields, must, pairs, same, sha256, with_ports
 from mail2sms.model import Part, Status
+from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://api.twilio.com"
@@ -34,6 +35,7 @@ STATUS = {
 class Options(HttpOptions):
     """One account or subaccount."""
 
+    balance_in = ""
     signed_by = "token"
 
     account: str
@@ -81,6 +83,13 @@ class Twilio(HttpCarrier):
 
     def probing(self, now_s: int) -> HttpRequest:
         return HttpRequest(url=f"{self._base}.json", method="GET", headers=self._login)
+
+    def balancing(self, now_s: int) -> HttpRequest:
+        """Subaccounts have no balance of their own."""
+        return HttpRequest(url=f"{self._base}/Balance.json", method="GET", headers=self._login)
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "balance"), dig(answer, "currency"))
 
     def has_signature(self) -> bool:
         return True

@@ -18,6 +18,7 @@ from mail2sms.carriers._proofs import digest, fields, moment, must, must_be_fres
 from mail2sms.errors import Uncertain
 from mail2sms.http import Answer
 from mail2sms.model import Part, Status, Taken
+from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://rest.nexmo.com"
@@ -35,6 +36,7 @@ STATUS = {
 class Options(HttpOptions):
     """One account."""
 
+    balance_in = "EUR"
     signed_by = "signing_secret"
 
     key: SecretOption
@@ -103,6 +105,9 @@ class Vonage(HttpCarrier):
     def probing(self, now_s: int) -> HttpRequest:
         headers = {"Authorization": basic(self._key, self._secret)}
         return HttpRequest(url=f"{self.api}/account/get-balance", method="GET", headers=headers)
+
+    def left(self, answer: Any) -> Money | None:
+        return told(dig(answer, "value"), "EUR")
 
     def has_signature(self) -> bool:
         return bool(self._signing)

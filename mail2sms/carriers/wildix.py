@@ -7,6 +7,7 @@ quotes and slashes. The number that a phone sees is the SIM card's.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -19,6 +20,7 @@ from mail2sms.errors import Refused, Unavailable
 from mail2sms.http import Answer
 from mail2sms.model import Part, Taken
 from mail2sms.options import Rate, RateOption, SecretOption
+from mail2sms.rates import Rates
 
 _LONGEST = 670  # characters (300 before WMS 6.02)
 _BUSY = "warning"
@@ -39,7 +41,12 @@ class Options(HttpOptions):
     gateway: str = ""
     """The MAC address of a GSM gateway; else the PBX chooses one. Example: 9c7514330001"""
     rate: RateOption | None = Rate(12, 60)
-    """How many messages it is given: each takes a gateway five seconds. Example: 12/m"""
+    """How many SMS it is given: each takes a gateway five seconds. Example: 12/m"""
+
+    @property
+    def rates(self) -> Rates:
+        """Each segment takes the gateway its time."""
+        return replace(super().rates, by_segment=True)
 
 
 class Wildix(HttpCarrier):

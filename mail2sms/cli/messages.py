@@ -37,6 +37,9 @@ Kind = Literal[
     "digest",
     "silent",
     "back",
+    "down",
+    "up",
+    "balance",
 ]
 Told = Literal["queued", "sent", "failed", "dropped"]
 

@@ -61,6 +61,10 @@ def _rows(found: dict[str, object]) -> list[tuple[str, object]]:
     if isinstance(certificate, dict):
         fault = f"; its renewed files cannot be used: {certificate['fault']}" if certificate["fault"] else ""
         rows.append(("TLS", f"certificate good for {certificate['days']} days{fault}"))
+    balances = found["balances"]
+    for name, one in balances.items() if isinstance(balances, dict) else ():
+        low = f", less than {one['below']}" * one["is_low"]
+        rows.append((name, f"{one['left']} left{low}"))
     if found["stopped_at"]:
         rows.append(("sending", f"stopped since {found['stopped_at']}; {typed('resume-sending')} goes on"))
     return [*rows, ("mode", found["mode"])]

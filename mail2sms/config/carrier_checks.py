@@ -28,3 +28,17 @@ def webhooks(settings: Settings, document: Document) -> Iterator[Fault]:
     steps = ("listen", "web", "url") if web else ("listen",)
     place = document.place(steps) if web else document.key_place(steps)
     yield Fault(message=message, place=place, hint=hint, steps=steps, is_warning=True)
+
+
+def balances(settings: Settings, document: Document) -> Iterator[Fault]:
+    """Accounts that are watched for nobody."""
+    if settings.quotas.approvers:
+        return
+    for name, options in settings.carriers.items():
+        if options.watched_balance is not None:
+            steps: Steps = ("carriers", name, "balance_below")
+            message = "nobody would be told that little is left"
+            place = document.place(steps)
+            yield Fault(
+                message=message, place=place, hint="add quotas.approvers", steps=steps, is_warning=True
+            )

@@ -367,6 +367,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("carriers mode", _simulated),
     ("carriers listen mode", carrier_checks.webhooks),
     ("carriers", route_checks.currencies),
+    ("carriers quotas", carrier_checks.balances),
     ("carriers countries routes", route_checks.prices),
     ("users country", _landlines),
     ("users teams mode", _fiction),

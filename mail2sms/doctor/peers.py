@@ -7,13 +7,14 @@ import ssl
 from urllib.parse import urlsplit
 
 from mail2sms import carriers
-from mail2sms.carriers._base import CarrierOptions
+from mail2sms.carriers._base import Carrier, CarrierOptions
 from mail2sms.cli import typed
 from mail2sms.config.schema import Settings
 from mail2sms.doctor import Finding, Patient
 from mail2sms.errors import BadOption, DeliveryFailed, SendFailed, Unavailable
 from mail2sms.hooks._base import HookOptions
 from mail2sms.mailer import Mailer
+from mail2sms.money import Money
 
 _ANSWER_S = 8.0
 _NOT_TAKEN = "let it take mail from our domain, sent by this machine"
@@ -62,9 +63,13 @@ async def all_carriers(patient: Patient) -> list[Finding]:
 
 
 async def _carrier(name: str, options: CarrierOptions, patient: Patient) -> Finding:
+    left: Money | None = None
     try:
         async with asyncio.timeout(_ANSWER_S):
-            said = await carriers.load(options.type).build(name, options, patient.state).probe()
+            carrier = carriers.load(options.type).build(name, options, patient.state)
+            said = await carrier.probe()
+            if options.watched_balance is not None:
+                left = await _left(carrier)
     except BadOption as e:
         return Finding(name=name, level="FAIL", sentence=str(e), remedy=(e.hint,) if e.hint else ())
     except Unavailable as e:
@@ -79,7 +84,27 @@ async def _carrier(name: str, options: CarrierOptions, patient: Patient) -> Find
     if not said:
         remedy = (f"try it:  {typed('doctor --send-test NUMBER', patient.config)}",)
         return Finding(name=name, level="skip", sentence=f"{options.type} can't be asked", remedy=remedy)
-    return Finding(name=name, level="ok", sentence=said)
+    return _told(name, said, left, options.watched_balance)
+
+
+async def _left(carrier: Carrier) -> Money:
+    try:
+        return await carrier.balance()
+    finally:
+        await carrier.stop()
+
+
+def _told(name: str, said: str, left: Money | None, below: Money | None) -> Finding:
+    if left is None or below is None:
+        return Finding(name=name, level="ok", sentence=said)
+    sentence = f"{said}; {left} left"
+    if left.currency != below.currency:
+        remedy = (f"write balance_below in {left.currency}: the two do not compare",)
+        return Finding(name=name, level="warn", sentence=sentence, remedy=remedy)
+    if left < below:
+        remedy = ("top the account up at the provider; at nothing it takes no message any more",)
+        return Finding(name=name, level="warn", sentence=f"{sentence}, less than {below}", remedy=remedy)
+    return Finding(name=name, level="ok", sentence=sentence)
 
 
 async def all_hooks(patient: Patient) -> list[Finding]:

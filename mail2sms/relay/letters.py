@@ -27,10 +27,9 @@ from mail2sms.relay.compose import (
 )
 from mail2sms.relay.digest import digest_email, digest_facts, span
 from mail2sms.relay.house import House
-from mail2sms.relay.limit import limit_email, limit_facts
-from mail2sms.relay.machines import device_email, device_facts
 from mail2sms.relay.receipt import Fate, ReceiptFacts, is_told, receipt_email
 from mail2sms.relay.report import OF_SUCCESS, STANDS_FOR, Report, of_failure
+from mail2sms.relay.service import OF_THE_SERVICE
 from mail2sms.relay.undelivered import UndeliveredFacts, undelivered_email
 from mail2sms.render import Render
 from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Search, Store
@@ -46,7 +45,6 @@ _MISSING = {"template.missing_field", "template.empty_field"}
 _FIELD_ALONE = re.compile(r"[^:\n]+:([^\n]+)\n\n")  # fields are followed by a blank line, then the text
 _PERHAPS = "optout.perhaps"  # a sentence, which only a person should act upon
 _WAITING = frozenset({"held", "approval"})
-_OF_DEVICES = frozenset({"silent", "back"})
 _WAITS_NO_MORE = FINAL | {Status.SENDING, Status.ENROUTE, Status.UNKNOWN}
 
 
@@ -124,8 +122,6 @@ class Letters(Refusals):
         """Return the email of a notice, or None when there is nothing to tell any more."""
         if notice.kind == "refused":
             return self.refused(notice)
-        if notice.kind == "limit":
-            return limit_email(limit_facts(notice, self._house), self._render)
         if notice.kind == "reply":
             mo = await self._store.read(read_mo, notice.mo or "", notice.address)
             if mo is None:
@@ -134,8 +130,8 @@ class Letters(Refusals):
             return await asyncio.to_thread(reply_email, self._reply(mo, notice), self._render)
         if notice.kind == "digest":
             return await self._digest(notice)
-        if notice.kind in _OF_DEVICES:
-            return device_email(device_facts(notice, self._house), self._render)
+        if notice.kind in OF_THE_SERVICE:
+            return OF_THE_SERVICE[notice.kind](notice, self._house, self._render)
         found = await self._about(notice)
         return None if found is None else await self._told(*found, notice)
 

@@ -22,6 +22,7 @@ from mail2sms.model import DeliveryReport, Msisdn, Status
 from mail2sms.rules._base import Reservation
 from mail2sms.store import (
     approvals,
+    balances,
     bell,
     engine,
     facts,
@@ -34,6 +35,7 @@ from mail2sms.store import (
     past,
     put,
     queue,
+    rated,
     reports,
     rescue,
     retention,
@@ -42,14 +44,16 @@ from mail2sms.store import (
     vigils,
     wishes,
 )
+from mail2sms.store.balances import Asking, Left
 from mail2sms.store.counters import Exceeded
 from mail2sms.store.mo_parts import Joined, NewPart
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.opt_outs import Blocked, Blocking, Lifting
-from mail2sms.store.outages import Diverted, Diverting, Outage
+from mail2sms.store.outages import Diverted, Diverting, Outage, Warned
 from mail2sms.store.put import Bundle, Repeat, Stored
 from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
+from mail2sms.store.rated import RatedClaim, RatedClaimed, Regathering
 from mail2sms.store.reports import Moved
 from mail2sms.store.rescue import Postponement, Recovery, Renewal, Rerouting
 from mail2sms.store.rows import NewMessage, NewNotice
@@ -60,6 +64,7 @@ from mail2sms.store.wishes import Granted, Wished
 from mail2sms.store.writer import Writer
 
 __all__ = [
+    "Asking",
     "Blocked",
     "Blocking",
     "Bundle",
@@ -74,6 +79,7 @@ __all__ = [
     "Intent",
     "Joined",
     "LastMail",
+    "Left",
     "Lifting",
     "MessageView",
     "MoView",
@@ -88,8 +94,11 @@ __all__ = [
     "Outage",
     "PartOutcome",
     "Postponement",
+    "RatedClaim",
+    "RatedClaimed",
     "RecordedMo",
     "Recovery",
+    "Regathering",
     "Renewal",
     "Repeat",
     "Rerouting",
@@ -100,6 +109,7 @@ __all__ = [
     "Store",
     "Stored",
     "Vigil",
+    "Warned",
     "Wished",
 ]
 
@@ -212,6 +222,14 @@ class Store:
         """Lease due messages of a carrier."""
         return await self._write.run(queue.CLAIM, claim)
 
+    async def claim_at_rate(self, claim: RatedClaim) -> RatedClaimed:
+        """Lease due messages of a carrier as its rates allow."""
+        return await self._write.run(rated.CLAIM_AT_RATE, claim)
+
+    async def regather(self, wanted: Regathering) -> bool:
+        """Let what waits for its sender number's rate be due now; returns whether to go on."""
+        return await self._write.run(rated.REGATHER, wanted, bulk=True)
+
     async def intend(self, intent: Intent) -> bool:
         """Commit that parts are about to leave. False: they must not."""
         return await self._write.run(queue.INTEND, intent)
@@ -239,6 +257,18 @@ class Store:
     async def mark(self, outage: Outage) -> None:
         """Write that a carrier is down, or up again, for all nodes."""
         await self._write.run(outages.MARK, outage)
+
+    async def warn(self, warned: Warned) -> int:
+        """Tell administrators of carriers that are down for long; returns of how many."""
+        return await self._write.run(outages.WARN, warned)
+
+    async def may_ask_balance(self, asking: Asking) -> bool:
+        """Whether it is time to ask a carrier what is left there: then it is on the caller."""
+        return await self._write.run(balances.ASK, asking)
+
+    async def note_balance(self, left: Left) -> bool:
+        """Write what a carrier says is left; returns whether administrators are told."""
+        return await self._write.run(balances.NOTE, left)
 
     async def divert(self, diverting: Diverting) -> Diverted:
         """Let what waits for a carrier that is down go by another."""

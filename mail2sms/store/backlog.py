@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, and_, func, select
 
 from mail2sms.breaker import Breaker
+from mail2sms.money import Money
 from mail2sms.store import schema
+from mail2sms.store.balances import read_balances
 from mail2sms.store.notice_views import Untold, untold
 from mail2sms.store.outages import down
 from mail2sms.store.sending import Stop, stopped
@@ -20,7 +22,8 @@ message = schema.message
 class Backlog:
     """How many messages are due and wait, and since when the first of them has been due (epoch ms).
 
-    `stop` says that none of them leaves, `down` which carriers do not take them, `untold` what people are owed.
+    `stop` says that none of them leaves, `down` which carriers do not take them, `untold` what people are owed, `left`
+    what accounts at carriers have left, and when that was said.
     """
 
     count: int
@@ -28,6 +31,7 @@ class Backlog:
     stop: Stop | None = None
     down: Mapping[str, Breaker] = field(default_factory=dict)
     untold: Mapping[str, Untold] = field(default_factory=dict)
+    left: Mapping[str, tuple[Money, int]] = field(default_factory=dict)
 
 
 def backlog(connection: Connection, now: int, account: str = "") -> Backlog:
@@ -35,4 +39,5 @@ def backlog(connection: Connection, now: int, account: str = "") -> Backlog:
     is_due = and_(schema.WAITING, message.c.due_at <= now)
     count, oldest = connection.execute(select(func.count(), func.min(message.c.due_at)).where(is_due)).one()
     stop, broken, owed = stopped(connection), down(connection, account), untold(connection)
-    return Backlog(count=count, oldest=oldest, stop=stop, down=broken, untold=owed)
+    left = read_balances(connection, account)
+    return Backlog(count=count, oldest=oldest, stop=stop, down=broken, untold=owed, left=left)

@@ -13,7 +13,7 @@ notice, content = schema.notice, schema.content
 
 KINDS = (
     *("reply", "refused", "held", "approval", "limit", "undelivered", "receipt", "dsn", "digest"),
-    *("silent", "back"),
+    *("silent", "back", "down", "up", "balance"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Carriers that are down, for all nodes to see; and the messages that wait for one and may go by another."""
+"""Carriers that are down, for all nodes to see and administrators to hear of; what waits for one may go by another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from sqlalchemy import Connection, delete, select, tuple_, update
 from mail2sms import lifecycle
 from mail2sms.breaker import Breaker
 from mail2sms.store import queue, schema
+from mail2sms.store.balances import carrier_notice
 from mail2sms.store.inserts import anew_with_names, insert_rows
+from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import carried, read_message
 from mail2sms.store.writer import Verb
 
@@ -50,14 +52,21 @@ def _mark(connection: Connection, outages: Sequence[Outage]) -> list[None]:
                 "until": one.breaker.until,
                 "why": one.breaker.why,
             }
-            is_new = insert_rows(connection, outage, [known | how], anew_with_names)
+            is_new = insert_rows(connection, outage, [known | how | {"told": ""}], anew_with_names)
             if is_new:
                 _write_event(connection, one, "down")
             else:
                 how.pop("since")
                 connection.execute(update(outage).where(mine).values(how))
-        elif connection.execute(delete(outage).where(mine)).rowcount:
+            continue
+        was = connection.execute(delete(outage).where(mine).returning(*outage.c)).first()
+        if was is not None:
             _write_event(connection, one, "up")
+            said = {"since": was.since, "why": was.why}
+            notices = [
+                carrier_notice(was, "up", to, str(was.since), one.now, said) for to in was.told.split()
+            ]
+            insert_notices(connection, notices)
     return [None] * len(outages)
 
 
@@ -74,7 +83,37 @@ def _write_event(connection: Connection, one: Outage, status: str) -> None:
     insert_rows(connection, event, [row])
 
 
-MARK: Verb[Outage, None] = Verb(_mark, wakes=lambda one, _: ("mt",) * (not one.breaker.is_down))
+MARK: Verb[Outage, None] = Verb(_mark, wakes=lambda one, _: () if one.breaker.is_down else ("mt", "notice"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warned:
+    """Of carriers that are down since a time `before` that, `to` is told: once of each outage."""
+
+    account: str
+    to: tuple[str, ...]
+    before: int
+    now: int
+
+
+def _warn(connection: Connection, warnings: Sequence[Warned]) -> list[int]:
+    return [_warn_one(connection, wanted) for wanted in warnings]
+
+
+def _warn_one(connection: Connection, wanted: Warned) -> int:
+    is_long = (outage.c.account == wanted.account) & (outage.c.told == "") & (outage.c.since <= wanted.before)
+    telling = update(outage).where(is_long).values(told=" ".join(wanted.to)).returning(*outage.c)
+    rows = connection.execute(telling).all()
+    notices = [
+        carrier_notice(row, "down", to, str(row.since), wanted.now, {"since": row.since, "why": row.why})
+        for row in rows
+        for to in wanted.to
+    ]
+    insert_notices(connection, notices)
+    return len(rows)
+
+
+WARN: Verb[Warned, int] = Verb(_warn, wakes=lambda _, count: ("notice",) * bool(count))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,7 @@ from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
     NewMessage,
     NewNotice,
+    clock_ms,
     content_row,
     event_row,
     message_row,
@@ -31,6 +32,7 @@ from mail2sms.storms import Deed
 _CHUNK = 1000  # values in one IN: databases have ceilings
 _STRAY_MS = 7 * 86_400_000
 REPEAT_MS = 86_400_000  # a re-sent email is recognised for this long
+_METER_MS = 86_400_000
 _SPARE_MS = 3 * 86_400_000  # beyond its end: a clock that is a day ahead for a while must not make us forget
 
 
@@ -368,14 +370,16 @@ PUT: Verb[Bundle, Stored] = Verb(_put, wakes=_woken)
 
 
 def _forget(connection: Connection, times: Sequence[int]) -> list[int]:
-    """Drop what is only remembered for a while: repeat keys, counters, stray reports, alarms' texts."""
+    """Drop what is only remembered for a while: repeat keys, counters, stray reports, alarms' texts, meters."""
     now = max(times)
     repeat, stray, counter, alarm = schema.repeat, schema.stray_report, schema.counter, schema.alarm
+    meter, long_free_us = schema.meter, (clock_ms(connection) - _METER_MS) * 1000
     too_old = (
         delete(repeat).where(repeat.c.at < now - REPEAT_MS - _SPARE_MS),
         delete(stray).where(stray.c.at < now - _STRAY_MS),
         delete(counter).where(counter.c.until < now - _SPARE_MS),
         delete(alarm).where(alarm.c.until < now),
+        delete(meter).where(meter.c.free_us < long_free_us, meter.c.line_us < long_free_us),
     )
     dropped = sum(connection.execute(statement).rowcount for statement in too_old)
     dropped += mo_parts.forget(connection, now)

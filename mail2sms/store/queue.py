@@ -45,10 +45,11 @@ class Claim(Lease):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimed:
-    """A leased message, and the parts of it (by index) that the carrier has already taken."""
+    """A leased message, the parts of it (by index) that the carrier has already taken, and how long it waits yet."""
 
     mt: MtMessage
     taken: frozenset[int]
+    wait_ms: int = 0
 
 
 def _claim(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed]]:
@@ -64,7 +65,7 @@ def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
     ids = _URGENT.lease(connection, claim.carrier, claim)
     if len(ids) < claim.limit:
         ids += _LEASING.lease(connection, claim.carrier, replace(claim, limit=claim.limit - len(ids)))
-    return _load(connection, ids) if ids else []
+    return load(connection, ids) if ids else []
 
 
 _IDS: BindParameter[str] = bindparam("ids", expanding=True)
@@ -84,7 +85,8 @@ def begun(connection: Connection, ids: Sequence[str]) -> set[str]:
     return {row.message for row in connection.execute(_TAKEN, {"ids": ids})} if ids else set()
 
 
-def _load(connection: Connection, ids: Sequence[str]) -> list[Claimed]:
+def load(connection: Connection, ids: Sequence[str]) -> list[Claimed]:
+    """Return messages that were just leased, with their texts."""
     rows = connection.execute(_MESSAGES, {"ids": ids}).all()
     tried = [row.id for row in rows if row.attempts]
     taken: dict[str, set[int]] = {}

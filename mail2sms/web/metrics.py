@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store import Store
+from mail2sms.store.balances import read_balances
 from mail2sms.store.outages import down
 from mail2sms.store.sending import stopped
 from mail2sms.store.views import counts
@@ -59,6 +60,12 @@ class Metrics:
         self._carrier_up = Gauge(
             "mail2sms_carrier_up", "Whether a carrier works.", ("carrier",), registry=self._registry
         )
+        self._balance = Gauge(
+            "mail2sms_carrier_balance",
+            "What the account at a carrier has left.",
+            ("carrier", "currency"),
+            registry=self._registry,
+        )
         self._store_up = Gauge("mail2sms_store_up", "Whether the database answers.", registry=self._registry)
         self._cost = _Cost()
         self._registry.register(self._cost)
@@ -77,6 +84,7 @@ class Metrics:
             found = await store.read(counts) if store.is_answering else None
             is_stopped = found is not None and await store.read(stopped) is not None
             outages = await store.read(down, account) if found is not None else {}
+            balances = await store.read(read_balances, account) if found is not None else {}
         except StoreUnavailable:
             found = None
         self._store_up.set(found is not None)
@@ -85,6 +93,9 @@ class Metrics:
         self._stopped.set(is_stopped)
         for name in carriers:
             self._carrier_up.labels(name).set(name not in outages)
+        for name, (left, _) in balances.items():
+            if name in carriers:
+                self._balance.labels(name, left.currency).set(left.millionths / 1_000_000)
         self._notices.set(found["notices"])
         for status in _STATES:
             self._queue.labels(status).set(found.get(status, 0))

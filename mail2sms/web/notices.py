@@ -87,6 +87,9 @@ async def search(  # a parameter is a filter: FastAPI's way
         "digest",
         "silent",
         "back",
+        "down",
+        "up",
+        "balance",
     ]
     | None = None,
     to: Annotated[str | None, Query(max_length=320)] = None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from mail2sms.breaker import Breaker
 from mail2sms.clock import now_ms
 from mail2sms.errors import StoreUnavailable
+from mail2sms.money import Money, shown
 from mail2sms.store import Store
 from mail2sms.store.backlog import Backlog, backlog
 from mail2sms.store.notice_views import Untold
@@ -35,12 +36,22 @@ class Certificate(BaseModel):
     fault: str
 
 
+class Balance(BaseModel):
+    """What the account at a carrier has left, as its provider said `at`; less than `below` is little."""
+
+    left: str
+    below: str | None
+    is_low: bool
+    at: str
+
+
 class Health(BaseModel):
     """Each part is `ok`, or says what ails it; of carriers only those that are down are told, of `relay` what waits
     after tries that failed.
 
     `queue` counts what is due; its oldest has waited for so long. `stopped_at`: since then the operator lets nothing
-    leave, which is no failure. `webhooks`: when each carrier last told something, since the start.
+    leave, which is no failure. `webhooks`: when each carrier last told something, since the start. `balances` are of
+    carriers whose balance is watched.
     """
 
     status: str
@@ -51,6 +62,7 @@ class Health(BaseModel):
     certificate: Certificate | None
     stopped_at: str | None
     webhooks: dict[str, str]
+    balances: dict[str, Balance]
 
 
 class Reload(BaseModel):
@@ -113,7 +125,17 @@ async def health(request: Request, context: Here, _: Reader) -> Health:
         certificate=None if state is None else Certificate(days=state.days, fault=state.fault),
         stopped_at=bodies.iso(stop.at) if stop else None,
         webhooks={name: bodies.iso(at) for name, at in context.told_at.items()},
+        balances={
+            name: _balance(left, at, context.carriers[name].balance_below)
+            for name, (left, at) in (waiting.left if waiting else {}).items()
+            if name in context.carriers and context.carriers[name].balance_below is not None
+        },
     )
+
+
+def _balance(left: Money, at: int, below: Money | None) -> Balance:
+    is_low = below is not None and below.currency == left.currency and left < below
+    return Balance(left=str(left), below=shown(below), is_low=is_low, at=bodies.iso(at))
 
 
 def _told(how: Breaker) -> str:

@@ -15,7 +15,7 @@ import pytest
 from mail2sms import carriers
 from mail2sms.carriers._base import Call
 from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain
-from mail2sms.http import Answer
+from mail2sms.http import Answer, Http
 from mail2sms.model import Taken
 from tests.carriers.cases import FILES, NOW_S, brief, call, carrier, http_types, part, provider
 
@@ -83,6 +83,34 @@ def test_what_is_asked(tmp_path: Path, type_name: str) -> None:
         assert json.loads(made.body) == wanted["json"]
     else:
         assert dict(parse_qsl(made.body.decode(), strict_parsing=True)) == wanted["form"]
+
+
+@pytest.mark.parametrize("type_name", [name for name in HTTP if "balance" in FILES[name]])
+async def test_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_name: str) -> None:
+    """It is asked for without a secret in the URL; an answer that tells it not, or not so, is none."""
+    case, asked = FILES[type_name]["balance"], []
+    answers = [Answer(status=200, body=body) for body in (case["body"].encode(), b"{}", b"[1]", b"x")]
+    answers += [Answer(status=status, body=case["body"].encode()) for status in (401, 500)]
+
+    async def answer(_: Http, method: str, url: str, **rest: Any) -> Answer:
+        asked.append((method, url))
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(Http, "request", answer)
+    under_test = provider(type_name, tmp_path)
+    assert str(await under_test.balance()) == case["left"]
+    for _ in answers[1:]:
+        with pytest.raises(Unavailable):
+            await under_test.balance()
+    assert {method for method, _ in asked} == {"GET"}
+    assert all("synthetic" not in url and "Secret" not in url for _, url in asked)
+    assert asked[0][1] == case.get("url", asked[0][1])
+
+
+def test_who_tells_what_is_left_says_so() -> None:
+    """What `check` takes is what the carrier can do, and each that can has a case."""
+    told = {name for name in HTTP if getattr(carriers.load(name).Options, "balance_in", None) is not None}
+    assert told == {name for name in HTTP if "balance" in FILES[name]}
 
 
 @pytest.mark.parametrize("type_name", HTTP)

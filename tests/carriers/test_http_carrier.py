@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,28 +93,6 @@ async def test_one_message_that_is_refused_stops_no_other(asked: Asked) -> None:
         with pytest.raises(Unavailable):
             await carrier.send(REAL)
     assert len(requests) == 2
-
-
-async def test_a_rate_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Five that come at once go one after the other."""
-    carrier, requests, _ = answering(provider("twilio", tmp_path, rate="4/s"))
-    waits: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    assert carrier.window == 4
-    for _ in range(5):
-        await carrier.send(REAL)
-    assert [round(wait * 4) for wait in waits] == [0, 1, 2, 3, 4]
-    assert len(requests) == 5
-
-
-@pytest.mark.parametrize(("rate", "window"), [("100/s", 10), ("3/s", 3), ("12/m", 1), ("1/h", 1)])
-def test_no_more_wait_than_may_go_in_a_second(tmp_path: Path, rate: str, window: int) -> None:
-    """What waits has its intent already."""
-    assert provider("twilio", tmp_path, rate=rate).window == window
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sqlalchemy import text as sql
 
 from mail2sms.model import Msisdn
 from mail2sms.store import Store
-from mail2sms.store.schema import metadata
+from mail2sms.store.columns import metadata
 from tests.fakes import ACCOUNT
 from tests.proofs._statements import Old
 

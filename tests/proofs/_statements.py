@@ -23,13 +23,18 @@ from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.ids import conversation_of, derive_id
 from mail2sms.lifecycle import Change, Wish
 from mail2sms.model import DeliveryReport, Dsn, MoMessage, Msisdn, MtMessage, Part, Repeats, Status
+from mail2sms.money import Money
+from mail2sms.options import Rate
+from mail2sms.rates import ANY, Rates
 from mail2sms.rules._base import Hold, Questions
 from mail2sms.store import (
+    Asking,
     Blocking,
     Bundle,
     Claim,
     Diverting,
     Intent,
+    Left,
     Lifting,
     NewMo,
     NewNotice,
@@ -39,7 +44,9 @@ from mail2sms.store import (
     Outage,
     PartOutcome,
     Postponement,
+    RatedClaim,
     Recovery,
+    Regathering,
     Renewal,
     Rerouting,
     Reservation,
@@ -47,11 +54,13 @@ from mail2sms.store import (
     Settlement,
     Store,
     Vigil,
+    Warned,
     Wished,
     acknowledged,
     answers,
     approvals,
     backlog,
+    balances,
     counters,
     days,
     earlier,
@@ -65,8 +74,8 @@ from mail2sms.store import (
     sent,
     views,
 )
+from mail2sms.store.columns import metadata
 from mail2sms.store.notice_views import NoticeSearch
-from mail2sms.store.schema import metadata
 from tests import fakes
 
 PARTIAL = frozenset(
@@ -231,6 +240,7 @@ class Work:
         """Do it all."""
         await self._send()
         await self._fail()
+        await self._rated()
         await self._wish()
         await self._remember()
         await self._hear()
@@ -334,6 +344,31 @@ class Work:
         )
         await self.store.record_answer(answer)
 
+    async def _rated(self) -> None:
+        """Three of one sender number, of which one may go."""
+        self._names("put")
+        await asyncio.gather(*(self.put(f"m-work-rated-{number}") for number in range(3)))
+        self._names("claim_at_rate")
+        rates = Rates(whole=Rate(100, 1), senders={ANY: Rate(1, 60)})
+        wanted = RatedClaim(
+            carrier=self.carrier,
+            owner="node",
+            now=self.now,
+            lease_ms=60_000,
+            limit=10,
+            account=fakes.ACCOUNT,
+            rates=rates,
+        )
+        found = await self.store.claim_at_rate(wanted)
+        assert len(found.claimed) == 1
+        self._names("regather")
+        await self.store.regather(Regathering(account=fakes.ACCOUNT, carrier=self.carrier, now=self.now))
+        self._names("claim")
+        again = await self.claim()
+        self._names("cancel")
+        for mt in (found.claimed[0].mt, *again):
+            await self.store.cancel(fakes.ACCOUNT, mt.id, self.now)
+
     async def _remember(self) -> None:
         """Write what is over, as a demo's history does."""
         self._names("remember")
@@ -355,6 +390,16 @@ class Work:
             await self.store.mark(
                 Outage(account=fakes.ACCOUNT, carrier=self.carrier, breaker=breaker, now=self.now)
             )
+        self._names("warn")
+        warned = Warned(account=fakes.ACCOUNT, to=("it@acme.example",), before=self.now, now=self.now)
+        await self.store.warn(warned)
+        self._names("balance")
+        asking = Asking(account=fakes.ACCOUNT, carrier=self.carrier, every_ms=3_600_000)
+        for _ in range(2):
+            await self.store.may_ask_balance(asking)
+        left = Left(account=fakes.ACCOUNT, carrier=self.carrier, left=Money(1, "EUR"), at=self.now)
+        await self.store.note_balance(left)
+        await self.store.read(balances.read_balances, fakes.ACCOUNT)
         self._names("divert")
         await self.store.divert(
             Diverting(carrier=self.carrier, up=frozenset({"other"}), after=(self.now, ""), now=self.now)

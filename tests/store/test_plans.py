@@ -31,7 +31,7 @@ from tests.proofs import _statements
 from tests.proofs._history import History, opened
 from tests.servers.postgresql import PostgreSQL
 
-SMALL = frozenset({"setting", "outage"})
+SMALL = frozenset({"setting", "outage", "meter", "balance"})
 """Tables of a few rows, which PostgreSQL rightly reads whole."""
 
 

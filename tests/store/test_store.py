@@ -35,7 +35,7 @@ from mail2sms.store import (
     earlier,
     views,
 )
-from mail2sms.store.schema import metadata
+from mail2sms.store.columns import metadata
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
 
 DAY = 86_400_000

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from mail2sms.store.schema import metadata
+from mail2sms.store.columns import metadata
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True

@@ -163,7 +163,33 @@ def upgrade() -> None:
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("told", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("account", "carrier", name=op.f("pk_outage")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "balance",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("carrier", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=True),
+        sa.Column("millionths", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.Text(), nullable=False),
+        sa.Column("told", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "carrier", name=op.f("pk_balance")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "meter",
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("carrier", sa.Text(), nullable=False),
+        sa.Column("sender_id", sa.Text(), nullable=False),
+        sa.Column("every_us", sa.BigInteger(), nullable=False),
+        sa.Column("at_us", sa.BigInteger(), nullable=False),
+        sa.Column("free_us", sa.BigInteger(), nullable=False),
+        sa.Column("line_us", sa.BigInteger(), nullable=False),
+        sa.Column("alarms", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("account", "carrier", "sender_id", name=op.f("pk_meter")),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -293,10 +319,10 @@ def upgrade() -> None:
         "message",
         ["updated_at"],
         sqlite_where=sa.text(
-            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm')"
+            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm', 'rate')"
         ),
         postgresql_where=sa.text(
-            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm')"
+            "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm', 'rate')"
         ),
     )
     op.create_index(
