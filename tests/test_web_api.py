@@ -78,7 +78,7 @@ async def test_a_message_is_accepted_sent_and_told(here: World) -> None:
     assert message["text"] == "Bonjour"
     assert message["cost"] == (await get(here, MESSAGES))[1]["items"][0]["cost"] == "0.045 EUR"
     assert message["submission"] == accepted["submission"]
-    assert message["writer"] == "desk@acme.example"
+    assert message["writer"] == "key both"
     assert datetime.fromisoformat(message["created_at"]).tzinfo == UTC
 
 
