@@ -15,6 +15,7 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import KeyReused, Problem, Refusal, StoreUnavailable
 from mail2sms.ids import reply_key
 from mail2sms.log import log
+from mail2sms.media import LINK, Links
 from mail2sms.model import Msisdn, MtMessage, Origin, Submission, Writer
 from mail2sms.money import shown, total
 from mail2sms.rules import detectors, loops, quotas
@@ -34,7 +35,7 @@ from mail2sms.store import (
 )
 from mail2sms.store.earlier import messages_of, repeat_of
 from mail2sms.store.views import heard
-from mail2sms.verdict import Judge, RefusedPhone, Verdict
+from mail2sms.verdict import Judge, RefusedPhone, Verdict, sendable
 
 _HOUR_MS = 3_600_000
 _NOTICES_PER_HOUR = 20
@@ -88,11 +89,16 @@ class Accept:
     """The door, with what the configuration allows."""
 
     def __init__(
-        self, store: Store, policy: Policy, routes: Sequence[routing.Route], validity_ms: int
+        self,
+        store: Store,
+        policy: Policy,
+        routes: Sequence[routing.Route],
+        validity_ms: int,
+        links: Links | None = None,
     ) -> None:
         self._store = store
         self.policy = policy
-        self._judge = Judge(policy, routes, validity_ms)
+        self._judge = Judge(policy, routes, validity_ms, links)
         self._told: Set[str] = frozenset()  # which limits were told of: only to spare the store the question
 
     async def accept(self, submissions: Sequence[Submission]) -> Receipt:
@@ -341,7 +347,10 @@ def _phones(submissions: Sequence[Submission]) -> set[Msisdn]:
 
 def _as_sent(submission: Submission, verdict: Verdict) -> Submission:
     """Return a submission with the text that was counted: what is stored goes to the carrier as it is."""
-    sent = next((mt.text for mt in verdict.messages if mt.submission == submission.id), submission.text)
+    mine = [mt for mt in verdict.messages if mt.submission == submission.id]
+    sent = next((mt.text for mt in mine if mt.media != LINK), None)
+    if sent is None:
+        sent = sendable(submission) if mine else submission.text
     return submission if sent == submission.text else replace(submission, text=sent)
 
 

@@ -58,7 +58,7 @@ def is_meant(mo: MoMessage) -> bool:
     """Whether a text says that its writer takes care of it, and nothing else: a question or another sign does not."""
     said = mo.text.translate(_TONES)
     signs = {c for c in said if unicodedata.category(c) == "So"}
-    if mo.photos or "?" in said or not signs <= _SIGNS:
+    if mo.photos or mo.media or "?" in said or not signs <= _SIGNS:
         return False
     word = keywords.fold(said)
     return word in _WORDS or (not word and bool(signs))

@@ -5,23 +5,31 @@ Nothing of it is changed once it is built: whatever is under way keeps what it b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from mail2sms import certificates
+from mail2sms import carriers, certificates
 from mail2sms.accept import Accept
 from mail2sms.addresses import canonical
+from mail2sms.carriers._base import Carrier
+from mail2sms.carriers.simulated import Options as SimulatedOptions
+from mail2sms.carriers.simulated import Simulated
+from mail2sms.carriers.simulated import build as build_simulated
 from mail2sms.certificates import Certificate
-from mail2sms.config import derived
+from mail2sms.config import derived, media
 from mail2sms.config.schema import Settings
 from mail2sms.inbound import Inbound
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.limits import Limits
 from mail2sms.intake.mailauth import Mailauth
-from mail2sms.intake.reading import Desk
 from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.mailer import Mailer
+from mail2sms.media import Links
 from mail2sms.model import MessageClass, SenderId
+from mail2sms.pictures import Pictures
 from mail2sms.relay.digest import Subscription
 from mail2sms.relay.letters import Letters
 from mail2sms.render import Render
@@ -37,6 +45,7 @@ class Base:
     sandbox: Sandbox
     mailauth: Mailauth
     simulated_number: SenderId | None
+    pictures: Pictures = field(default_factory=Pictures)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +66,7 @@ class Parts:
     keys: tuple[ApiKey, ...]
     key_ring: KeyRing
     passwords: dict[str, str]
+    links: Links | None
 
     def changed_logins(self, other: Parts) -> frozenset[str]:
         """Return whose password here is another there, or none."""
@@ -70,7 +80,8 @@ def assemble(settings: Settings, base: Base) -> Parts:
     Raises BadOption, TemplateInvalid, OSError (ssl.SSLError is one) or UnicodeDecodeError when one can't be had.
     """
     policy = derived.policy(settings, base.simulated_number)
-    accept = Accept(base.store, policy, settings.route_table(), settings.validity)
+    links = media.links(settings, base.store.reply_secret)
+    accept = Accept(base.store, policy, settings.route_table(), settings.validity, links)
     passwords = _passwords(settings)
     identity = Identity(
         rules=settings.sender_rules(),
@@ -98,7 +109,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
         ),
         identity=identity,
         desk=desk,
-        receiver=Receiver(desk, identity, accept, base.store, base.sandbox, base.mailauth),
+        receiver=Receiver(desk, identity, accept, base.store, base.sandbox, base.mailauth, base.pictures),
         letters=Letters(base.store, derived.house(settings), Render()),
         digests=derived.digests(settings),
         mailer=Mailer(smarthost, hello=settings.domain) if smarthost is not None else None,
@@ -107,6 +118,7 @@ def assemble(settings: Settings, base: Base) -> Parts:
         keys=keys,
         key_ring=KeyRing(keys),
         passwords=passwords,
+        links=links,
     )
 
 
@@ -139,3 +151,23 @@ def _keys(settings: Settings) -> tuple[ApiKey, ...]:
         )
         for option in settings.api.keys
     )
+
+
+def build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:
+    """Return the carriers by name; in `mode: simulate` the simulated one stands for each. Raises BadOption."""
+    built: dict[str, Carrier] = {}
+    for name, options in settings.carriers.items():
+        if settings.mode == "simulate" and not isinstance(options, SimulatedOptions):
+            built[name] = build_simulated(name, SimulatedOptions(type="simulated"), folder)
+        else:
+            built[name] = carriers.load(options.type).build(name, options, folder)
+        built[name].rates, built[name].balance_below = options.rates, options.watched_balance
+        if settings.listen.web is not None:
+            built[name].events_url = f"{settings.listen.web.url.rstrip('/')}/events/{name}"
+    return built
+
+
+def simulated_number(built: Mapping[str, Carrier]) -> SenderId | None:
+    """Return the number that stands in for API calls without a sender; None unless a carrier is simulated."""
+    simulated = [carrier for carrier in built.values() if isinstance(carrier, Simulated)]
+    return SenderId(simulated[0].number) if simulated else None

@@ -57,7 +57,7 @@ class Consent:
         """Return what a text says and what it is answered: at most once a day for each word and conversation."""
         region = numbers.region(mo.msisdn) if mo.msisdn.startswith("+") else ""
         keyword = self.keywords.find(mo.text, region)
-        if keyword is None or mo.photos:
+        if keyword is None or mo.photos or mo.media:
             return None, None
         said = Said(word=keyword.word, keyword=keyword.text, is_everywhere=self.is_everywhere)
         texts = self.answers.get(self.keywords.language(keyword, region)) or self.answers.get("en")

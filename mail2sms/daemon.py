@@ -19,12 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mail2sms import __version__, carriers, hooks
-from mail2sms.assembly import Base, Parts, assemble
+from mail2sms import __version__, hooks
+from mail2sms.assembly import Base, Parts, assemble, build_carriers, simulated_number
 from mail2sms.carriers._base import Carrier, CarrierEvent
-from mail2sms.carriers.simulated import Options as SimulatedOptions
-from mail2sms.carriers.simulated import Simulated
-from mail2sms.carriers.simulated import build as build_simulated
 from mail2sms.certificates import Certificate, Renewal
 from mail2sms.clock import now_ms
 from mail2sms.config import derived, reload
@@ -32,6 +29,7 @@ from mail2sms.config.schema import Settings
 from mail2sms.dispatch import Dispatch
 from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption, StoreUnavailable
+from mail2sms.fetch import Fetch
 from mail2sms.hooks._base import HookOptions
 from mail2sms.http import Http
 from mail2sms.ids import derive_id
@@ -43,7 +41,6 @@ from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import TemplateInvalid
 from mail2sms.intake.vigil import Vigils
 from mail2sms.log import log, where
-from mail2sms.model import SenderId
 from mail2sms.places import control_path, state_folder
 from mail2sms.relay.loop import Channels, Relay
 from mail2sms.retention import Retention
@@ -81,6 +78,7 @@ class Daemon:
     carriers: dict[str, Carrier] = field(init=False)
     dispatch: Dispatch = field(init=False)
     relay: Relay = field(init=False)
+    fetch: Fetch = field(init=False)
     addresses: dict[str, Endpoint] = field(default_factory=dict)
     _base: Base = field(init=False)
     _budget: Budget = field(init=False)
@@ -120,11 +118,10 @@ class Daemon:
             now=now_ms(), on_unknown=settings.on_unknown, is_first=is_sqlite(settings.database)
         )
         log.info("store_recovered", count=await self.store.recover(recovery))
-        self.carriers = _build_carriers(settings, self.folder)
+        self.carriers = build_carriers(settings, self.folder)
         sandbox = Sandbox()
         self._opened.push_async_callback(sandbox.close)
-        number = _simulated_number(self.carriers)
-        mailauth = Mailauth()
+        mailauth, number = Mailauth(), simulated_number(self.carriers)
         self._opened.callback(mailauth.close)
         self._base = Base(store=self.store, sandbox=sandbox, mailauth=mailauth, simulated_number=number)
         self.parts = assemble(settings, self._base)
@@ -133,7 +130,8 @@ class Daemon:
             await carrier.start(self._record)
             self._opened.push_async_callback(carrier.stop)
         self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown, settings.account)
-        self.dispatch.policy = self.parts.accept.policy
+        self.dispatch.policy, self.dispatch.links = self.parts.accept.policy, self.parts.links
+        self.fetch = Fetch(self.store, self.carriers, settings.account, settings.media.received)
         http = Http()
         self._opened.push_async_callback(http.close)
         built = {name: hooks.load(option.format).build(option) for name, option in hooks_by_name.items()}
@@ -150,7 +148,7 @@ class Daemon:
             task = asyncio.create_task(upkeep)
             self._keep(task)
             self._opened.callback(task.cancel)
-        self._loops = [asyncio.create_task(self.dispatch.run()), asyncio.create_task(self.relay.run())]
+        self._loops = [asyncio.create_task(stage.run()) for stage in (self.dispatch, self.relay, self.fetch)]
         self._opened.push_async_callback(self._stop_loops)
         self._opened.push_async_callback(self._close_doors)
         await self._open_doors()
@@ -219,13 +217,19 @@ class Daemon:
             demo_smtp=self.addresses.get("smtp"),
             health=self.health,
             spent=lambda: self.dispatch.spent,
+            links=parts.links,
+            pictures=self._base.pictures,
             certificate=self._certificate,
             reload=self.reload if self.config is not None else None,
         )
 
     def health(self) -> dict[str, str]:
         """Return what does not work, by part; empty when all does."""
-        late = {"dispatch": self.dispatch.progressed_s, "relay": self.relay.progressed_s}
+        late = {
+            "dispatch": self.dispatch.progressed_s,
+            "relay": self.relay.progressed_s,
+            "fetch": self.fetch.progressed_s,
+        }
         now_s = time.monotonic()
         return {part: "stalled" for part, at_s in late.items() if now_s - at_s > _STALLED_S}
 
@@ -262,7 +266,8 @@ class Daemon:
         before, self.parts, self.settings = self.parts, parts, parts.settings
         self.dispatch.on_unknown = parts.settings.on_unknown
         self._vigils.watched = derived.watched(parts.settings)
-        self.dispatch.policy = parts.accept.policy
+        self.dispatch.policy, self.dispatch.links = parts.accept.policy, parts.links
+        self.fetch.limit_bytes = parts.settings.media.received
         self._budget.limits = parts.limits
         dismissed = before.changed_logins(parts)
         for listener in self._listeners.values():
@@ -298,16 +303,18 @@ class Daemon:
     def _left_s(self) -> float:
         return max(0.0, self._stop_by_s - asyncio.get_running_loop().time())
 
+    def _end_loops(self) -> None:
+        for stop in (self.dispatch.stop, self.relay.stop, self.fetch.stop):
+            stop()
+
     async def _close_doors(self) -> None:
         """All at once, while what was sent before still gets its answers; nothing new is sent."""
-        self.dispatch.stop()
-        self.relay.stop()
+        self._end_loops()
         closing = [listener.stop(self._left_s()) for listener in self._listeners.values()]
         await asyncio.gather(*closing, *(server.stop() for server in self._servers))
 
     async def _stop_loops(self) -> None:
-        self.dispatch.stop()
-        self.relay.stop()
+        self._end_loops()
         await asyncio.wait(self._loops, timeout=self._left_s())
 
     async def _close_parts(self) -> None:
@@ -366,25 +373,6 @@ async def serve(settings: Settings, config: Path) -> None:
 def _hook_name(option: HookOptions) -> str:
     """A hook is known by where it posts: what is owed to it must not reach another room after an edit."""
     return derive_id("hook", option.format, option.url.reveal())
-
-
-def _build_carriers(settings: Settings, folder: Path) -> dict[str, Carrier]:
-    built: dict[str, Carrier] = {}
-    for name, options in settings.carriers.items():
-        if settings.mode == "simulate" and not isinstance(options, SimulatedOptions):
-            built[name] = build_simulated(name, SimulatedOptions(type="simulated"), folder)
-        else:
-            built[name] = carriers.load(options.type).build(name, options, folder)
-        built[name].rates, built[name].balance_below = options.rates, options.watched_balance
-        if settings.listen.web is not None:
-            built[name].events_url = f"{settings.listen.web.url.rstrip('/')}/events/{name}"
-    return built
-
-
-def _simulated_number(built: Mapping[str, Carrier]) -> SenderId | None:
-    """Return the number that stands in for API calls without a sender; None unless a carrier is simulated."""
-    simulated = [carrier for carrier in built.values() if isinstance(carrier, Simulated)]
-    return SenderId(simulated[0].number) if simulated else None
 
 
 def _die(number: int) -> NoReturn:

@@ -60,6 +60,15 @@ class BadNumber(ValueError):
         self.facts = facts
 
 
+class BadPicture(ValueError):
+    """A picture that can't be sent: its place among those of a mail, and `unreadable` or `too_large`."""
+
+    def __init__(self, number: int, why: str) -> None:
+        super().__init__(why)
+        self.number = number
+        self.why = why
+
+
 class SendFailed(Exception):
     """A carrier did not take a part. `code` is the carrier's own, `detail` its meaning, fit for the writer.
 
@@ -94,6 +103,19 @@ class OptedOut(Refused):
 
 class Uncertain(SendFailed):
     """May have been taken: the answer was lost. Trying again may send it twice."""
+
+
+class FetchFailed(Exception):
+    """What came with an MMS is not had. `why` is a word: host, size, type, gone, redirects, unavailable, unsupported.
+
+    `is_final`: it never will be; else it is tried again. `host` is whose it was said to be.
+    """
+
+    def __init__(self, why: str, *, is_final: bool = False, host: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.is_final = is_final
+        self.host = host
 
 
 class DeliveryFailed(Exception):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from mail2sms.endpoint import Endpoint
+from mail2sms.endpoint import Endpoint, is_public
 
 BODY_LIMIT: Final = 64 * 1024  # bytes of an answer that are read; the rest is dropped
 
@@ -44,6 +44,14 @@ class NoAnswer(Exception):
         self.detail = detail
 
 
+class NotPublic(Exception):
+    """A host that a stranger named is at an address of ours, or of nobody: nothing was asked of it."""
+
+
+class TooLarge(Exception):
+    """There is more than the limit; the rest was not read."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """What the server said. Names in `headers` are in lower case; `body` holds at most BODY_LIMIT bytes."""
@@ -60,10 +68,15 @@ class Answer:
 
 
 class Http:
-    """Sends each request once and tells what came of it. Lives in one event loop; `close` it at the end."""
+    """Sends each request once and tells what came of it. Lives in one event loop; `close` it at the end.
 
-    def __init__(self) -> None:
+    Strangers' hosts are found by `resolver`, by default the system's.
+    """
+
+    def __init__(self, resolver: aiohttp.abc.AbstractResolver | None = None) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._alone: dict[type[_Connector], aiohttp.ClientSession] = {}
+        self._resolver = resolver
 
     async def post(
         self,
@@ -120,22 +133,65 @@ class Http:
         ) as e:  # OSError includes TimeoutError
             raise NoAnswer(f"{host}: {type(e).__name__}") from None
 
+    async def download(
+        self,
+        url: str,
+        *,
+        limit_bytes: int,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 20,
+        is_trusted: bool = False,
+    ) -> Answer:
+        """GET what is at a URL that a stranger may have written: https, at a public address, up to the limit.
+
+        The address that is looked at is the one that is connected to. A redirect is an answer. With `is_trusted` the
+        URL's host is the configuration's, and may be anywhere. Raises NotPublic, TooLarge, NotSent or NoAnswer.
+        """
+        host = _host(url, headers or {}, allow_plain=is_trusted)
+        if not is_trusted and not (urlsplit(url).scheme == "https" and host.isascii()):
+            raise NotPublic
+        timeout = aiohttp.ClientTimeout(total=timeout_s, connect=5, sock_connect=5)
+        session = self._open_alone(_Connector if is_trusted else _PublicConnector)
+        try:
+            async with session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as answer:
+                named = {name.lower(): value for name, value in answer.headers.items()}
+                if (answer.content_length or 0) > limit_bytes:
+                    answer.close()
+                    raise TooLarge
+                return Answer(status=answer.status, body=await _read_all(answer, limit_bytes), headers=named)
+        except _NEVER_SENT as e:
+            raise NotSent(f"{host}: {_why(e)}") from None
+        except (aiohttp.ClientError, OSError) as e:
+            raise NoAnswer(f"{host}: {type(e).__name__}") from None
+
     async def close(self) -> None:
         """Close the connections; a later request opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
+        sessions = [*filter(None, [self._session]), *self._alone.values()]
+        self._session, self._alone = None, {}
+        for session in sessions:
             await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=_Connector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": "mail2sms", "Accept-Encoding": "identity"},
-                middlewares=(_once,),
-                request_class=_Request,
-            )
+            self._session = _session(_Connector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_S))
         return self._session
+
+    def _open_alone(self, kind: type[_Connector]) -> aiohttp.ClientSession:
+        """Each request over a connection of its own: one that a server is about to close would spoil a GET."""
+        if kind not in self._alone:
+            resolver = self._resolver or aiohttp.ThreadedResolver()
+            self._alone[kind] = _session(kind(limit=_CONNECTIONS, resolver=resolver, force_close=True))
+        return self._alone[kind]
+
+
+def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "mail2sms", "Accept-Encoding": "identity"},
+        middlewares=(_once,),
+        request_class=_Request,
+    )
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -150,6 +206,19 @@ class _Connector(aiohttp.TCPConnector):
                 return kept
             kept.close()
         return None
+
+
+class _PublicConnector(_Connector):
+    """Connects to public addresses alone: one other among a host's is reason enough to ask nothing of it.
+
+    This is the last step before the connection, so what a URL, IDNA or a name server make of a host is seen here.
+    """
+
+    async def _resolve_host(self, *args: Any, **kwargs: Any) -> list[aiohttp.abc.ResolveResult]:
+        found = await super()._resolve_host(*args, **kwargs)
+        if not all(is_public(one["host"]) for one in found):
+            raise NotPublic
+        return found
 
 
 class _Request(aiohttp.ClientRequest):
@@ -197,6 +266,16 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
         answer.close()
         raise NotSent(f"{request.url.host}: the connection was not fit for use")
     return answer
+
+
+async def _read_all(answer: aiohttp.ClientResponse, limit_bytes: int) -> bytes:
+    found = bytearray()
+    async for piece in answer.content.iter_chunked(64 * 1024):
+        found += piece
+        if len(found) > limit_bytes:
+            answer.close()
+            raise TooLarge
+    return bytes(found)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -34,7 +34,8 @@ EVENTS = frozenset(
         "mo_unrouted", "mo_keyword", "notice_sent", "notice_retry", "notice_dropped", "notice_failed", "relay_failed",
         "carrier_up", "carrier_down", "carrier_misconfigured", "webhook_refused", "webhook_unread", "proxy_refused",
         "mt_answered", "mo_incomplete", "bind_up", "bind_down", "carrier_event_failed",
-        "certificate_renewed", "certificate_refused", "device_silent", "alarm_acknowledged",
+        "certificate_renewed", "certificate_refused", "device_silent", "alarm_acknowledged", "pictures_killed",
+        "media_fetched", "media_retry", "media_failed",
     }
 )  # fmt: skip
 

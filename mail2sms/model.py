@@ -209,6 +209,23 @@ class Address:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Photo:
+    """A picture or other file, of a mail or of an MO."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """A picture or other file at a URL: ours for a carrier, or a carrier's for us; its type as far as it is told."""
+
+    url: str = field(repr=False)
+    media_type: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     """What a proven writer asks for, as intake or the API read it: not yet judged, counted or stored."""
 
@@ -229,6 +246,7 @@ class Submission:
     answers_notice: bool = False  # it is an answer to an email of ours that is about a mail, not from a phone
     original: bytes = field(default=b"", repr=False)  # of the mail, what a report gives back
     alarm: Alarm | None = None  # a device's: it may be told together with others
+    pictures: tuple[Photo, ...] = ()  # to go with it, as phones take them
 
     def dsns(self) -> dict[Msisdn, Dsn]:
         """Return what is to be reported of each recipient of whom something was said: as its first address asks."""
@@ -276,6 +294,8 @@ class MtMessage:
     class_: MessageClass = MessageClass.TRANSACTIONAL
     costs: tuple[Money | None, ...] = ()
     dsn: Dsn = NO_DSN
+    media: str = ""  # how its pictures go, if it has any: mms, link
+    pictures: tuple[str, ...] = ()  # their media types, when it is claimed as MMS
 
     @property
     def carrier(self) -> str:
@@ -307,6 +327,7 @@ class Part:
     text: str = field(repr=False)
     reference: int = 0  # the concatenation reference, the same for all parts of a message (0 to 65535)
     expires_at: int = 0
+    media: tuple[Media, ...] = ()  # its pictures: then it is an MMS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -338,15 +359,6 @@ class DeliveryReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Photo:
-    """A picture or other file that came with an MO."""
-
-    name: str
-    media_type: str
-    content: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Repeats:
     """How an event is known again whose carrier gives it no id.
 
@@ -369,4 +381,5 @@ class MoMessage:
     at: int
     text: str = field(repr=False)
     photos: tuple[Photo, ...] = ()
+    media: tuple[Media, ...] = ()  # what else came with it, to be fetched
     repeats: Repeats | None = None

@@ -130,6 +130,22 @@ REASONS: dict[str, Reason] = {
     "text.unsendable": _no(
         550, "5.6.0", "the text holds control characters that no phone can show: {characters}"
     ),
+    "media.country": _no(550, "5.6.0", "pictures cannot be sent to phones in {country}; send the text alone"),
+    "media.sender": _no(
+        550, "5.7.1", 'pictures cannot be sent under the name "{value}": the sender must be a number'
+    ),
+    "media.carrier": _no(
+        550,
+        "5.6.0",
+        "no carrier here takes messages with pictures ({count}) to {country}; send fewer, or the text alone",
+    ),
+    "media.too_many": _no(550, "5.6.0", "the mail has {count} pictures; at most {limit} can be sent"),
+    "media.unreadable": _no(
+        550, "5.6.0", 'the picture "{value}" cannot be read; send it as JPEG, PNG, GIF or WebP'
+    ),
+    "media.too_large": _no(
+        550, "5.6.0", 'the picture "{value}" has more than 50 million pixels; send a smaller one'
+    ),
     "recipients.none": _no(550, "5.1.3", "the mail names no phone"),
     "recipients.too_many": _no(550, "5.5.3", "the mail has {count} recipients; at most {limit} are allowed"),
     "sender_id.none": _no(

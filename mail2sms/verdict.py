@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from mail2sms import numbers, prices, routing, segments
 from mail2sms.errors import Problem, Refusal
 from mail2sms.ids import conversation_of
+from mail2sms.media import LINK, MMS, Links
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission, Writer
 from mail2sms.rules import (
     approval,
     countries,
     detectors,
     fiction,
+    media,
     opt_outs,
     parts,
     quiet_hours,
@@ -28,6 +30,7 @@ from mail2sms.rules._base import Candidate, Facts, Hold, Policy, Reservation
 _RULES = (countries.judge, fiction.judge, trial.judge, parts.judge)
 _OF_PHONES = {
     "country",
+    "media",
     "optout",
     "route",
     "trial",
@@ -67,10 +70,18 @@ class Verdict:
 class Judge:
     """Decides by what the configuration allows."""
 
-    def __init__(self, policy: Policy, routes: Sequence[routing.Route], validity_ms: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        routes: Sequence[routing.Route],
+        validity_ms: int,
+        links: Links | None = None,
+    ) -> None:
+        """Without `links` no text has one to its pictures."""
         self._policy = policy
         self._routes = tuple(routes)
         self._validity_ms = validity_ms
+        self._links = links
 
     def judge(self, submissions: Sequence[Submission], facts: Facts = _NOTHING) -> Verdict:
         """Return the verdict on what one email or API call asks for."""
@@ -101,7 +112,7 @@ class Judge:
         refused: list[RefusedPhone],
     ) -> None:
         """Turn each recipient into a message or a refusal: nothing about one depends on another."""
-        text = _sendable(submission)
+        text = sendable(submission)
         count = len(submission.recipients)
         if count == 0:  # mail to the template mailbox, by a template without fields
             raise Refusal(Problem(reason="recipients.none"), text=text)
@@ -110,7 +121,6 @@ class Judge:
             raise Refusal(Problem(reason="recipients.too_many", facts=counted), text=text)
         size = segments.count(text)
         dsns = submission.dsns()
-        coding = segments.encoding(text)
         for msisdn in submission.recipients:
             region = numbers.region(msisdn)
             candidate = Candidate(
@@ -133,10 +143,34 @@ class Judge:
             except Refusal as refusal:
                 problems.extend(refusal.problems)
             problems += of_sender
+            way = media.Way(media="", route=route)
+            if sender_id is not None and not problems:
+                way, candidate, of_pictures = self._pictured(submission, candidate, sender_id, route)
+                problems += of_pictures
             refused.extend(RefusedPhone(submission=submission, msisdn=msisdn, problem=p) for p in problems)
             if sender_id is not None and not problems:
-                message = self._message(submission, id_, candidate, coding.value, sender_id, route)
+                message = self._message(submission, id_, candidate, sender_id, way)
                 messages.append(replace(message, dsn=dsns[msisdn]) if msisdn in dsns else message)
+
+    def _pictured(
+        self, submission: Submission, candidate: Candidate, sender_id: SenderId, route: tuple[str, ...]
+    ) -> tuple[media.Way, Candidate, tuple[Problem, ...]]:
+        """Return how the pictures go to one phone, what then is sent, and what is wrong with that."""
+        try:
+            way = media.choose(len(submission.pictures), sender_id, candidate.region, route, self._policy)
+        except Refusal as refusal:
+            return media.Way(media="", route=route), candidate, refusal.problems
+        if way.media == MMS:
+            return way, replace(candidate, segments=1), ()
+        if way.media == LINK and self._links is not None:
+            until = (submission.send_at or submission.created_at) + self._links.valid_ms
+            url = self._links.page(submission.id, until)
+            text = f"{candidate.text}\n{url}" if candidate.text else url
+            candidate = replace(candidate, text=text, segments=segments.count(text))
+            problem = parts.judge(candidate, self._policy)
+        else:
+            problem = None if candidate.text else Problem(reason="text.empty")
+        return way, candidate, (problem,) if problem else ()
 
     def _sender_id(self, submission: Submission, msisdn: Msisdn, region: str) -> SenderId:
         answered, writer = submission.conversation, submission.writer
@@ -169,10 +203,11 @@ class Judge:
         submission: Submission,
         id_: str,
         candidate: Candidate,
-        encoding: str,
         sender_id: SenderId,
-        route: tuple[str, ...],
+        way: media.Way,
     ) -> MtMessage:
+        is_mms, route = way.media == MMS, way.route
+        known = self._policy.pictures.prices if is_mms else self._policy.prices
         account, at = submission.writer.account, submission.created_at
         due_at = submission.send_at or at
         reason = "schedule" if due_at > at else ""
@@ -190,22 +225,26 @@ class Judge:
             status=Status.QUEUED,
             reason=reason,
             detail=hold.detail if hold is not None else "",
-            encoding=encoding,
+            encoding=segments.encoding(candidate.text).value,
             segments=candidate.segments,
             text=candidate.text,
             route=route,
-            costs=prices.costs(route, candidate.region, candidate.segments, self._policy.prices),
+            costs=prices.costs(route, candidate.region, candidate.segments, known),
             created_at=at,
             due_at=due_at,
             expires_at=due_at + (submission.validity_ms or self._validity_ms),
             class_=submission.writer.class_,
+            media=way.media,
         )
 
 
-def _sendable(submission: Submission) -> str:
-    """Return the text as it will be sent. Raises Refusal when there is none, or none a phone can show."""
+def sendable(submission: Submission) -> str:
+    """Return the text as it will be sent, but for a link to pictures.
+
+    Raises Refusal when there is none (nor a picture), or none a phone can show.
+    """
     text = segments.fold(segments.clean(submission.text))
-    if not text:
+    if not text and not submission.pictures:
         raise Refusal(Problem(reason="text.empty"))
     if unsendable := segments.unsendable(text):
         names = ", ".join(f"U+{ord(c):04X}" for c in unsendable[:_SHOWN])

@@ -39,7 +39,7 @@ def row(name: str, carrier: type[Carrier]) -> str:
     cells = [
         f"`{name}`",
         can.title,
-        *("yes" if x else "no" for x in (can.receives, carrier.reports, can.mms)),
+        *("yes" if x else "no" for x in (can.receives, carrier.reports, can.mms is not None)),
     ]
     return "| " + " | ".join([*cells, can.senders, cut, proof, can.tested]) + " |\n"
 

@@ -13,9 +13,10 @@ from mail2sms.cli.demo_history import DAYS, House, history
 from mail2sms.model import Msisdn, SenderId, Status, User
 from mail2sms.money import Money, read
 from mail2sms.store import Claim, NoticeClaim, Search, Store
+from mail2sms.store.mo_views import read_mo
 from mail2sms.store.notices import EMAIL
 from mail2sms.store.past import Past, mo_id
-from mail2sms.store.views import counts, find, read_mo, read_one
+from mail2sms.store.views import counts, find, read_one
 
 DOMAIN = "sms.demo.example"
 NOW = 1_780_000_000_000

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mail2sms import breaker, segments
-from mail2sms.carriers._base import Carrier
+from mail2sms.carriers._base import Abilities, Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
 from mail2sms.dispatch import Dispatch
 from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
-from mail2sms.model import Part, Taken
+from mail2sms.media import Links, Mms
+from mail2sms.model import Part, Photo, Taken
 from mail2sms.money import read
-from mail2sms.store import Claim, Intent, MessageView, Outage, Recovery, Store, outages, views
-from tests.fakes import ACCOUNT, bundle
+from mail2sms.store import Claim, Intent, MessageView, NewMessage, Outage, Recovery, Store, outages, views
+from tests.fakes import ACCOUNT, bundle, mt, submission
 
 HOUR = 3_600_000
 
@@ -306,3 +308,36 @@ async def test_a_claim_that_was_lost_does_not_end_its_successors_lease(store: St
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
+
+
+@pytest.mark.parametrize(
+    ("takes_mms", "has_links", "urls"),
+    [
+        (True, True, ["https://sms.acme.example/p/1/", "https://sms.acme.example/p/1/"]),
+        (False, True, []),
+        (True, False, []),
+    ],
+)
+async def test_an_mms_never_leaves_without_its_pictures(
+    store: Store, takes_mms: bool, has_links: bool, urls: list[str]
+) -> None:
+    """A configuration may have changed since it was accepted: then it waits, and the text does not go alone."""
+    carrier = Scripted("sim-a")
+    carrier.abilities = Abilities(title="scripted", mms=Mms() if takes_mms else None)  # type: ignore[misc]
+    photos = tuple(Photo(name=f"photo-{n}.jpg", media_type="image/jpeg", content=b"x") for n in (1, 2))
+    now = now_ms()
+    message = mt(media="mms", route=("sim-a",), created_at=now, due_at=now, expires_at=now + HOUR)
+    new = NewMessage(mt=message, reply_key="abcdefghij")
+    await store.put(replace(bundle(), submissions=(submission(pictures=photos),), messages=(new,)))
+    dispatch = Dispatch(store, {"sim-a": carrier}, "node", "hold", ACCOUNT)
+    if has_links:
+        dispatch.links = Links(base="https://sms.acme.example", secret=b"s", valid_ms=HOUR)
+    running = asyncio.create_task(dispatch.run())
+    tried = ("enroute",) if urls else ("queued",)
+    async with asyncio.timeout(10):
+        while (await until(store, *tried)).attempts < 1:
+            await asyncio.sleep(0.01)
+    dispatch.stop()
+    await running
+    assert [media.url[: len(urls[0])] for part in carrier.parts for media in part.media] == urls
+    assert len(carrier.parts) == (1 if urls else 0)

@@ -31,6 +31,7 @@ ORDER = (
         "endpoint",
         "heard",
         "ids",
+        "media",
         "model",
         "errors",
         "money",
@@ -54,9 +55,9 @@ ORDER = (
         *("acknowledge", "consent", "repeats", "storms", "wording"),
     ),  # decisions
     ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
-    ("carriers", "dns", "hooks", "store", "mailer", "render"),  # tools
+    ("carriers", "dns", "hooks", "pictures", "reencode", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
-    ("intake", "dispatch", "relay", "web"),  # stages
+    ("intake", "dispatch", "fetch", "relay", "web"),  # stages
     # process
     (
         "config",
@@ -81,6 +82,7 @@ SIBLINGS = {"carriers", "hooks", "rules"}
 
 # Library -> the modules (with what is below them) that may import it. A library that is missing here has no door.
 DOORS = {
+    "PIL": ("reencode",),
     "aiohttp": ("http",),
     "aiosmtplib": ("mailer",),
     "aiosmtpd": ("intake.smtp_login",),
@@ -122,6 +124,7 @@ STAGE_TOPS = {
     ("dispatch", "_send_part"),
     ("store.writer", "_write_together"),
     ("relay.loop", "_deliver"),
+    ("fetch", "_tried"),
 }
 
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}

@@ -11,10 +11,11 @@ import pytest
 
 from mail2sms.accept import Accept
 from mail2sms.clock import now_ms
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.limits import Limits
-from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import compile_template
 from mail2sms.model import NO_DSN, Dsn, Msisdn, Proof, User

@@ -276,7 +276,15 @@ def test_a_big_attachment_costs_little_and_is_known() -> None:
     assert time.process_time() - started < _LOOP_S
     assert letter.text == "text after the photo"
     assert letter.attachments == (
-        mime.Attachment(name="photo.jpg", media_type="image/jpeg", size_bytes=68_000 * 57),
+        mime.Attachment(
+            name="photo.jpg",
+            media_type="image/jpeg",
+            size_bytes=68_000 * 57,
+            start=letter.attachments[0].start,
+            end=letter.attachments[0].end,
+            encoding="base64",
+            is_picture=True,
+        ),
     )
 
 

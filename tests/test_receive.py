@@ -17,9 +17,10 @@ from mail2sms.accept import Accept
 from mail2sms.clock import now_ms
 from mail2sms.ids import conversation_of, reply_key
 from mail2sms.intake import reading
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity, SenderRule
-from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.template import Template, compile_template
 from mail2sms.model import Msisdn, Proof, User
@@ -60,11 +61,8 @@ def _identity() -> Identity:
     return Identity(rules, {MARIE.address: MARIE}, {}, account=ACCOUNT)
 
 
-@pytest.fixture
-async def receiver(store: Store) -> AsyncIterator[Receiver]:
-    """The reading side of a bridge for France."""
-    policy = Policy(countries=frozenset({"FR"}), sender_ids={"default": "ACME"})
-    desk = Desk(
+def _desk_of_france() -> Desk:
+    return Desk(
         account=ACCOUNT,
         domain=ACCOUNT,
         country="FR",
@@ -73,6 +71,13 @@ async def receiver(store: Store) -> AsyncIterator[Receiver]:
         simple=_template("simple"),
         teams={},
     )
+
+
+@pytest.fixture
+async def receiver(store: Store) -> AsyncIterator[Receiver]:
+    """The reading side of a bridge for France."""
+    policy = Policy(countries=frozenset({"FR"}), sender_ids={"default": "ACME"})
+    desk = _desk_of_france()
     sandbox = Sandbox()
     yield Receiver(
         desk,

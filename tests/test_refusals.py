@@ -28,6 +28,7 @@ import pytest
 
 from mail2sms import config
 from mail2sms.assembly import Base, Parts, assemble
+from mail2sms.carriers.wildix import Options as WildixOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
 from mail2sms.errors import Problem
 from mail2sms.ids import conversation_of, reply_key
@@ -57,6 +58,18 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "example-number": {"mode": "live"},
     "in-trial": {"mode": "trial"},
     "no-recipients": {"template": "simple"},
+    "picture-too-large": {"mms": "refuse"},
+    "picture-unreadable": {"mms": "link"},
+    "pictures-by-a-name": {"mms": "refuse", "destinations": {"FR": DestinationOption(mms="yes")}},
+    "pictures-to-a-country": {"mms": "refuse"},
+    "pictures-too-many": {"mms": "refuse"},
+    "pictures-without-a-carrier": {
+        "mms": "refuse",
+        "destinations": {"FR": DestinationOption(mms="yes")},
+        "carriers": {
+            "sim": WildixOptions(type="wildix", api="https://pbx.acme.example", user="sms", password="x")
+        },
+    },
     "own-template": {"template": str(HERE / "own-template.txt")},
     "sender-a-given-name": {"sender_ids": {"IT": "Marco"}},
     "sender-a-name": {"destinations": {"FR": DestinationOption(names="no")}},

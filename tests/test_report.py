@@ -13,9 +13,10 @@ import pytest
 
 from mail2sms.accept import Accept
 from mail2sms.clock import now_ms
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity, SenderRule
-from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_dsn import addressed, report_to, returned
 from mail2sms.intake.template import compile_template

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from collections.abc import AsyncIterator
@@ -364,13 +365,17 @@ async def test_when_the_database_is_gone(here: World) -> None:
         (json.dumps(TEXT).encode(), "text/plain", 400),
         (b" " * 300_000, "application/json", 413),
         (b'{"to": [' + b'"x",' * 60_000 + b'"x"], "text": "x"}', "application/json", 400),
+        (b'{"to": [' + b'"x",' * 1_900_000 + b'"x"], "text": "x"}', "application/json", 413),
+        (b"[" * 7_900_000, "application/json", 413),
+        (b'{"to": "x", "text": "' + b"x" * 7_900_000 + b'"}', "application/json", 400),
+        (b"1" * 7_900_000, "application/json", 400),
     ],
 )
 async def test_hostile_bodies(quiet: World, body: bytes, content_type: str, status: int) -> None:
     """They are refused as problems, at little cost."""
     before_s = time.process_time()
     headers = {**quiet.keyed(), "Content-Type": content_type}
-    async with quiet.http.post(MESSAGES, data=body, headers=headers) as answer:
+    async with quiet.http.post(MESSAGES, data=io.BytesIO(body), headers=headers) as answer:
         assert answer.status == status
         assert answer.content_type == "application/problem+json"
     assert time.process_time() - before_s < 1

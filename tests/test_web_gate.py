@@ -31,7 +31,7 @@ async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]
         ("POST /api/v1/messages", "", 401),
         ("POST /api/v1/nothing", "", 401),
         ("POST /api/v1/messages", KEY.replace("every", "some"), 401),
-        ("POST /api/v1/messages", KEY + "Content-Length: 256001\r\n", 413),
+        ("POST /api/v1/messages", KEY + "Content-Length: 8000001\r\n", 413),
         ("POST /events/sim", "Content-Length: 64001\r\n", 413),
         ("POST /api/v1/messages", KEY + CHUNKED, 411),
         ("POST /healthz", CHUNKED, 411),

@@ -26,11 +26,12 @@ from mail2sms.endpoint import Endpoint
 from mail2sms.http import Http
 from mail2sms.inbound import Inbound
 from mail2sms.intake import template
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.envelope import ListenerOptions
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.listener import listen
-from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.mailer import Mailer, SmarthostOptions
 from mail2sms.model import Msisdn, Proof, SenderId, User

@@ -13,9 +13,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from mail2sms.errors import Refused
+from mail2sms.errors import FetchFailed, Refused
 from mail2sms.heard import LateAnswer, MoPart, Sent
-from mail2sms.model import DeliveryReport, MoMessage, Part, Taken
+from mail2sms.media import Mms
+from mail2sms.model import DeliveryReport, MoMessage, Part, Photo, Taken
 from mail2sms.money import Money
 from mail2sms.options import Flag, Options, RateOption
 from mail2sms.prices import Price, Region
@@ -45,6 +46,8 @@ class CarrierOptions(Options):
     """Whether the provider itself answers STOP, START and HELP: then we do not. Example: yes"""
     price: dict[Region, Price] = Field(default_factory=dict)
     """What one part costs, by country; any: in all others. Example: {FR: 0.045 EUR, any: 0.08 EUR}"""
+    mms_price: dict[Region, Price] = Field(default_factory=dict)
+    """What one MMS costs, in the same way. Example: {US: 0.02 USD}"""
 
     rate: RateOption | None = None
     """How many messages it is given at most, by all nodes together, evenly; SMPP: parts. Example: 20/s"""
@@ -68,7 +71,7 @@ class CarrierOptions(Options):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Abilities:
-    """What a carrier can do, for the table in the README and for `check`.
+    """What a carrier can do, for routing, the table in the README and `check`.
 
     `senders`: what may be shown to the phone. `signs`: how its webhooks are proven, "" where nothing is signed.
     `tested`: against what, beside its case file.
@@ -76,7 +79,7 @@ class Abilities:
 
     title: str
     receives: bool = True
-    mms: bool = False
+    mms: Mms | None = None
     senders: str = "numbers, short codes, names"
     signs: str = ""
     tested: str = "its documents"
@@ -150,6 +153,10 @@ class Carrier(ABC):
     async def recall(self, sent: Sent) -> bool:
         """Take back a part; return whether it will certainly reach no phone. Raises Unavailable without an answer."""
         return False
+
+    async def fetch(self, url: str, limit_bytes: int) -> Photo:
+        """Return a file that came with an MMS, from where the provider keeps it. Raises FetchFailed."""
+        raise FetchFailed("unsupported", is_final=True)
 
     async def probe(self) -> str:
         """Ask the provider about the account, sending nothing; return its answer in a few words, for the operator.

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from mail2sms import numbers
+from mail2sms.carriers import _media
 from mail2sms.carriers._answers import failure, said, verdict, word
 from mail2sms.carriers._base import Call, Carrier, CarrierEvent
 from mail2sms.carriers._options import HttpOptions
@@ -23,11 +25,13 @@ from mail2sms.clock import now_ms
 from mail2sms.errors import BadOption, Misconfigured, Refused, Unavailable, Uncertain
 from mail2sms.http import Answer, Http, NoAnswer, NotSent
 from mail2sms.log import log
-from mail2sms.model import DeliveryReport, MoMessage, Part, Status, Taken
+from mail2sms.media import is_slide
+from mail2sms.model import DeliveryReport, Media, MoMessage, Part, Photo, Status, Taken
 from mail2sms.money import Money
 
 _REST_S = 60.0  # how long a carrier is left alone whose account is out of order
 _SHORTEST_SECRET = 16
+_FILES = 10  # of one MMS; no provider passes on more
 _UNKNOWN_SUBSCRIBER = "the subscriber is unknown"
 
 
@@ -45,6 +49,8 @@ class HttpCarrier(Carrier):
     """An account at one HTTP provider, of which `provider` is the name in the table of codes."""
 
     provider: ClassVar[str]
+    media_hosts: ClassVar[tuple[str, ...]] = ()
+    """Where the provider keeps what phones send, beside its API; a leading dot: all below."""
 
     def __init__(self, name: str, options: HttpOptions, api: str) -> None:
         super().__init__(name)
@@ -55,6 +61,8 @@ class HttpCarrier(Carrier):
         self._is_local = options.is_local
         self._timeout_s = options.timeout / 1000
         self.window = options.at_once
+        self._media_hosts = (*self.media_hosts, *options.media_hosts, urlsplit(api).hostname or api)
+        self._has_own_api = options.api is not None and options.api != api
         self._networks = options.webhook.networks
         self.path_secret = options.webhook.secret.reveal() if options.webhook.secret else ""
         if self.path_secret and len(self.path_secret) < _SHORTEST_SECRET:
@@ -114,6 +122,16 @@ class HttpCarrier(Carrier):
             raise Unavailable("not_sent", e.detail) from e
         except NoAnswer as e:
             raise Uncertain("no_answer", e.detail) from e
+
+    def media_login(self) -> Mapping[str, str]:
+        """Return what the API's own host must be shown for a file of a phone."""
+        return {}
+
+    async def fetch(self, url: str, limit_bytes: int) -> Photo:
+        source = _media.Source(
+            hosts=self._media_hosts, api=self.api, login=self.media_login(), is_own=self._has_own_api
+        )
+        return await _media.fetch(self._http, source, url, limit_bytes)
 
     def probing(self, now_s: int) -> HttpRequest | None:
         """Return what asks about the account and changes nothing, if there is such a thing."""
@@ -188,13 +206,21 @@ class HttpCarrier(Carrier):
             self.check_signature(call)
         return tuple(self.tell(call))
 
-    def mo(self, *, id_: Any, sender: Any, to: Any, said: Any, at: int) -> MoMessage:
-        """Return a text from a phone. Raises ValueError without an id or a sender."""
+    def mo(
+        self, *, id_: Any, sender: Any, to: Any, said: Any, at: int, media: Sequence[Media] = ()
+    ) -> MoMessage:
+        """Return a text from a phone, and what is to be fetched with it. Raises ValueError without id or sender."""
         key, msisdn = word(id_), phone(sender)
         if not key or not msisdn:
             raise ValueError("a text without id or sender")
         return MoMessage(
-            carrier=self.name, event_id=key, msisdn=msisdn, to=str(phone(to)), at=at, text=text(said)
+            carrier=self.name,
+            event_id=key,
+            msisdn=msisdn,
+            to=str(phone(to)),
+            at=at,
+            text=text(said),
+            media=tuple(one for one in media if one.url and not is_slide(one.media_type, one.url))[:_FILES],
         )
 
     def report(

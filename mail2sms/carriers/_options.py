@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
@@ -12,7 +13,15 @@ from mail2sms.carriers._base import CarrierOptions, OptionFinding
 from mail2sms.endpoint import Endpoint
 from mail2sms.errors import BadOption
 from mail2sms.money import BALANCE_PATTERN, Money, read_balance
-from mail2sms.options import Count, DurationMs, Networks, Options, SecretOption, Written
+from mail2sms.options import (
+    Count,
+    DurationMs,
+    Networks,
+    Options,
+    SecretOption,
+    Written,
+    read_list,
+)
 
 
 def read_base_url(value: Any) -> str:
@@ -24,6 +33,17 @@ def read_base_url(value: Any) -> str:
     return url
 
 
+def _read_host(value: Any) -> str:
+    host = str(value).strip().lower()
+    if not _HOST.fullmatch(host):
+        raise BadOption(
+            f'expected the name of a host, got "{value}"', "such as media.example or .media.example"
+        )
+    return host
+
+
+_HOST = re.compile(r"\.?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+HostName = Annotated[str, BeforeValidator(_read_host), Written("a host's name", "^[.a-zA-Z0-9-]+$")]
 BaseUrl = Annotated[str, BeforeValidator(read_base_url), Written("a URL", "^https?://.+$")]
 
 
@@ -52,6 +72,8 @@ class HttpOptions(CarrierOptions):
     """How long an answer may take; after that nobody knows whether the message was taken. Example: 20s"""
     at_once: Count = 10
     """Requests under way at once. Example: 10"""
+    media_hosts: Annotated[tuple[HostName, ...], BeforeValidator(read_list)] = ()
+    """Where the provider keeps what phones send, beside what is known; .NAME: all below. Example: .media.example"""
     webhook: WebhookOptions = WebhookOptions()
     """What its webhook must show."""
     balance_below: BalanceOption | None = None

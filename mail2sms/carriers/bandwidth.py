@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from mail2sms.carriers._answers import dig, verdict, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_request
+from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, moment
+from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption
 
@@ -43,7 +45,7 @@ class Bandwidth(HttpCarrier):
     """One account and application."""
 
     provider = "bandwidth"
-    abilities = Abilities(title="Bandwidth", senders="numbers, short codes")
+    abilities = Abilities(title="Bandwidth", mms=Mms(), senders="numbers, short codes")
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options, _API)
@@ -59,9 +61,14 @@ class Bandwidth(HttpCarrier):
             "text": part.text,
             "tag": part.attempt_id,
         }
-        if part.expires_at // 1000 > now_s:
+        if part.media:
+            order["media"] = [media.url for media in part.media]
+        elif part.expires_at // 1000 > now_s:  # of an SMS alone
             order["expiration"] = datetime.fromtimestamp(part.expires_at // 1000, UTC).isoformat()
         return json_request(self._url, order, Authorization=self._login)
+
+    def media_login(self) -> Mapping[str, str]:
+        return {"Authorization": self._login}
 
     def ids(self, answer: Any) -> Sequence[str]:
         return [dig(answer, "id")]
@@ -72,14 +79,13 @@ class Bandwidth(HttpCarrier):
             kind, message = word(dig(one, "type")), dig(one, "message")
             at = moment(dig(one, "time"), call)
             if kind == "message-received":
-                media = dig(message, "media")
-                urls = media if isinstance(media, list) else []
                 yield self.mo(
                     id_=dig(message, "id"),
                     sender=dig(message, "from"),
                     to=dig(message, "owner") or dig(one, "to"),
-                    said="\n".join(str(each) for each in [dig(message, "text"), *urls] if each),
+                    said=dig(message, "text"),
                     at=at,
+                    media=files(dig(message, "media")),
                 )
             elif kind in STATUS:
                 code = word(dig(one, "errorCode"))

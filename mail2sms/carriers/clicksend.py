@@ -15,12 +15,14 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_request
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import fields, moment
+from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _API = "https://rest.clicksend.com"
 _OK = "SUCCESS"
+_SUBJECT = "Photo"  # it must have one, of at most 20 characters
 STATUS = {  # by status_code
     "200": Status.ENROUTE,
     "201": Status.DELIVERED,
@@ -44,7 +46,7 @@ class ClickSend(HttpCarrier):
     """One account."""
 
     provider = "clicksend"
-    abilities = Abilities(title="ClickSend")
+    abilities = Abilities(title="ClickSend", mms=Mms(most=1, limit_bytes=250_000))
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options, _API)
@@ -58,6 +60,9 @@ class ClickSend(HttpCarrier):
             "source": "mail2sms",
             "custom_string": part.attempt_id,
         }
+        if part.media:
+            order = {"media_file": part.media[0].url, "messages": [{**message, "subject": _SUBJECT}]}
+            return json_request(f"{self.api}/v3/mms/send", order, Authorization=self._login)
         return json_request(f"{self.api}/v3/sms/send", {"messages": [message]}, Authorization=self._login)
 
     def ids(self, answer: Any) -> Sequence[str]:

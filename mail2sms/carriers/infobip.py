@@ -5,7 +5,7 @@ The id of a message is ours: so a lost answer is settled by its report. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
 from mail2sms.carriers._options import BaseUrl, HttpOptions
 from mail2sms.carriers._proofs import as_json, moment
-from mail2sms.model import Part, Status
+from mail2sms.media import Mms
+from mail2sms.model import Media, Part, Status
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
@@ -44,7 +45,8 @@ class Infobip(HttpCarrier):
     """One account."""
 
     provider = "infobip"
-    abilities = Abilities(title="Infobip")
+    media_hosts = (".infobip.com",)
+    abilities = Abilities(title="Infobip", mms=Mms())
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options, options.api)
@@ -64,6 +66,10 @@ class Infobip(HttpCarrier):
         if self.events_url.startswith("https://"):
             told = {"delivery": {"url": self.webhook_url()}, "contentType": "application/json"}
             message["webhooks"] = told
+        if part.media:
+            message["content"] = {"messageSegments": _segments(part)}
+            url = f"{self.api}/mms/2/messages"
+            return json_request(url, {"messages": [message]}, Authorization=self._login)
         return json_request(f"{self.api}/sms/3/messages", {"messages": [message]}, Authorization=self._login)
 
     def ids(self, answer: Any) -> Sequence[str]:
@@ -77,6 +83,9 @@ class Infobip(HttpCarrier):
             name or dig(answer, "requestError", "serviceException", "messageId") or dig(answer, "errorCode")
         )
         return word(found)
+
+    def media_login(self) -> Mapping[str, str]:
+        return {"Authorization": self._login}
 
     def probing(self, now_s: int) -> HttpRequest:
         headers = {"Authorization": self._login, "Accept": "application/json"}
@@ -98,14 +107,27 @@ class Infobip(HttpCarrier):
                 )
             elif dig(one, "from") is not None:
                 parts = dig(one, "message")
-                found = [dig(p, "url") or dig(p, "value") for p in parts] if isinstance(parts, list) else []
+                shown = parts if isinstance(parts, list) else []
+                words = [dig(p, "value") for p in shown if dig(p, "url") is None]
                 yield self.mo(
                     id_=dig(one, "messageId"),
                     sender=dig(one, "from"),
                     to=dig(one, "to"),
-                    said="\n".join(str(each) for each in [dig(one, "text"), *found] if each),
+                    said="\n".join(str(each) for each in [dig(one, "text"), *words] if each),
                     at=moment(dig(one, "receivedAt"), call),
+                    media=[_file(p) for p in shown if isinstance(dig(p, "url"), str)],
                 )
+
+
+def _segments(part: Part) -> list[dict[str, str]]:
+    """Return what an MMS shows: its text, then its pictures."""
+    words = [{"type": "TEXT", "text": part.text}] if part.text else []
+    links = [{"type": "LINK", "contentType": m.media_type, "contentUrl": m.url} for m in part.media]
+    return [*words, *links]
+
+
+def _file(said: Any) -> Media:
+    return Media(url=dig(said, "url"), media_type=word(dig(said, "contentType")))
 
 
 def _status(group: Any) -> Status | None:

@@ -5,16 +5,18 @@ Reports come by GET. Each request carries a JWT with the hashes of its URL and b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
-from mail2sms.carriers._proofs import claims, fields, moment, must, same, sha256, with_ports
-from mail2sms.model import Part, Status
+from mail2sms.carriers._proofs import as_json, claims, fields, moment, must, pairs, same, sha256, with_ports
+from mail2sms.media import Mms
+from mail2sms.model import Media, Part, Status
 from mail2sms.money import CREDITS, Money, told
 from mail2sms.options import SecretOption
 
@@ -46,8 +48,12 @@ class MessageBird(HttpCarrier):
     """One account."""
 
     provider = "messagebird"
+    media_hosts = (".messagebird.com",)
     abilities = Abilities(
-        title="MessageBird (Bird)", signs="JWT with URL's and body's hashes", tested="its SDK"
+        title="MessageBird (Bird)",
+        mms=Mms(),
+        signs="JWT with URL's and body's hashes",
+        tested="its SDK",
     )
 
     def __init__(self, name: str, options: Options) -> None:
@@ -61,9 +67,12 @@ class MessageBird(HttpCarrier):
             "originator": part.sender_id.removeprefix("+"),
             "recipients": [part.msisdn.removeprefix("+")],
             "body": part.text,
-            "datacoding": "auto",  # its default loses what GSM 7 bit has not
             "reference": part.attempt_id,
         }
+        if part.media:
+            order["mediaUrls"] = [media.url for media in part.media]
+            return json_request(f"{self.api}/mms", order, Authorization=self._login)
+        order["datacoding"] = "auto"  # its default loses what GSM 7 bit has not
         valid_s = part.expires_at // 1000 - now_s
         if valid_s > 0:
             order["validity"] = valid_s
@@ -126,7 +135,16 @@ class MessageBird(HttpCarrier):
                 to=said.get("recipient"),
                 said=said.get("body", ""),
                 at=moment(said.get("createdDatetime", ""), call),
+                media=_files(call, said),
             )
+
+
+def _files(call: Call, said: Mapping[str, str]) -> list[Media]:
+    """Return what came with an MMS: a field that is there several times, or a list in JSON."""
+    if call.body.lstrip()[:1] == b"{":
+        return files(dig(as_json(call), "mediaUrls"))
+    named = [value for name, value in pairs(call) if name.removesuffix("[]") == "mediaUrls"]
+    return [Media(url=url) for url in named]
 
 
 def build(name: str, options: Options, folder: Path) -> MessageBird:

@@ -21,6 +21,7 @@ from typing import Any
 from mail2sms.carriers._base import Abilities, Carrier, CarrierOptions, Record
 from mail2sms.carriers._picture import sunset
 from mail2sms.errors import StoreUnavailable, Unavailable, Uncertain
+from mail2sms.media import Mms
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Part, Photo, Status, Taken
 from mail2sms.options import DurationMs
 
@@ -78,7 +79,8 @@ class Phones:
         with self._lock:
             self._catch_up()
         keys = ("id", "text", "from", "to", "parts", "at")
-        return [{key: line[key] for key in keys} for line in self._shown.get(msisdn, [])]
+        shown = self._shown.get(msisdn, [])
+        return [{key: line[key] for key in (*keys, *("media",) * ("media" in line))} for line in shown]
 
     def unreported(self) -> list[dict[str, Any]]:
         """Return the shown lines whose report is still owed. Reads the file: not on the event loop."""
@@ -114,7 +116,7 @@ class Simulated(Carrier):
     """Answers in the place of a carrier of any name."""
 
     window = 50
-    abilities = Abilities(title="simulated phones", mms=False, tested="all proofs")
+    abilities = Abilities(title="simulated phones", mms=Mms(), tested="all proofs")
 
     def __init__(self, name: str, options: Options, phones: Phones) -> None:
         super().__init__(name)
@@ -149,6 +151,8 @@ class Simulated(Carrier):
             "parts": part.segments,
             "at": _now(),
         }
+        if part.media:
+            entry["media"] = [media.url for media in part.media]
         try:
             self.phones.append({"lost" if ending == "0404" else "shown": entry})
         except OSError as e:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, base64_of, digest, moment, must, must_be_fresh, same
 from mail2sms.model import Part, Status
@@ -45,6 +46,7 @@ class Sinch(HttpCarrier):
     """One service plan."""
 
     provider = "sinch"
+    media_hosts = (".sinch.com",)
     abilities = Abilities(
         title="Sinch", signs="HMAC-SHA256 of body, nonce and time, if ordered", tested="its SDK"
     )
@@ -97,15 +99,14 @@ class Sinch(HttpCarrier):
         said = as_json(call)
         if dig(said, "type") in _TEXTS:
             body = dig(said, "body")
-            media = dig(body, "media")
-            urls = [dig(one, "url") for one in media] if isinstance(media, list) else []
             words = body if isinstance(body, str) else dig(body, "message")
             yield self.mo(
                 id_=dig(said, "id"),
                 sender=dig(said, "from"),
                 to=dig(said, "to"),
-                said="\n".join(str(each) for each in [words, *urls] if each),
+                said=words,
                 at=moment(dig(said, "received_at"), call),
+                media=files(dig(body, "media"), "url"),
             )
         elif dig(said, "type") in _REPORTS:
             yield from self.report(

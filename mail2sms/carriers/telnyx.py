@@ -12,9 +12,11 @@ from mail2sms.carriers._answers import dig, verdict, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
 from mail2sms.carriers._keys import is_signed_ed25519
+from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, asked, moment, must, must_be_fresh
 from mail2sms.errors import BadOption
+from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
@@ -49,7 +51,8 @@ class Telnyx(HttpCarrier):
     """One account."""
 
     provider = "telnyx"
-    abilities = Abilities(title="Telnyx", signs="Ed25519 of time and body", tested="its SDK")
+    media_hosts = (".telnyx.com",)
+    abilities = Abilities(title="Telnyx", mms=Mms(), signs="Ed25519 of time and body", tested="its SDK")
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options, _API)
@@ -60,6 +63,8 @@ class Telnyx(HttpCarrier):
     def request(self, part: Part, now_s: int) -> HttpRequest:
         """One text, whose reports come back with our attempt in their URL."""
         order: dict[str, Any] = {"from": part.sender_id, "to": part.msisdn, "text": part.text, "type": "SMS"}
+        if part.media:
+            order |= {"type": "MMS", "media_urls": [media.url for media in part.media]}
         if self._profile:
             order["messaging_profile_id"] = self._profile
         if self.events_url.startswith("https://"):
@@ -97,14 +102,13 @@ class Telnyx(HttpCarrier):
         payload, kind = dig(said, "data", "payload"), dig(said, "data", "event_type")
         at = moment(dig(said, "data", "occurred_at"), call)
         if kind == "message.received":
-            media = dig(payload, "media")
-            urls = [dig(one, "url") for one in media] if isinstance(media, list) else []
             yield self.mo(
                 id_=dig(payload, "id"),
                 sender=dig(payload, "from", "phone_number"),
                 to=dig(payload, "to", 0, "phone_number"),
-                said="\n".join(str(each) for each in [dig(payload, "text"), *urls] if each),
+                said=dig(payload, "text"),
                 at=at,
+                media=files(dig(payload, "media"), "url"),
             )
         elif kind in ("message.sent", "message.finalized"):
             code = word(dig(payload, "errors", 0, "code"))

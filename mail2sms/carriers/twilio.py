@@ -7,7 +7,7 @@ and values without marks between them, so a field could be hidden in its neighbo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +17,8 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import asked, base64_of, digest, fields, must, pairs, same, sha256, with_ports
-from mail2sms.model import Part, Status
+from mail2sms.media import Mms
+from mail2sms.model import Media, Part, Status
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
@@ -50,7 +51,8 @@ class Twilio(HttpCarrier):
     """One account."""
 
     provider = "twilio"
-    abilities = Abilities(title="Twilio", signs="HMAC-SHA1 of URL and fields", tested="its SDK")
+    media_hosts = ("mms.twiliocdn.com", "media.twiliocdn.com", "s3-external-1.amazonaws.com")
+    abilities = Abilities(title="Twilio", mms=Mms(), signs="HMAC-SHA1 of URL and fields", tested="its SDK")
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name, options, _API)
@@ -60,8 +62,10 @@ class Twilio(HttpCarrier):
         self._login = {"Authorization": basic(options.account, self._token)}
 
     def request(self, part: Part, now_s: int) -> HttpRequest:
-        """One text, whose reports come back with our attempt in their URL."""
-        form = {"To": part.msisdn, "Body": part.text}
+        """One text, whose reports come back with our attempt in their URL; its pictures are fetched from us."""
+        form: dict[str, Any] = {"To": part.msisdn, "Body": part.text}
+        if part.media:
+            form["MediaUrl"] = [media.url for media in part.media]
         form |= (
             {"MessagingServiceSid": self._options.service}
             if self._options.service
@@ -73,13 +77,17 @@ class Twilio(HttpCarrier):
         if self.events_url.startswith("https://"):
             form["StatusCallback"] = f"{self.webhook_url()}?attempt={part.attempt_id}"
         headers = {"Content-Type": "application/x-www-form-urlencoded", **self._login}
-        return HttpRequest(url=f"{self._base}/Messages.json", headers=headers, body=urlencode(form).encode())
+        body = urlencode(form, doseq=True).encode()
+        return HttpRequest(url=f"{self._base}/Messages.json", headers=headers, body=body)
 
     def ids(self, answer: Any) -> Sequence[str]:
         return [dig(answer, "sid")]
 
     def code(self, answer: Any) -> str:
         return word(dig(answer, "code")) or word(dig(answer, "error_code"))
+
+    def media_login(self) -> Mapping[str, str]:
+        return self._login
 
     def probing(self, now_s: int) -> HttpRequest:
         return HttpRequest(url=f"{self._base}.json", method="GET", headers=self._login)
@@ -126,13 +134,18 @@ class Twilio(HttpCarrier):
                 attempt=said.get("attempt", ""),
             )
         elif status == "received":
-            media = [said[f"MediaUrl{n}"] for n in range(10) if f"MediaUrl{n}" in said]
+            names = [n for n in range(10) if f"MediaUrl{n}" in said]
+            media = [
+                Media(url=said[f"MediaUrl{n}"], media_type=said.get(f"MediaContentType{n}", ""))
+                for n in names
+            ]
             yield self.mo(
                 id_=id_,
                 sender=said.get("From"),
                 to=said.get("To"),
-                said="\n".join(filter(None, [said.get("Body", ""), *media])),
+                said=said.get("Body", ""),
                 at=call.at,
+                media=media,
             )
 
 

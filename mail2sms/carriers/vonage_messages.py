@@ -11,11 +11,14 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_request
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, claims, moment, must, must_be_fresh, same, sha256
-from mail2sms.model import Part, Status
+from mail2sms.media import Mms
+from mail2sms.model import Media, Part, Status
 from mail2sms.options import SecretOption
 
 _API = "https://api.nexmo.com"
 _VALID_S = range(20, 604_801)
+_MMS_VALID_S = range(300, 259_201)
+_KINDS = ("image", "video", "audio", "vcard", "file")
 STATUS = {
     "submitted": Status.ENROUTE,
     **dict.fromkeys(("delivered", "read"), Status.DELIVERED),
@@ -41,8 +44,12 @@ class VonageMessages(HttpCarrier):
     """One account; its messages name their own webhook."""
 
     provider = "vonage_messages"
+    media_hosts = (".nexmo.com", ".vonage.com")
     abilities = Abilities(
-        title="Vonage Messages API", signs="JWT (HS256) with the body's hash", tested="its SDK"
+        title="Vonage Messages API",
+        mms=Mms(most=1),
+        signs="JWT (HS256) with the body's hash",
+        tested="its SDK",
     )
 
     def __init__(self, name: str, options: Options) -> None:
@@ -61,8 +68,11 @@ class VonageMessages(HttpCarrier):
             "client_ref": part.attempt_id,
             "sms": {"encoding_type": "auto"},
         }
+        if part.media:
+            order = {**order, **_picture(part)}
+            del order["text"], order["sms"]
         valid_s = part.expires_at // 1000 - now_s
-        if valid_s in _VALID_S:
+        if valid_s in (_MMS_VALID_S if part.media else _VALID_S):
             order["ttl"] = valid_s
         if self.events_url.startswith("https://"):
             order |= {"webhook_url": self.webhook_url(), "webhook_version": "v1"}
@@ -99,14 +109,21 @@ class VonageMessages(HttpCarrier):
                 attempt=dig(said, "client_ref"),
             )
         elif dig(said, "channel") in ("sms", "mms"):
-            media = dig(said, "image", "url")
+            found = [dig(said, kind, "url") for kind in _KINDS]
+            captions = [dig(said, kind, "caption") for kind in _KINDS]
             yield self.mo(
                 id_=dig(said, "message_uuid"),
                 sender=dig(said, "from"),
                 to=dig(said, "to"),
-                said="\n".join(str(each) for each in (dig(said, "text"), media) if each),
+                said=next(filter(None, (dig(said, "text"), *captions)), ""),
                 at=at,
+                media=[Media(url=url) for url in found if isinstance(url, str)],
             )
+
+
+def _picture(part: Part) -> dict[str, Any]:
+    caption = {"caption": part.text} if part.text else {}
+    return {"channel": "mms", "message_type": "image", "image": {"url": part.media[0].url, **caption}}
 
 
 def build(name: str, options: Options, folder: Path) -> VonageMessages:

@@ -70,8 +70,13 @@ devices:
 default_mailbox: reception@{domain}
 sender_ids: {{default: "+33639980100"}}    # a number: every phone can answer
 countries: [FR, GB, US, CA, DE, IT, CH, BE, ES, SE, AU, NL]
+mms: link
+limits: {{size: 10MB}}
 carriers:
-  sim-a: {{type: simulated, price: {{FR: 0.045 EUR, GB: 0.038 EUR, DE: 0.071 EUR, US: 0.0079 EUR, any: 0.08 EUR}}}}
+  sim-a:
+    type: simulated
+    price: {{FR: 0.045 EUR, GB: 0.038 EUR, DE: 0.071 EUR, US: 0.0079 EUR, any: 0.08 EUR}}
+    mms_price: {{US: 0.02 EUR, CA: 0.02 EUR}}
   sim-b: {{type: simulated, price: {{FR: 0.052 EUR, any: 0.095 EUR}}}}
 routes: [{{to: any, via: [sim-a, sim-b]}}]
 relay: {{smarthost: {{address: "{inbox}"}}}}

@@ -14,7 +14,8 @@ from mail2sms import numbers
 from mail2sms.cli.show import coding, count, number, printable
 from mail2sms.model import Msisdn
 from mail2sms.store import EventView, MessageView, MoView, Search, Store
-from mail2sms.store.views import find, read_mo, read_one
+from mail2sms.store.mo_views import read_mo
+from mail2sms.store.views import find, read_one
 from mail2sms.web.inbox import DemoInbox, DemoMail
 
 _POLL_S = 0.4

@@ -57,7 +57,7 @@ def explain(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
     Exit code 65: some of it would be refused.
     """
     from mail2sms import log
-    from mail2sms.cli.judging import author
+    from mail2sms.cli.proofs import author
     from mail2sms.intake.envelope import Client, Envelope
 
     log.configure("critical")

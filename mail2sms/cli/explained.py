@@ -11,7 +11,7 @@ left, needed, until: of quotas), `is_asked` (whether a daemon told what its stor
 text). Of `messages`: to, country, sender_id, sender_id_by, sender_id_line, can_answer, notes, carriers, cost (by the
 first of them; null: not known), route_line, due_at, expires_at (ISO 8601), is_later, why (it waits), hold (the reason
 why somebody must approve it), quiet_until (the quiet hours of the phone, whether or not they hold this message; null:
-none then). Lines are the configuration's, but those of problems.
+none then), media (how its pictures go: mms, link, or not at all). Lines are the configuration's, but those of problems.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Text:
     why: str
     quiet_until: str | None
     hold: str
+    media: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,6 +125,7 @@ class Ordered:
     not_gsm: tuple[str, ...]
     made_plain: tuple[str, ...]
     messages: tuple[Text, ...]
+    pictures: int = 0
     device: FromDevice | None = None
 
 

@@ -164,6 +164,8 @@ def _messages(order: Ordered, config: str, *, is_asked: bool) -> Iterator[str]:
         yield from _row("Sender ID", _for(to, by_sender) + shown, _place(config, line))
     for note in dict.fromkeys(note for text in order.messages for note in text.notes):
         yield from _row("", note)
+    if order.pictures:
+        yield from _pictures(order)
     yield from _row("Policy", _policy(order, is_asked=is_asked))
     yield from _quiet(order.messages)
     first = order.messages[0]
@@ -174,6 +176,19 @@ def _messages(order: Ordered, config: str, *, is_asked: bool) -> Iterator[str]:
     for (carriers, line), to in by_route.items():
         yield from _row("Route", _for(to, by_route) + ", then ".join(carriers), _place(config, line))
     yield from _row("Cost", _cost(order.messages))
+
+
+_MEDIA = {"mms": "as MMS", "link": "by a link in the text", "": "left out: this phone cannot get them"}
+
+
+def _pictures(order: Ordered) -> Iterator[str]:
+    by_way = defaultdict[str, list[str]](list)
+    for text in order.messages:
+        by_way[text.media].append(text.to)
+    label = "Pictures"
+    for media, to in by_way.items():
+        yield from _row(label, f"{_for(to, by_way)}{count(order.pictures, 'picture')} {_MEDIA[media]}")
+        label = ""
 
 
 def _cost(texts: Sequence[Text]) -> str:

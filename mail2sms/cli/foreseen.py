@@ -70,6 +70,7 @@ class Foreseen:
             why=mt.detail,
             quiet_until=_moment(quiet.until, submission.writer) if quiet else None,
             hold=hold.reason if hold else "",
+            media=mt.media,
         )
 
     def _notes(self, mt: MtMessage) -> tuple[str, ...]:

@@ -26,12 +26,12 @@ from mail2sms.cli.explained import (
 from mail2sms.cli.explained_devices import from_device
 from mail2sms.cli.foreseen import THE_PHONES, Foreseen
 from mail2sms.cli.known import FarStore
-from mail2sms.cli.proofs import asks, client_attempts, key_attempts
+from mail2sms.cli.proofs import asks, author, client_attempts, key_attempts
 from mail2sms.clock import now_ms
-from mail2sms.config import Settings, derived
+from mail2sms.config import Settings, derived, media
 from mail2sms.dns import Dns
 from mail2sms.errors import Problem, Refusal
-from mail2sms.intake import address_keys, headers
+from mail2sms.intake import address_keys
 from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.identity import Identity, SenderRule
@@ -41,6 +41,7 @@ from mail2sms.intake.reading import Asked, Reader, Target
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused
 from mail2sms.model import Conversation, Proof, Submission
+from mail2sms.pictures import Pictures
 from mail2sms.reasons import REASONS, smtp_reply
 from mail2sms.relay.letters import Refusals
 from mail2sms.render import Render
@@ -50,16 +51,6 @@ from mail2sms.verdict import Verdict
 from mail2sms.yamltext import Document
 
 _TOO_LARGE, _BARE = "mail.too_large", "mail.bare_newline"
-
-
-def author(content: bytes) -> str:
-    """Return the one address of the From header, as the listener reads it; nothing when it is none."""
-    try:
-        fields = headers.split(content, 0, len(content))[0].all("from")
-    except Refusal:
-        return ""
-    found = headers.authors(fields)[0] if len(fields) == 1 else ()
-    return found[0] if len(found) == 1 else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +86,9 @@ class Bridge:
         self._desk = derived.desk(settings)
         self._policy = derived.policy(settings)
         self._store = FarStore(control)
+        links = media.links(settings, b"")
         self._accept = Accept(
-            cast(Store, self._store), self._policy, settings.route_table(), settings.validity
+            cast(Store, self._store), self._policy, settings.route_table(), settings.validity, links
         )
         self._render = Render()
         self._foreseen = Foreseen(settings, document, self._policy, self._render)
@@ -124,7 +116,15 @@ class Bridge:
 
         sandbox = Sandbox()
         try:
-            reader = Reader(self._desk, self._identity, self._policy, sandbox, conversation, self._mailauth)
+            reader = Reader(
+                self._desk,
+                self._identity,
+                self._policy,
+                sandbox,
+                conversation,
+                self._mailauth,
+                Pictures(),
+            )
             tried = await self._try(envelope, written_by)
             device = self._device(envelope, written_by)
             asked = [self._address(reader, at, rcpt, device) for at, rcpt in enumerate(envelope.rcpts)]
@@ -371,6 +371,7 @@ class Bridge:
             not_gsm=segments.not_gsm(text),
             made_plain=plain,
             messages=tuple(self._foreseen.text(mt, submission, verdict) for mt in mts),
+            pictures=len(submission.pictures),
             device=from_device(submission, option, self._foreseen.line("devices", name)) if option else None,
         )
 

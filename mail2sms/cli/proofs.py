@@ -6,11 +6,22 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from mail2sms.cli.recipes import plain_network
-from mail2sms.intake import address_keys
+from mail2sms.errors import Refusal
+from mail2sms.intake import address_keys, headers
 from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.identity import Author, Identity, Peer, SenderRule
 from mail2sms.intake.mailauth import Tried
 from mail2sms.model import Proof
+
+
+def author(content: bytes) -> str:
+    """Return the one address of the From header, as the listener reads it; nothing when it is none."""
+    try:
+        fields = headers.split(content, 0, len(content))[0].all("from")
+    except Refusal:
+        return ""
+    found = headers.authors(fields)[0] if len(fields) == 1 else ()
+    return found[0] if len(found) == 1 else ""
 
 
 def asks(rule: SenderRule, author: str) -> str:

@@ -158,6 +158,9 @@ def text_rows(text: str, most: int | None = None) -> list[str]:
     return [row("" if at else "Text", line) for at, line in enumerate(lines)]
 
 
+_MEDIA = {"mms": "as MMS", "link": "by a link in the text"}
+
+
 def timeline(message: Message) -> list[str]:
     """Return a message and its life, one line a step."""
     is_answer = message.answer.get("class") == MessageClass.CONSENT
@@ -169,6 +172,7 @@ def timeline(message: Message) -> list[str]:
         "Coding": _size(message),
         "Sender ID": number(message.sender_id),
         "Cost": message.cost,
+        "Pictures": _MEDIA.get(message.answer.get("media", ""), ""),
         "Device": _device(message),
         "Proof": printable(message.answer.get("proof", "")),
     }

@@ -176,6 +176,8 @@ _WORDS: dict[str, _Words] = {
     "template_mailbox": _shown,
     "default_mailbox": _changed,
     "max_parts": _shown,
+    "mms": _shown,
+    "media": _fields,
     "sender_ids": _fields,
     "destinations": _fields,
     "registrations": _listed,

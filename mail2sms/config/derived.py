@@ -11,16 +11,16 @@ from mail2sms.acknowledge import Acknowledge
 from mail2sms.addresses import canonical
 from mail2sms.certificates import Certificate
 from mail2sms.config import devices as machines
-from mail2sms.config import sending
+from mail2sms.config import media, sending
 from mail2sms.config.consent import USUAL
 from mail2sms.config.quotas import quotas
 from mail2sms.config.schema import Settings
 from mail2sms.consent import Consent
 from mail2sms.intake import template as templates
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import ListenerOptions, Tls
 from mail2sms.intake.limits import Limits
-from mail2sms.intake.reading import Desk
 from mail2sms.intake.vigil import Watched
 from mail2sms.model import Msisdn, Proof, SenderId
 from mail2sms.quiet import Quiet
@@ -53,6 +53,7 @@ def policy(settings: Settings, simulated_number: SenderId | None = None) -> Poli
         registrations=tuple(option.registration for option in settings.registrations),
         prices=settings.price_table(),
         quotas=quotas(settings),
+        pictures=media.pictures(settings),
     )
 
 

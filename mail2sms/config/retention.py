@@ -18,7 +18,7 @@ class RetentionOptions(Options):
     """How long things are kept after the last that happened to them; then they are erased. Opt-outs stay."""
 
     photos: DurationMs = 30 * _DAY_MS
-    """What phones sent beside texts. Example: 30d"""
+    """What phones sent beside texts, and the pictures of mails. Example: 30d"""
     text: DurationMs = 90 * _DAY_MS
     """What was written, its subject, and what was told of it. Example: 90d"""
     records: DurationMs = 730 * _DAY_MS

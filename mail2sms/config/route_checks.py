@@ -49,6 +49,11 @@ def currencies(settings: Settings, document: Document) -> Iterator[Fault]:
         for name, carrier in settings.carriers.items()
         for region, own in carrier.price.items()
     ]
+    given += [
+        (("carriers", name, "mms_price", region), own.currency)
+        for name, carrier in settings.carriers.items()
+        for region, own in carrier.mms_price.items()
+    ]
     for steps, currency in given:
         first, other = given[0]
         if currency != other:

@@ -16,6 +16,7 @@ from mail2sms.config.consent import OptOutOptions, QuietOption
 from mail2sms.config.devices import DeviceOption
 from mail2sms.config.digest import Clock, DigestOptions
 from mail2sms.config.listeners import Limits, Listen
+from mail2sms.config.media import MediaOptions
 from mail2sms.config.quotas import LimitsOption, QuotaOptions
 from mail2sms.config.retention import RetentionOptions
 from mail2sms.config.sending import DestinationOption, RegistrationOption
@@ -46,15 +47,7 @@ from mail2sms.config.values import (
 )
 from mail2sms.mailer import SmarthostOptions
 from mail2sms.model import RELAYED_PROOFS, MessageClass, Msisdn, Proof, Team, User
-from mail2sms.options import (
-    AbsolutePath,
-    DurationMs,
-    Flag,
-    Networks,
-    Options,
-    Zone,
-    whole,
-)
+from mail2sms.options import AbsolutePath, DurationMs, Flag, Networks, Options, Zone, whole
 from mail2sms.prices import Prices
 from mail2sms.routing import Route
 from mail2sms.wording import Language
@@ -65,11 +58,7 @@ if TYPE_CHECKING:
 _DAY_MS = 86_400_000
 
 # What the draft of this file promises and the program does not do yet: refused by name, never silently ignored.
-UNSUPPORTED_KEYS = frozenset(
-    {
-        "reply_pages", "portal",
-    }
-)  # fmt: skip
+UNSUPPORTED_KEYS = frozenset({"reply_pages", "portal"})
 
 
 ProofOption = Literal[
@@ -272,6 +261,10 @@ class Settings(Options):
     """Who gets SMS that answer nobody. Example: reception@acme.example"""
     max_parts: Annotated[int, whole(1, 255)] = 4  # one octet counts them: 3GPP TS 23.040 section 9.2.3.24.1
     """A text that needs more parts is refused, never cut. Example: 4"""
+    mms: Literal["off", "ignore", "link", "refuse"] = "ignore"
+    """Pictures of mails go as MMS where they can (US, CA), else: ignore, link or refuse. off: none go. Example: link"""
+    media: MediaOptions = MediaOptions()
+    """Pictures of mails, and files of phones."""
     sender_ids: dict[SenderKey, SenderIdOrNumber] = Field(default_factory=dict)
     """What phones show as sender; number: the user's or team's own. Example: {default: ACME, FR: number}"""
     destinations: dict[Country, DestinationOption] = Field(default_factory=dict)

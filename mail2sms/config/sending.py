@@ -39,6 +39,8 @@ class DestinationOption(Options):
     """Whether a name as sender is shown, replaced on the way, or lost. Example: yes"""
     registration: Literal["yes", "optional", "no"] | None = None
     """Whether sender IDs must be registered there; optional: for some networks. Example: no"""
+    mms: Literal["yes", "no"] | None = None
+    """Whether your carriers reach phones there by MMS. Example: yes"""
 
 
 class RegistrationOption(Options):

@@ -26,6 +26,7 @@ from mail2sms.heard import Sent
 from mail2sms.lane import Lane
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
+from mail2sms.media import MMS, Links
 from mail2sms.model import MtMessage, Part, Status, Taken
 from mail2sms.rates import period_us
 from mail2sms.rules import quiet_hours
@@ -71,6 +72,7 @@ class Dispatch:
         self._closed_s: dict[str, float] = {}  # by carrier: until when its rate gives nobody a place
         self.on_unknown = on_unknown
         self.policy = Policy()  # whose quiet hours count
+        self.links: Links | None = None  # by which carriers fetch pictures
         self._stopping = asyncio.Event()
         self._held: set[tuple[str, int]] = set()  # by claim: one that was lost may end beside its successor
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
@@ -164,7 +166,7 @@ class Dispatch:
             await self._await_place(carrier, claimed.wait_ms / 1000)
         if await self._postpone(mt):
             return
-        parts = [part for part in parts_of(mt, carrier) if part.index not in claimed.taken]
+        parts = [part for part in parts_of(mt, carrier, self.links) if part.index not in claimed.taken]
         outcomes: Sequence[Outcome]
         try:
             if not await self._store.intend(Intent(mt=mt, parts=tuple(parts), now=now_ms())):
@@ -173,7 +175,7 @@ class Dispatch:
         except StoreUnavailable:  # the intent may stand all the same: that nothing left must be known
             outcomes = [_NOT_INTENDED] * len(parts)
         else:
-            outcomes = await asyncio.gather(*(_send_part(carrier, part) for part in parts))
+            outcomes = await asyncio.gather(*(_send_part(carrier, part, mt.media) for part in parts))
         earlier: list[Outcome] = [Taken(carrier_message_id="")] * len(claimed.taken)
         tried = replace(mt, attempts=mt.attempts + 1)
         chance = random.random()  # noqa: S311  # spreads retries
@@ -284,7 +286,9 @@ class Dispatch:
         await self._store.forget(now)
 
 
-async def _send_part(carrier: Carrier, part: Part) -> Outcome:
+async def _send_part(carrier: Carrier, part: Part, media: str) -> Outcome:
+    if media == MMS and not (part.media and carrier.abilities.mms):  # both were there when it was accepted
+        return Unavailable("media", "its pictures cannot be sent")
     try:
         return await carrier.send(part)
     except SendFailed as failure:

@@ -9,10 +9,12 @@ from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Refused, Unavailable, Uncertain
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log
+from mail2sms.media import Links
 from mail2sms.model import MtMessage, Part, Status, Taken
 from mail2sms.money import shown
 from mail2sms.store import PartOutcome
 
+_FETCHED_MS = 4 * 86_400_000  # so long a carrier may fetch pictures: one asks for three days
 _KINDS = {Taken: "taken", Unavailable: "unavailable", Refused: "refused", Uncertain: "uncertain"}
 _EVENTS = {
     Status.ENROUTE: "mt_enroute",
@@ -23,10 +25,14 @@ _EVENTS = {
 }
 
 
-def parts_of(mt: MtMessage, carrier: Carrier) -> list[Part]:
-    """Return what goes to the carrier, as it splits texts. The reference is the same every time."""
-    texts = carrier.split(mt.text)
+def parts_of(mt: MtMessage, carrier: Carrier, links: Links | None) -> list[Part]:
+    """Return what goes to the carrier, as it splits texts; it fetches pictures from us.
+
+    The concatenation reference is the same every time.
+    """
     now = now_ms()
+    media = links.pictures(mt.submission, mt.pictures, now + _FETCHED_MS) if links is not None else ()
+    texts = (mt.text,) if mt.pictures else carrier.split(mt.text)
     return [
         Part(
             message=mt.id,
@@ -41,6 +47,7 @@ def parts_of(mt: MtMessage, carrier: Carrier) -> list[Part]:
             text=text,
             reference=zlib.crc32(mt.id.encode()) & 0xFFFF,
             expires_at=mt.expires_at,
+            media=media,
         )
         for index, text in enumerate(texts)
     ]

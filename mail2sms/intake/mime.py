@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from mail2sms.errors import Problem, Refusal
@@ -27,16 +27,27 @@ _SIMPLE_TEXT_BYTES = 128 * 1024
 _SIMPLE_FIELD = 1024  # bytes of a structured field
 _SIMPLE_SEPARATORS = 60  # in a structured field
 _META_CHARSET = re.compile(rb"""<meta[^>]{0,200}charset\s{0,5}=\s{0,5}["']?([\w-]{1,40})""", re.IGNORECASE)
+_NOTICE_ID = re.compile(
+    r"<(?:refused|undelivered|held|approval|receipt|dsn|digest)\.[^@\s<>]+@(?P<domain>[^>\s]+)>"
+)
 _STRUCTURED = ("from", "content-type", "content-disposition")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attachment:
-    """A part that did not become text. `size_bytes` is computed from the encoded size, not by decoding."""
+    """A part that did not become text. `size_bytes` is computed from the encoded size, not by decoding.
+
+    raw[start:end] is it, in its `encoding`. `is_picture`: a picture that somebody enclosed, and not one of those that
+    belong to the page (multipart/related): logos of signatures, mostly.
+    """
 
     name: str
     media_type: str
     size_bytes: int
+    start: int = 0
+    end: int = 0
+    encoding: str = ""
+    is_picture: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,11 +116,12 @@ def _is_overlong(fields: Fields) -> bool:
 def read(raw: bytes, *, html: Callable[[str], str] | None, top: Part | None = None) -> Letter:
     """Return the letter; `top` are all its parts, if they are known. Without `html` no HTML is read.
 
-    Raises Refusal: mail.too_complex (as `bounds`), mail.unreadable, mail.no_text.
+    Raises Refusal: mail.too_complex (as `bounds`), mail.unreadable, mail.no_text (unless there are pictures).
     """
     top = top or Reader(raw).whole()
-    text, source = _text(_Texts(raw), top, html)
-    attachments = tuple(_attachment(raw, leaf) for leaf in top.leaves() if leaf.is_attachment)
+    attachments = tuple(_attachments(raw, top, is_of_page=False))
+    may_be_blank = any(attachment.is_picture for attachment in attachments)
+    text, source = _text(_Texts(raw), top, html, may_be_blank=may_be_blank)
     return replace(without_text(top.fields), text=text, text_source=source, attachments=attachments)
 
 
@@ -151,6 +163,12 @@ def _is_automatic(fields: Fields) -> bool:
     )
 
 
+def answers_notice(letter: Letter, domain: str) -> bool:
+    """Whether it answers an email of ours by that mail's id; `compose` and its like give these."""
+    found = (_NOTICE_ID.fullmatch(id_) for id_ in letter.in_reply_to)
+    return any(id_ is not None and id_["domain"].lower() == domain for id_ in found)
+
+
 # Text
 
 
@@ -179,9 +197,13 @@ class _Texts:
         return _unflow(text, delete_space=part.parameters.get("delsp", "").lower() == "yes")
 
 
-def _text(texts: _Texts, top: Part, html: Callable[[str], str] | None) -> tuple[str, str]:
+def _text(
+    texts: _Texts, top: Part, html: Callable[[str], str] | None, *, may_be_blank: bool
+) -> tuple[str, str]:
     """Return the text and where it came from."""
     chosen = _chosen(texts, top)
+    if not chosen and may_be_blank:
+        return "", "plain"
     if not chosen:
         raise Refusal(Problem(reason="mail.no_text"))
     kinds = {part.media_type for part in chosen}
@@ -194,7 +216,7 @@ def _text(texts: _Texts, top: Part, html: Callable[[str], str] | None) -> tuple[
         for part in chosen
     ]
     text = _joined(pieces)
-    if not text:
+    if not (text or may_be_blank):
         raise Refusal(Problem(reason="mail.no_text"))
     return text, "html"
 
@@ -275,12 +297,35 @@ def _joined(pieces: list[str]) -> str:
 # Attachments
 
 
-def _attachment(raw: bytes, part: Part) -> Attachment:
+def _attachments(raw: bytes, part: Part, *, is_of_page: bool) -> Iterator[Attachment]:
+    if part.is_attachment and not part.media_type.startswith("multipart/"):
+        yield _attachment(raw, part, is_of_page=is_of_page)
+    for child in part.children:
+        is_related = part.media_type == "multipart/related"
+        yield from _attachments(raw, child, is_of_page=is_of_page or is_related)
+
+
+def _attachment(raw: bytes, part: Part, *, is_of_page: bool) -> Attachment:
+    name = headers.words(part.file_name.replace("\\", "/").rpartition("/")[2], 120)
+    is_beside = part.fields.first("content-disposition").lower().startswith("attachment")
+    # What a page shows has an id by which it is named there; some programs call it an attachment all the same.
+    is_enclosed = not is_of_page or (is_beside and "content-id" not in part.fields)
     return Attachment(
-        name=headers.words(part.file_name.replace("\\", "/").rpartition("/")[2], 120),
+        name=name,
         media_type=part.media_type[:100],
         size_bytes=_size_bytes(raw, part),
+        start=part.start,
+        end=part.end,
+        encoding=_encoding(part),
+        is_picture=is_enclosed and _is_picture(part.media_type, name),
     )
+
+
+def _is_picture(media_type: str, name: str) -> bool:
+    """Whether it says that it is one; some programs say nothing but the name."""
+    if media_type == "application/octet-stream":
+        return name.lower().endswith((".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic"))
+    return media_type.startswith("image/")
 
 
 def _size_bytes(raw: bytes, part: Part) -> int:

@@ -7,7 +7,7 @@ are simple, the whole text is the SMS. Stores nothing; whether it may go is judg
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -15,16 +15,30 @@ from typing import Any
 from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
-from mail2sms.intake import address_keys, devices, headers, mime, quotes, smtp_dsn
+from mail2sms.intake import address_keys, devices, enclosed, headers, mime, quotes, smtp_dsn
 from mail2sms.intake.clocks import written_at
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.mime import OURS, Letter
+from mail2sms.intake.origin import origin
 from mail2sms.intake.sandbox import Sandbox, read_letter
-from mail2sms.intake.template import Context, Late, Order, Template
-from mail2sms.model import NO_DSN, Address, Conversation, LeftOut, Msisdn, Origin, Proof, Submission, Writer
+from mail2sms.intake.template import Context, Late, Order
+from mail2sms.model import (
+    NO_DSN,
+    Address,
+    Conversation,
+    LeftOut,
+    Msisdn,
+    Origin,
+    Photo,
+    Proof,
+    Submission,
+    Writer,
+)
+from mail2sms.pictures import Pictures
 from mail2sms.reasons import REASONS
 from mail2sms.rules import countries, fiction, sender_ids
 from mail2sms.rules._base import Candidate, Policy
@@ -32,29 +46,7 @@ from mail2sms.store.teaching import NOBODY, Asking
 
 _TARGETS = 4096
 _MACHINES = frozenset({"mailer-daemon"})  # RFC 3834 section 2: bounces of old servers have nothing else
-_NOTICE_ID = re.compile(
-    r"<(?:refused|undelivered|held|approval|receipt|dsn|digest)\.[^@\s<>]+@(?P<domain>[^>\s]+)>"
-)
 _REPLY = re.compile(r"(?P<digits>[0-9]{6,15})\+r(?P<key>[a-z2-7]{10})", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Desk:
-    """What the reading of mails needs to know. `teams` are phones by lower-case team name.
-
-    `devices` are the names of those that say themselves who is written to: their own mailboxes.
-    With `takes_keys`, addresses may hold a key of who writes to them.
-    """
-
-    account: str
-    domain: str
-    country: str
-    template_mailbox: str
-    template: Template
-    simple: Template
-    teams: Mapping[str, tuple[Msisdn, ...]]
-    devices: frozenset[str] = frozenset()
-    takes_keys: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,14 +112,16 @@ class Reader:
         sandbox: Sandbox,
         find_conversation: FindConversation,
         mailauth: Mailauth | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
-        """Without `mailauth` no rule asks for what a mail shows."""
+        """Without `mailauth` no rule asks for what a mail shows; without `pictures` none goes with a text."""
         self._desk = desk
         self._identity = identity
         self._mailauth = mailauth
         self._policy = policy
         self._sandbox = sandbox
         self._conversation = find_conversation
+        self._pictures = pictures
         self.target = lru_cache(maxsize=_TARGETS)(self._find_target)  # asked at RCPT, and again for the mail
 
     def begin(self, client: Client, *, offers_login: bool) -> Problem | None:
@@ -140,7 +134,8 @@ class Reader:
     async def read(self, envelope: Envelope) -> Asked:
         """Return what a mail asks for. Raises Refusal for who proves nothing, and for what can't be read at all."""
         head = headers.split(envelope.content, 0, len(envelope.content))
-        authors = _authors(head[0].all("from"))
+        fields = head[0].all("from")
+        authors = headers.authors(fields)[0] if len(fields) == 1 else ()  # before anything that costs
         if device := self._identity.device(envelope.client, authors):
             return await self._alarm(envelope, head, device)
         if not envelope.mail_from:
@@ -157,10 +152,10 @@ class Reader:
         dsns = smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer))
         envelope = self._without_keys(replace(envelope, dsns=dsns))
         original = address_keys.without_in(smtp_dsn.returned(envelope.content, head[1], dsns))
-        answers = _answers_notice(letter, self._desk.domain)
+        answers = mime.answers_notice(letter, self._desk.domain)
         asked = Asked(
             writer=writer,
-            origin=_origin(letter),
+            origin=origin(letter),
             submissions=(),
             is_by_template=any(target.is_template for target in targets),
             answers_notice=answers,
@@ -170,15 +165,35 @@ class Reader:
             return replace(asked, refusal=unread)
         groups = await self._groups(targets, envelope)
         try:
+            return await self._ordered(asked, targets, groups, letter, envelope.content)
+        except Refusal as refusal:
+            if REASONS[refusal.problems[0].reason].code < 500:
+                raise
+            return replace(asked, refusal=refusal)
+
+    async def _ordered(
+        self,
+        asked: Asked,
+        targets: Sequence[Target],
+        groups: Sequence[_Group],
+        letter: Letter,
+        content: bytes,
+    ) -> Asked:
+        """Return what the text asks for. Raises Refusal."""
+        writer = asked.writer
+        try:
             order = self._order(targets, letter, writer)
         except Late as late:
             submissions = tuple(_submission(group, late.order, letter, writer) for group in groups)
             return replace(asked, refusal=late, late=submissions)
-        except Refusal as refusal:
-            return replace(asked, refusal=refusal)
+        phones = [*order.to, *(phone for target in targets for phone in target.phones)]
+        worker = self._pictures if enclosed.may_go(letter, phones, self._policy) else None
+        photos = await enclosed.pictures(letter, order.text, content, self._policy, worker)
         made = {
             group.target: replace(
-                _submission(group, order, letter, writer), original=original, answers_notice=answers
+                _submission(group, order, letter, writer, photos),
+                original=asked.asking.original,
+                answers_notice=asked.answers_notice,
             )
             for group in groups
         }
@@ -192,7 +207,7 @@ class Reader:
         """Return what a device's mail asks for: one text, to the phones set for it, else to those of its addresses."""
         writer = device.writer(self._desk.account)
         letter, unread = await self._letter(envelope, head, writer)
-        asked = Asked(writer=writer, origin=_origin(letter), submissions=(), owner=device.owner)
+        asked = Asked(writer=writer, origin=origin(letter), submissions=(), owner=device.owner)
         if any(name.startswith(OURS) for name in head[0]):  # what we sent ourselves, and came back
             raise Refusal(Problem(reason="sender.automatic"))
         if unread is not None and not devices.is_text_missing(unread):
@@ -328,11 +343,21 @@ class Reader:
             recipients=self._policy.recipients,
             also_to=tuple(target.to for target in targets if target.phones and not target.reply_key),
         )
-        template = desk.template if any(target.is_template for target in targets) else desk.simple
+        by_template = any(target.is_template for target in targets)
+        template = desk.template if by_template else desk.simple
         text = (
             address_keys.without(letter.text) if desk.takes_keys else letter.text
         )  # of a mail that is quoted
-        return template.read(text, context, letter.subject)
+        try:
+            return template.read(text, context, letter.subject)
+        except Refusal as refusal:
+            phones = [phone for target in targets for phone in target.phones]
+            can_enclose = self._pictures is not None and enclosed.may_go(letter, phones, self._policy)
+            if can_enclose and not by_template and refusal.problems[0].reason == "text.empty":
+                return Order(text="")  # its pictures say it
+            if not letter.text and enclosed.has_pictures(letter):
+                raise Refusal(Problem(reason="mail.no_text")) from None
+            raise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -344,18 +369,9 @@ class _Group:
     conversation: Conversation | None = None
 
 
-def _answers_notice(letter: Letter, domain: str) -> bool:
-    """Whether it answers an email of ours by that mail's id; `compose` and its like give these."""
-    found = (_NOTICE_ID.fullmatch(id_) for id_ in letter.in_reply_to)
-    return any(id_ is not None and id_["domain"].lower() == domain for id_ in found)
-
-
-def _authors(fields: list[str]) -> tuple[str, ...]:
-    """Return who says to write, read before anything that costs; nobody for more than one From field."""
-    return headers.authors(fields)[0] if len(fields) == 1 else ()
-
-
-def _submission(group: _Group, order: Order, letter: Letter, writer: Writer) -> Submission:
+def _submission(
+    group: _Group, order: Order, letter: Letter, writer: Writer, photos: tuple[Photo, ...] = ()
+) -> Submission:
     now = now_ms()
     named = () if group.conversation else order.to
     phones = (phone for address in group.addresses for phone in address.phones)
@@ -364,13 +380,14 @@ def _submission(group: _Group, order: Order, letter: Letter, writer: Writer) -> 
         writer=writer,
         text=order.text,
         recipients=tuple(dict.fromkeys((*named, *phones))),
-        origin=_origin(letter),
+        origin=origin(letter),
         created_at=now,
         sender_id=order.sender_id,
         send_at=order.send_at,
         validity_ms=order.validity_ms,
         reference=order.reference,
-        left_out=_left_out(order, letter),
+        left_out=(*order.left_out, *enclosed.left_out(letter, photos)),
+        pictures=photos,
         conversation=group.conversation,
         addresses=tuple(each if each.phones else replace(each, phones=named) for each in group.addresses),
         has_receipt=writer.receipts == "always" or (writer.receipts == "asked" and letter.asks_receipt),
@@ -380,19 +397,3 @@ def _submission(group: _Group, order: Order, letter: Letter, writer: Writer) -> 
 def _strip(text: str) -> tuple[str, tuple[LeftOut, ...]]:
     stripped = quotes.strip(text)
     return stripped.text, stripped.left_out
-
-
-def _left_out(order: Order, letter: Letter) -> tuple[LeftOut, ...]:
-    attachments = tuple(LeftOut(kind="attachment", lines=0, sample=a.name) for a in letter.attachments)
-    return (*order.left_out, *attachments)
-
-
-def _origin(letter: Letter) -> Origin:
-    references = tuple(dict.fromkeys((*letter.references, *letter.in_reply_to)))
-    return Origin(
-        source="smtp",
-        message_id=letter.message_id,
-        subject=letter.subject,
-        references=references,
-        thread_index=letter.thread_index,
-    )

@@ -9,14 +9,16 @@ from dataclasses import replace
 from mail2sms.accept import Accept, NothingGoes
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal, StoreUnavailable
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mailauth import Mailauth
-from mail2sms.intake.reading import Asked, Desk, Reader, Target
+from mail2sms.intake.reading import Asked, Reader, Target
 from mail2sms.intake.replies import replies
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
 from mail2sms.model import Conversation
+from mail2sms.pictures import Pictures
 from mail2sms.reasons import smtp_reply
 from mail2sms.store import Store
 from mail2sms.store.views import conversation_by_key
@@ -36,12 +38,13 @@ class Receiver:
         store: Store,
         sandbox: Sandbox,
         mailauth: Mailauth | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
         self._desk = desk
         self._identity = identity
         self._accept = accept
         self._store = store
-        self._reader = Reader(desk, identity, accept.policy, sandbox, self._conversation, mailauth)
+        self._reader = Reader(desk, identity, accept.policy, sandbox, self._conversation, mailauth, pictures)
 
     def begin(self, client: Client, *, offers_login: bool) -> str | None:
         """Refuse whose mail could prove nothing, whatever stood in it."""

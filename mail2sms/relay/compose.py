@@ -65,6 +65,7 @@ class ReplyFacts:
     reply_address: str = ""
     name: str = ""
     photos: tuple[Photo, ...] = ()
+    lost: int = 0  # files that could not be fetched
     origin: Origin | None = None
     started_at: int = 0
     replies: int = 1
@@ -129,6 +130,7 @@ def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
     values = {
         "text": wire.clean_text(facts.text),
         "photos": len(facts.photos),
+        "lost": facts.lost,
         "who": shown_phone(facts.msisdn, facts.name),
         "received": when(facts.received_at, who.zone, who.language),
         "can_answer": bool(facts.reply_address) and facts.said != "optout.stop",

@@ -35,7 +35,8 @@ from mail2sms.render import Render
 from mail2sms.store import LastMail, MessageView, MoView, NewNotice, Notice, Search, Store
 from mail2sms.store.approvals import read_approval
 from mail2sms.store.days import read_day
-from mail2sms.store.views import find, read_mo, read_one, read_original
+from mail2sms.store.mo_views import read_mo
+from mail2sms.store.views import find, read_one, read_original
 
 _NOBODY_THERE = "carrier.unknown_number"  # no answer reaches anybody
 _STALE = {"unknown": {"unknown"}, "expired": {"expired"}}
@@ -209,6 +210,7 @@ class Letters(Refusals):
             conversation=mo.conversation,
             reply_address=self._house.reply_address(mo.msisdn, mo.our_address, mo.reply_key),
             photos=mo.photos,
+            lost=mo.lost,
             origin=_origin(mo.last) if mo.last else None,
             started_at=mo.started_at,
             replies=(mo.last.replies if mo.last else 0) + 1,

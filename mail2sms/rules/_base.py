@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from mail2sms.destinations import Destination
 from mail2sms.errors import Problem
+from mail2sms.media import Mms
 from mail2sms.model import Msisdn, Proof, SenderId, Writer
 from mail2sms.prices import Prices
 from mail2sms.quiet import Quiet
@@ -32,6 +33,20 @@ class Registration:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pictures:
+    """What becomes of pictures: MMS through these `carriers`, else `otherwise`: ignore, link or refuse; off: nothing.
+
+    Without `has_links` nobody can fetch them from us. `limit_bytes` is what all carriers take; `prices` are of MMS.
+    """
+
+    otherwise: str = "off"
+    carriers: Mapping[str, Mms] = field(default_factory=dict)
+    has_links: bool = False
+    limit_bytes: int = 0
+    prices: Prices = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """What the configuration allows, and what it costs. `owned`: sender IDs of a writer's address, numbers first.
 
@@ -54,6 +69,7 @@ class Policy:
     quiet_hours: Mapping[str, Quiet] = field(default_factory=dict)
     is_quiet_for_all: bool = False
     quotas: Quotas = field(default_factory=Quotas)
+    pictures: Pictures = field(default_factory=Pictures)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

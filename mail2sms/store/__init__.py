@@ -26,6 +26,7 @@ from mail2sms.store import (
     bell,
     engine,
     facts,
+    media,
     migrate,
     mo_parts,
     mos,
@@ -46,7 +47,9 @@ from mail2sms.store import (
 )
 from mail2sms.store.balances import Asking, Left
 from mail2sms.store.counters import Exceeded
+from mail2sms.store.media import Fetched, MediaClaim, Wanted
 from mail2sms.store.mo_parts import Joined, NewPart
+from mail2sms.store.mo_views import LastMail, MoView
 from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.opt_outs import Blocked, Blocking, Lifting
@@ -58,7 +61,7 @@ from mail2sms.store.reports import Moved
 from mail2sms.store.rescue import Postponement, Recovery, Renewal, Rerouting
 from mail2sms.store.rows import NewMessage, NewNotice
 from mail2sms.store.sending import Stop
-from mail2sms.store.views import EventView, LastMail, MessageView, MoView, Search
+from mail2sms.store.views import EventView, MessageView, Search
 from mail2sms.store.vigils import Vigil
 from mail2sms.store.wishes import Granted, Wished
 from mail2sms.store.writer import Writer
@@ -75,12 +78,14 @@ __all__ = [
     "Diverting",
     "EventView",
     "Exceeded",
+    "Fetched",
     "Granted",
     "Intent",
     "Joined",
     "LastMail",
     "Left",
     "Lifting",
+    "MediaClaim",
     "MessageView",
     "MoView",
     "Moved",
@@ -109,6 +114,7 @@ __all__ = [
     "Store",
     "Stored",
     "Vigil",
+    "Wanted",
     "Warned",
     "Wished",
 ]
@@ -193,7 +199,7 @@ class Store:
             self._lock.close()
 
     def bell(self, topic: str) -> asyncio.Event:
-        """Return an event that is set whenever there is new work of `topic` (mt, notice)."""
+        """Return an event that is set whenever there is new work of `topic` (mt, notice, media)."""
         event = asyncio.Event()
         self._bells.setdefault(topic, []).append(event)
         return event
@@ -346,6 +352,14 @@ class Store:
     async def settle_notice(self, outcome: NoticeOutcome) -> bool:
         """Write how the delivery of a notice ended."""
         return await self._write.run(notices.SETTLE_NOTICE, outcome)
+
+    async def claim_media(self, claim: MediaClaim) -> list[Wanted]:
+        """Take files that are due to be fetched."""
+        return await self._write.run(media.CLAIM_MEDIA, claim)
+
+    async def settle_media(self, fetched: Fetched) -> str:
+        """Write what became of a try to fetch a file; returns its status."""
+        return await self._write.run(media.SETTLE_MEDIA, fetched)
 
     async def read(
         self, query: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 from mail2sms.consent import Said, Word
 from mail2sms.ids import derive_id
 from mail2sms.model import MoMessage
-from mail2sms.store import mo_parts, opt_outs, schema
+from mail2sms.store import media, mo_parts, opt_outs, schema
 from mail2sms.store.acknowledged import acknowledge
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.notices import hook_channels
@@ -82,6 +82,9 @@ def _record_one(connection: Connection, new: NewMo) -> RecordedMo:
         about = {"name": photo.name, "media_type": photo.media_type}
         texts.append(content_row(f"{id_}-{number}", new.account, id_, photo.content, new.now, **about))
     insert_rows(connection, schema.content, texts)
+    if new.mo.media:
+        first = len(texts)
+        media.queue(connection, new.account, new.mo.carrier, id_, new.mo.media, first, new.now)
     address = _address(_last_writer(connection, new.conversation), new)
     heard = _hear(connection, new)
     if heard.is_answered and new.answered is not None:
@@ -195,7 +198,7 @@ def _notices(connection: Connection, id_: str, new: NewMo, address: str, reason:
             mo=id_,
             reason=reason,
             created_at=new.now,
-            due_at=new.now,
+            due_at=new.now + media.HELD_MS if new.mo.media else new.now,
             expires_at=new.now + VALID_MS,
         )
         for channel, to in addresses
@@ -205,7 +208,7 @@ def _notices(connection: Connection, id_: str, new: NewMo, address: str, reason:
 def _woken(new: NewMo, recorded: RecordedMo) -> tuple[str, ...]:
     if recorded.is_repeat:
         return ()
-    return ("notice", "mt") if new.answered is not None else ("notice",)
+    return ("notice", *("mt",) * (new.answered is not None), *("media",) * bool(new.mo.media))
 
 
 RECORD_MO: Verb[NewMo, RecordedMo] = Verb(_record, wakes=_woken)

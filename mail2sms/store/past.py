@@ -142,7 +142,7 @@ def _conversation_row(past: PastMessage) -> dict[str, Any]:
 
 
 def _message_row(past: PastMessage) -> dict[str, Any]:
-    return {**message_row(past.mt, past.mt.submission), "updated_at": past.changes[-1].at}
+    return {**message_row(past.mt), "updated_at": past.changes[-1].at}
 
 
 def _attempt_row(past: PastMessage) -> dict[str, Any]:

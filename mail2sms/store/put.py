@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, case, delete, literal_column, select, up
 
 from mail2sms.model import Msisdn, Submission
 from mail2sms.rules._base import Reservation
-from mail2sms.store import facts, holds, mo_parts, owed, schema, sending, storms
+from mail2sms.store import facts, holds, media, mo_parts, owed, schema, sending, storms
 from mail2sms.store.counters import Exceeded, Ledger
 from mail2sms.store.inserts import anew_with_ids, insert_rows
 from mail2sms.store.rows import (
@@ -287,13 +287,14 @@ def insert(connection: Connection, fresh: Sequence[tuple[Bundle, Collection[str]
         for submission in bundle.submissions:
             if submission.id in wanted:
                 submissions.append(submission_row(submission))
-                contents += _contents(submission)
                 mine = [new for new in news if new.mt.submission == submission.id]
+                contents += _contents(submission)
+                contents += media.picture_rows(submission, [new.mt for new in mine])
                 waiting = [new for new in mine if new.hold]
                 _ask(submission, waiting, bundle.approvers, approvals, notices)
                 notices += owed.at_start(submission, [new.mt for new in mine])
         for new in news:
-            messages.append(message_row(holds.as_it_waits(new), new.mt.submission))
+            messages.append(message_row(holds.as_it_waits(new)))
             events += _first_events(new)
             conversations[new.mt.conversation] = _conversation_row(new)
         notices.extend(bundle.notices)
@@ -382,7 +383,7 @@ def _forget(connection: Connection, times: Sequence[int]) -> list[int]:
         delete(meter).where(meter.c.free_us < long_free_us, meter.c.line_us < long_free_us),
     )
     dropped = sum(connection.execute(statement).rowcount for statement in too_old)
-    dropped += mo_parts.forget(connection, now)
+    dropped += mo_parts.forget(connection, now) + media.forget(connection, now)
     return [dropped] * len(times)
 
 

@@ -27,8 +27,9 @@ from sqlalchemy import (
 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
+from mail2sms.media import MMS
 from mail2sms.model import MtMessage, Part, Status
-from mail2sms.store import notices, opt_outs, reports, schema, sending
+from mail2sms.store import media, notices, opt_outs, reports, schema, sending
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import Lease, carried, event_row, held, held_by, leasing, read_message
 from mail2sms.store.writer import Verb
@@ -93,9 +94,15 @@ def load(connection: Connection, ids: Sequence[str]) -> list[Claimed]:
     if tried:
         for row in connection.execute(_TAKEN, {"ids": tried}):
             taken.setdefault(row.message, set()).add(row.part)
+    pictures = media.types(connection, [row.submission for row in rows if row.media == MMS])
     return [
         Claimed(
-            mt=read_message(row, text=bytes(row.data or b"").decode()), taken=frozenset(taken.get(row.id, ()))
+            mt=read_message(
+                row,
+                text=bytes(row.data or b"").decode(),
+                pictures=tuple(pictures.get(row.submission, ())) if row.media == MMS else (),
+            ),
+            taken=frozenset(taken.get(row.id, ())),
         )
         for row in rows
     ]

@@ -14,8 +14,6 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, or_, select, u
 
 from mail2sms.store import schema
 from mail2sms.store.inserts import insert_rows
-from mail2sms.store.rows import original_id
-from mail2sms.store.storms import first_id
 from mail2sms.store.writer import Verb
 
 content, event, message, submission = schema.content, schema.event, schema.message, schema.submission
@@ -69,17 +67,25 @@ def _waits(now: int) -> ColumnElement[bool]:
     return or_(message.c.status.in_(("queued", "sending")), message.c.expires_at > now)
 
 
-def _photos(connection: Connection, ids: Sequence[str], _: Sweep) -> None:
-    is_photo = (content.c.owner != content.c.id) & (content.c.media_type != _TEXT)
+def _photos(connection: Connection, ids: Sequence[str], sweep: Sweep) -> None:
+    """What phones sent beside texts, and the pictures of mails of which nothing waits any more."""
+    is_beside = content.c.owner != content.c.id
     owned = content.c.owner.in_(select(mo.c.id).where(mo.c.id.in_(ids)))
-    connection.execute(delete(content).where(owned, is_photo))
+    connection.execute(delete(content).where(owned, is_beside, content.c.media_type != _TEXT))
+    mine = content.c.owner.in_(_mails(connection, ids, sweep))
+    connection.execute(delete(content).where(mine, is_beside, content.c.media_type.startswith("image/")))
+
+
+def _mails(connection: Connection, ids: Sequence[str], sweep: Sweep) -> list[str]:
+    """Return the mails of these messages of which all are over."""
+    of_mails = set(connection.scalars(select(message.c.submission).where(message.c.id.in_(ids))))
+    busy = select(message.c.submission).where(message.c.submission.in_(of_mails), _waits(sweep.now))
+    return sorted(of_mails - set(connection.scalars(busy)))
 
 
 def _texts(connection: Connection, ids: Sequence[str], sweep: Sweep) -> None:
     """Of a mail to many when all of them are over. What carriers said may repeat it, and goes too."""
-    of_mails = set(connection.scalars(select(message.c.submission).where(message.c.id.in_(ids))))
-    busy = select(message.c.submission).where(message.c.submission.in_(of_mails), _waits(sweep.now))
-    mails = sorted(of_mails - set(connection.scalars(busy)))
+    mails = _mails(connection, ids, sweep)
     _erase_mails(connection, mails)
     connection.execute(update(submission).where(submission.c.id.in_(mails)).values(subject="", refs=""))
     connection.execute(update(message).where(message.c.submission.in_(mails)).values(detail=""))
@@ -88,8 +94,9 @@ def _texts(connection: Connection, ids: Sequence[str], sweep: Sweep) -> None:
 
 
 def _erase_mails(connection: Connection, mails: Sequence[str]) -> None:
-    named = [name for id_ in mails for name in (id_, original_id(id_), first_id(id_))]
-    connection.execute(delete(content).where(content.c.id.in_(named)))
+    """Their texts, and all that belongs to them: pictures, the text with a link, what a report gives back."""
+    connection.execute(delete(content).where(content.c.id.in_(mails)))
+    connection.execute(delete(content).where(content.c.owner.in_(mails), content.c.owner != content.c.id))
 
 
 def _erase_others(connection: Connection, ids: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
+from mail2sms.media import LINK
 from mail2sms.model import NO_DSN, Dsn, MessageClass, Msisdn, MtMessage, Proof, SenderId, Status, Submission
 from mail2sms.money import Money
 from mail2sms.rules._base import Hold, Reservation, who
@@ -188,14 +189,14 @@ def device_name(machine: str | None) -> str | None:
     return name if kind == Proof.DEVICE else None
 
 
-def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
-    """Return the row of a message whose text is `content`."""
+def message_row(mt: MtMessage) -> dict[str, Any]:
+    """Return the row of a message; its text is its submission's, but for a link to pictures."""
     return {
         "id": mt.id,
         "account": mt.account,
         "submission": mt.submission,
         "conversation": mt.conversation,
-        "content": content,
+        "content": linked_id(mt.submission) if mt.media == LINK else mt.submission,
         "msisdn": mt.msisdn,
         "region": mt.region,
         "sender_id": mt.sender_id,
@@ -219,6 +220,7 @@ def message_row(mt: MtMessage, content: str) -> dict[str, Any]:
         "cost": _millionths(mt.cost),
         "currency": next((cost.currency for cost in mt.costs if cost), None),
         "dsn": None if mt.dsn == NO_DSN else json.dumps(asdict(mt.dsn)),
+        "media": mt.media,
     }
 
 
@@ -261,6 +263,11 @@ def content_row(id_: str, account: str, owner: str, data: bytes, at: int, **abou
         "data": data,
         "created_at": at,
     }
+
+
+def linked_id(submission: str) -> str:
+    """Return where the text is kept that has a link to the pictures."""
+    return f"{submission}-link"
 
 
 def original_id(submission: str) -> str:
@@ -368,5 +375,6 @@ def read_message(row: Row[Any], **more: Any) -> MtMessage:
         updated_at=row.updated_at,
         class_=MessageClass(row._mapping["class"]),
         dsn=read_dsn(row.dsn),
+        media=row.media,
         **more,
     )

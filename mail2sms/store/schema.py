@@ -85,6 +85,7 @@ message = keyed(
     Column("cost", BigInteger),  # by its carrier, in millionths of the currency's unit; null: not known
     Column("currency", Text),
     Column("dsn", Text),  # what was asked to be reported (RFC 3461), mostly nothing
+    Column("media", Text, nullable=False),  # how its pictures go: mms, link, or empty
     Index(None, "conversation", "created_at"),
     Index(None, "submission"),
     Index(None, "account", "msisdn", "created_at"),
@@ -212,6 +213,23 @@ notice = keyed(
 partial("ix_notice_waiting", WAITING, notice.c.channel, notice.c.due_at)
 partial("ix_notice_counted", WAITING, notice.c.updated_at)
 partial("ix_notice_leased", _LEASED, notice.c.lease_until)
+
+media = keyed(
+    "media",
+    id_(),  # where its content is kept
+    account(),
+    Column("mo", Text, nullable=False),
+    Column("carrier", Text, nullable=False),
+    Column("status", Text, nullable=False),  # queued, fetched, failed
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    time("due_at"),
+    time("expires_at"),
+    time("created_at"),
+    Index(None, "mo"),
+)
+partial("ix_media_queued", _QUEUED, media.c.account, media.c.due_at)
+partial("ix_media_settled", text("status <> 'queued'"), media.c.created_at)
 
 outage = keyed(
     "outage",

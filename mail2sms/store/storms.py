@@ -286,7 +286,7 @@ _SAYS = (
 
 
 def _changed(mt: MtMessage) -> dict[str, Any]:
-    row = message_row(mt, "")
+    row = message_row(mt)
     return {"of": mt.id, **{f"new_{name}": row[name] for name in ("encoding", "segments", "route", "cost")}}
 
 

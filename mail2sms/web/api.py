@@ -24,6 +24,7 @@ from mail2sms.verdict import Verdict
 from mail2sms.web import bodies, recall
 from mail2sms.web.auth import Caller, Reader, Sender
 from mail2sms.web.context import Context, Here
+from mail2sms.web.media import pictures
 from mail2sms.web.problems import DOCUMENTED, HttpProblem, Problems, tell
 from mail2sms.web.quotas import counted
 
@@ -62,6 +63,8 @@ async def send(
     call = None if dry_run else _call(order, context, caller, idempotency_key)
     try:
         submission = _submission(order, context, caller, refused)
+        if order.pictures:
+            submission = replace(submission, pictures=await pictures(order, submission, context))
         tell = partial(_accepted, submission, refused, context)
         if dry_run:
             would = await context.accept.preview([submission])
@@ -147,7 +150,9 @@ def _call(order: bodies.Order, context: Context, caller: Caller, key: str | None
     """Return what recognises the call; None where its client gave no key."""
     if key is None:
         return None
-    body = json.dumps(order.model_dump(mode="json"), sort_keys=True)
+    said = order.model_dump(mode="json", exclude={"pictures"})
+    shown = [hashlib.sha256(picture.encode()).hexdigest() for picture in order.pictures]
+    body = json.dumps({**said, "pictures": shown}, sort_keys=True)
     client = f"{_source(caller)}:{caller.name}"
     fingerprint = hashlib.sha256(body.encode()).hexdigest()
     return Call(account=context.account, client=client, key=key, fingerprint=fingerprint)

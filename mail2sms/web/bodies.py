@@ -23,6 +23,7 @@ from mail2sms.store.views import ToldView
 from mail2sms.web.problems import HttpProblem, Told
 
 TEXT_LENGTH = 10_000
+PICTURE_LENGTH = 7_000_000  # base64 characters
 _RECIPIENTS = 10_000
 _YEAR_MS = 366 * 86_400_000
 _SECONDS = 100_000_000_000  # epoch numbers below are seconds: as milliseconds they are in 1973
@@ -32,8 +33,9 @@ Short = Annotated[str, Field(max_length=64)]
 
 
 class Order(BaseModel):
-    """A text to send. `at` is ISO 8601 with an offset; `validity` (30m, 2h, 1d) begins then; `as` is the operator's.
+    """A text to send, with up to 10 `pictures` in base64 (JPEG, PNG, GIF, WebP).
 
+    `at` is ISO 8601 with an offset; `validity` (30m, 2h, 1d) begins then; `as` is the operator's.
     `class` marketing keeps quiet hours, alarm never does; a key of marketing sends nothing else.
     """
 
@@ -49,6 +51,7 @@ class Order(BaseModel):
     ] = None
     reply_to: Annotated[str | None, Field(max_length=320)] = None
     as_: Annotated[str | None, Field(alias="as", max_length=320)] = None
+    pictures: Annotated[list[Annotated[str, Field(max_length=PICTURE_LENGTH)]], Field(max_length=10)] = []
     class_: Annotated[Literal["transactional", "marketing", "alarm"] | None, Field(alias="class")] = None
 
 
@@ -57,7 +60,8 @@ Cost = Annotated[str | None, Field(description=_COST, examples=["0.045 EUR"])]
 
 
 class Queued(BaseModel):
-    """A message that was accepted (or would be: then without id and status). `parts` is the number of segments billed.
+    """A message that was accepted (or would be: then without id and status). `parts` is the number of segments billed;
+    `media` how its pictures go: mms, link (in the text), or not at all.
 
     `reason` and `detail` say why it waits until `due_at`, such as quiet_hours, storm (others may be told with it) or
     (until then at least) approval.
@@ -71,6 +75,7 @@ class Queued(BaseModel):
     encoding: str
     sender_id: str
     carrier: str
+    media: str
     reason: str
     detail: str
     due_at: str
@@ -130,6 +135,7 @@ class Message(BaseModel):
     parts: int
     cost: Cost
     encoding: str
+    media: str
     class_: Annotated[str, Field(serialization_alias="class")]
     reason: str
     detail: str
@@ -227,6 +233,7 @@ def queued(mt: MtMessage, *, id_: str | None) -> Queued:
         encoding=mt.encoding,
         sender_id=mt.sender_id,
         carrier=mt.carrier,
+        media=mt.media,
         reason=mt.reason,
         detail=mt.detail,
         due_at=iso(due_when_free(mt.due_at)),

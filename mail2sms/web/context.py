@@ -12,8 +12,10 @@ from mail2sms.accept import Accept
 from mail2sms.carriers._base import Carrier
 from mail2sms.endpoint import Endpoint
 from mail2sms.inbound import Inbound
+from mail2sms.media import Links
 from mail2sms.model import MessageClass, User
 from mail2sms.options import Secret
+from mail2sms.pictures import Pictures
 from mail2sms.render import Render
 from mail2sms.store import Store
 from mail2sms.web.inbox import DemoInbox
@@ -55,7 +57,7 @@ class Context:
     `template_example` shows the template filled in, in a language. `health` tells what does not work, by part; `spent`
     what was paid since the start, by carrier and currency, in millionths. `reload` reads the configuration's file
     again, if there is one. `told_at`: when each carrier's webhook was last told something. With `demo_inbox` this is
-    the demo, whose mails go to `demo_smtp`.
+    the demo, whose mails go to `demo_smtp`. `links` prove the URLs of pictures.
     """
 
     account: str
@@ -77,6 +79,8 @@ class Context:
     spent: Callable[[], Mapping[tuple[str, str], int]] = dict
     reload: Callable[[], Awaitable[Reloaded]] | None = None
     told_at: dict[str, int] = field(default_factory=dict)
+    links: Links | None = None
+    pictures: Pictures = field(default_factory=Pictures)
     demo_inbox: DemoInbox | None = None
     demo_smtp: Endpoint | None = None
 

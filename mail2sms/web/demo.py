@@ -20,7 +20,8 @@ from pydantic import ValidationError
 from mail2sms.clock import now_ms
 from mail2sms.model import Msisdn
 from mail2sms.store import MoView, Search
-from mail2sms.store.views import find, read_mo, read_one
+from mail2sms.store.mo_views import read_mo
+from mail2sms.store.views import find, read_one
 from mail2sms.web import bodies, demo_mail, demo_shown, demo_view, feed, help, sim
 from mail2sms.web.auth import from_here
 from mail2sms.web.context import Context, Here
@@ -269,10 +270,17 @@ def _draft(place: Place, context: Context) -> dict[str, str]:
         return {"from": demo_mail.bare(mail.to), "to": one.to, "subject": one.subject, "text": one.text}
     sent = _sent(place, kept)
     if sent is not None and not sent.is_reply:
-        return {"from": sent.sender, "to": sent.to, "subject": sent.subject, "text": sent.text}
+        photo = "yes" * (b"\r\nContent-Type: image/" in sent.raw)
+        return {
+            "from": sent.sender,
+            "to": sent.to,
+            "subject": sent.subject,
+            "text": sent.text,
+            "photo": photo,
+        }
     wanted = next((each for each in TRIES if each.name == place.try_), TRIES[0])
     values = {"from": f"{wanted.sender}@{context.domain}", "to": f"{wanted.to}@{context.domain}"}
-    return {**values, "subject": wanted.subject, "text": wanted.text}
+    return {**values, "subject": wanted.subject, "text": wanted.text, "photo": "yes" * wanted.photo}
 
 
 def _sent(place: Place, kept: DemoInbox) -> SentMail | None:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mail2sms.carriers._picture import sunset
 from mail2sms.clock import now_ms
 from mail2sms.endpoint import Endpoint
 from mail2sms.web import bodies
@@ -39,6 +40,7 @@ class Draft(BaseModel):
     text: Annotated[str, Field(max_length=bodies.TEXT_LENGTH)]
     in_reply_to: Annotated[str, Field(max_length=1000)] = ""
     references: Annotated[str, Field(max_length=8000)] = ""
+    photo: bool = False  # whether one is attached
 
 
 def signed(text: str, name: str) -> str:
@@ -110,6 +112,8 @@ def compose(draft: Draft, message_id: str) -> bytes:
         if value:
             mail[name] = value
     mail.set_content(draft.text)
+    if draft.photo:
+        mail.add_attachment(sunset(), maintype="image", subtype="png", filename="sunset.png")
     return mail.as_bytes()
 
 

@@ -18,6 +18,7 @@ class Try:
     subject: str
     text: str
     sender: str = "marie"
+    photo: bool = False
 
 
 def _signed(text: str) -> str:
@@ -64,6 +65,15 @@ TRIES = (
         to="33639980606",
         subject="Damage",
         text=_signed("Could you send us a photo of the damage?"),
+    ),
+    Try(
+        name="mms",
+        label="A photo by MMS",
+        shows="In the US and Canada an attached photo goes as MMS; elsewhere the text gets a link to it.",
+        to="12025550123",
+        subject="Your car",
+        text=_signed("Your car is ready. This is what it looks like now."),
+        photo=True,
     ),
     Try(
         name="stop",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from mail2sms import numbers, segments
 from mail2sms.model import LeftOut, MessageClass, Msisdn, User
@@ -41,6 +42,16 @@ _LEFT = {
     ),
     "after_marker": ("everything below ##", "The strict template ends at the line “##”."),
     "attachment": ("attachment", "An SMS carries text alone."),
+}
+_MEDIA = {
+    "mms": (
+        "Goes as MMS, with its pictures",
+        "They were drawn anew, small enough for the carriers and without what cameras write into them (EXIF).",
+    ),
+    "link": (
+        "The text has a link to the pictures",
+        "MMS reaches phones in the US and Canada alone (mms: link). The link is signed, and good for two weeks.",
+    ),
 }
 _TEMPLATES = {
     "strict": "The address is the template mailbox, so the first lines say to whom, from whom and when.",
@@ -140,7 +151,7 @@ def _accepted(views: Sequence[MessageView], all_: Happened) -> Card:
     senders = {view.sender_id: view for view in reversed(views)}
     steps += [_sender(view, all_.users) for view in senders.values()]
     for view in views:
-        steps += [_route(view), *_cost(view), *_events(view)]
+        steps += [*_media(view), _route(view), *_cost(view), *_events(view)]
         steps += _told(view, all_.mails)
     steps += _partly(first, all_.mails)
     steps += _answered(views, all_)
@@ -200,6 +211,11 @@ def _size(view: MessageView) -> Step:
         small=because.strip(),
         why=held if because else f"GSM-7 is the alphabet of SMS. {held}",
     )
+
+
+def _media(view: MessageView) -> Iterator[Step]:
+    if view.media:
+        yield Step(id="", mark="▣", text=_MEDIA[view.media][0], why=_MEDIA[view.media][1])
 
 
 def _sender(view: MessageView, users: Mapping[str, User]) -> Step:
@@ -353,6 +369,7 @@ def bubbles(
             text=one["text"],
             ours=one["from"],
             parts=one["parts"],
+            photos=tuple(urlsplit(url).path for url in one.get("media", ())) if shows_photos else (),
         )
         for one in shown
     ]

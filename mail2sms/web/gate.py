@@ -5,6 +5,7 @@ headers on its answer, and a count.
 from __future__ import annotations
 
 import asyncio
+import string
 from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,9 +17,10 @@ from mail2sms.web.metrics import Metrics
 from mail2sms.web.problems import HttpProblem, answer
 
 _BODY_S = 20.0
-_BODY_BYTES, _EVENTS_BYTES = 256_000, 64_000
+_BODY_BYTES, _EVENTS_BYTES, _PICTURES_BYTES = 256_000, 64_000, 8_000_000
+_BASE64 = f"{string.ascii_letters}{string.digits}+/".encode()
 _DRAINED_BYTES = 1_000_000  # a body up to this is read to its end though it is refused: the client hears why
-_EVENTS = "/events/"
+_EVENTS, _MESSAGES = "/events/", "/api/v1/messages"
 HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -64,12 +66,14 @@ class _Exchange:
         self._receive, self._send = receive, send
         headers = Headers(scope=scope)
         self._is_event = scope["path"].startswith(_EVENTS)
-        self._limit = _EVENTS_BYTES if self._is_event else _BODY_BYTES
+        self._with_pictures = scope["path"] == _MESSAGES and scope["method"] == "POST"
+        larger = _PICTURES_BYTES if self._with_pictures else _BODY_BYTES
+        self._limit = _EVENTS_BYTES if self._is_event else larger
         self._is_chunked = "transfer-encoding" in headers
         self._length = int(headers.get("content-length", "0"))  # h11 has seen that it is a number
         self._deadline_s = asyncio.get_running_loop().time() + _BODY_S
         self._has_body = False
-        self._body_bytes = 0
+        self._body_bytes = self._other_bytes = 0
         self.status = 500
 
     def check_length(self) -> None:
@@ -91,8 +95,11 @@ class _Exchange:
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(408) from None
-        self._body_bytes += len(message.get("body", b""))
-        if self._body_bytes > self._limit:
+        body = message.get("body", b"")
+        self._body_bytes += len(body)
+        if self._with_pictures:  # only they may be long: other JSON of megabytes would hold the loop
+            self._other_bytes += len(body.translate(None, _BASE64))
+        if self._body_bytes > self._limit or self._other_bytes > _BODY_BYTES:
             raise HTTPException(413)
         self._has_body = not message.get("more_body", False)
         return message

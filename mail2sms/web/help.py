@@ -30,7 +30,7 @@ _OTHER = "other"
 _KINDS = {
     "address": "address number country",
     "fields": "template",
-    "text": "text recipients mail",
+    "text": "text media recipients mail",
     "rights": "sender_id conversation route optout trial quota sending loop",
     "waiting": "held approval",
     "outcome": "carrier",

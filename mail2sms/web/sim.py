@@ -30,6 +30,7 @@ class Shown(BaseModel):
     to: str
     parts: int
     at: int
+    media: list[str] = Field(default_factory=list)  # where its pictures are; none: an SMS
 
 
 class Typed(BaseModel):
@@ -66,7 +67,7 @@ def phone(text: str, context: Context) -> Msisdn:
     return found
 
 
-@router.get("/sim/phones/{msisdn}")
+@router.get("/sim/phones/{msisdn}", response_model_exclude_defaults=True)
 async def show(msisdn: str, context: Here) -> list[Shown]:
     """Return what the phone shows, oldest first."""
     shown = await asyncio.to_thread(carrier(context).phones.shown, phone(msisdn, context))

@@ -82,7 +82,8 @@ def call(type_name: str, case: dict[str, Any], *, is_proven: bool = True) -> Cal
 def brief(event: CarrierEvent) -> dict[str, Any]:
     """Return what case files say of an event."""
     if isinstance(event, MoMessage):
-        return {"id": event.event_id, "from": event.msisdn, "to": event.to, "text": event.text}
+        told = {"id": event.event_id, "from": event.msisdn, "to": event.to, "text": event.text}
+        return {**told, "media": [media.url for media in event.media]} if event.media else told
     found = {"id": event.carrier_message_id, "status": event.status.value, "code": event.code}
     found |= {"attempt": event.attempt_id, "optout": event.is_opt_out}
     return {name: value for name, value in found.items() if value}

@@ -14,9 +14,10 @@ import pytest
 
 from mail2sms import carriers
 from mail2sms.carriers._base import Call
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain
 from mail2sms.http import Answer, Http
-from mail2sms.model import Taken
+from mail2sms.model import Media, Taken
 from tests.carriers.cases import FILES, NOW_S, brief, call, carrier, http_types, part, provider
 
 KINDS = {
@@ -111,6 +112,51 @@ def test_who_tells_what_is_left_says_so() -> None:
     """What `check` takes is what the carrier can do, and each that can has a case."""
     told = {name for name in HTTP if getattr(carriers.load(name).Options, "balance_in", None) is not None}
     assert told == {name for name in HTTP if "balance" in FILES[name]}
+
+
+WITH_MMS = [name for name in HTTP if "mms" in FILES[name]]
+
+
+def test_who_takes_mms_has_cases_of_it() -> None:
+    """An ability without a case would be a promise alone."""
+    able = [name for name in HTTP if FILES[name] and _class(name).abilities.mms is not None]
+    assert able == WITH_MMS
+
+
+def _class(type_name: str) -> type[HttpCarrier]:
+    module = carriers.load(type_name)
+    (found,) = (
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, HttpCarrier) and each.__module__ == module.__name__
+    )
+    return found
+
+
+PICTURES = tuple(
+    Media(url=f"https://sms.acme.example/p/ID/TOKEN/{number}.jpg", media_type="image/jpeg")
+    for number in (1, 2)
+)
+
+
+@pytest.mark.parametrize("type_name", WITH_MMS)
+def test_what_an_mms_asks(tmp_path: Path, type_name: str) -> None:
+    """As many pictures as it takes, at most two here; and its answer names the message as that of an SMS does."""
+    wanted = FILES[type_name]["mms"]
+    carrier = provider(type_name, tmp_path)
+    mms = carrier.abilities.mms
+    assert mms is not None
+    made = carrier.request(part(media=PICTURES[: mms.most]), NOW_S)
+    assert made.url == wanted["url"]
+    assert made.body is not None
+    if "json" in wanted:
+        assert json.loads(made.body) == wanted["json"]
+    else:
+        assert parse_qsl(made.body.decode(), strict_parsing=True) == [tuple(pair) for pair in wanted["form"]]
+    if "taken" in wanted:
+        taken = judge(type_name, tmp_path, wanted["taken"])
+        assert isinstance(taken, Taken)
+        assert taken.carrier_message_id == wanted["taken"]["id"]
 
 
 @pytest.mark.parametrize("type_name", HTTP)

@@ -23,12 +23,13 @@ from mail2sms.addresses import canonical
 from mail2sms.errors import BadNumber, Refusal
 from mail2sms.ids import conversation_of
 from mail2sms.intake import headers, quotes, sandbox
+from mail2sms.intake.desk import Desk
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.html import to_text
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.limits import Budget, Limits
 from mail2sms.intake.mime import Letter
-from mail2sms.intake.receive import Desk, Receiver
+from mail2sms.intake.receive import Receiver
 from mail2sms.intake.smtp_syntax import Collector, CommandRefused, read_mail_parameters, read_path
 from mail2sms.intake.template import Order
 from mail2sms.model import Conversation, Msisdn, Proof, User

@@ -75,6 +75,7 @@ _MESSAGE = {
     "expires_at": "{at} + 172800000",
     "created_at": "{at}",
     "updated_at": "{at}",
+    "media": "''",
 }
 _ATTEMPT = {
     "id": "{a}",

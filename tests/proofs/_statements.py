@@ -22,7 +22,7 @@ from mail2sms.consent import Said, Word
 from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.ids import conversation_of, derive_id
 from mail2sms.lifecycle import Change, Wish
-from mail2sms.model import DeliveryReport, Dsn, MoMessage, Msisdn, MtMessage, Part, Repeats, Status
+from mail2sms.model import DeliveryReport, Dsn, Media, MoMessage, Msisdn, MtMessage, Part, Repeats, Status
 from mail2sms.money import Money
 from mail2sms.options import Rate
 from mail2sms.rates import ANY, Rates
@@ -33,9 +33,11 @@ from mail2sms.store import (
     Bundle,
     Claim,
     Diverting,
+    Fetched,
     Intent,
     Left,
     Lifting,
+    MediaClaim,
     NewMo,
     NewNotice,
     NewPart,
@@ -65,7 +67,9 @@ from mail2sms.store import (
     days,
     earlier,
     events,
+    media,
     mo_parts,
+    mo_views,
     notice_views,
     opt_outs,
     past,
@@ -445,6 +449,8 @@ class Work:
         await self.store.record_mo(new)
         again = Repeats(prefix="wor", since=self.now - 600_000, until=self.now)
         await self.store.record_mo(replace(new, mo=replace(new.mo, event_id="work-2", repeats=again)))
+        files = (Media(url="https://a.example/1"), Media(url="https://a.example/2"))
+        await self.store.record_mo(replace(new, mo=replace(new.mo, event_id="work-3", media=files)))
         await self._hear_long(new)
 
     async def _hear_long(self, new: NewMo) -> None:
@@ -609,6 +615,11 @@ class Work:
         await self.store.reroute(Rerouting(carriers=(self.carrier,), now=self.now))
         self._names("forget")
         await self.store.forget(self.now)
+        self._names("claim_media")
+        wanted = await self.store.claim_media(MediaClaim(account=fakes.ACCOUNT, now=self.now, limit=4))
+        self._names("settle_media")
+        for each in wanted:
+            await self.store.settle_media(Fetched(wanted=each, now=self.now, why="gone"))
         self._names("switch")
         await self.store.switch(None)
         for kind in retention.KINDS:
@@ -664,8 +675,11 @@ class Work:
         await read(notice_views.untold)
         self._names("conversation_by_key")
         await read(views.conversation_by_key, account, self.old.msisdn, "abcdefghij")
+        self._names("read_pictures")
+        await read(media.read_pictures, self.old.id)
+        await read(media.read_picture, self.old.id, 1)
         self._names("read_mo")
-        await read(views.read_mo, derive_id("r", account, "sim", "work"), "marie@acme.example")
+        await read(mo_views.read_mo, derive_id("r", account, "sim", "work"), "marie@acme.example")
         self._names("messages_of")
         await read(earlier.messages_of, ["key a", "key b"], self.now)
         self._names("repeat_of")

@@ -40,7 +40,7 @@ START_S, RSS_MB, RATIO = 10.0, 250.0, 1.25
 WINDOW = 10  # of the simulated carrier
 ROUNDS, _PUTS, _CLAIMS = 40, 40, 4
 OVER_THE_QUEUE = ("ix_message_waiting", "ix_message_counted", "ix_message_expiring", "ix_message_status")
-_SMALL = {"setting", "outage", "meter", "balance"}  # tables that PostgreSQL rightly reads whole
+_SMALL = {"setting", "outage", "meter", "balance", "media"}  # tables that PostgreSQL rightly reads whole
 _NEEDED_GB = 25
 _SERVER = "shared_buffers = 1GB\nmax_wal_size = 16GB\ncheckpoint_timeout = 30min\n"
 

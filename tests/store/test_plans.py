@@ -20,6 +20,7 @@ from mail2sms.store import (
     days,
     earlier,
     events,
+    mo_views,
     notice_views,
     sending,
     sent,
@@ -31,7 +32,7 @@ from tests.proofs import _statements
 from tests.proofs._history import History, opened
 from tests.servers.postgresql import PostgreSQL
 
-SMALL = frozenset({"setting", "outage", "meter", "balance"})
+SMALL = frozenset({"setting", "outage", "meter", "balance", "media"})
 """Tables of a few rows, which PostgreSQL rightly reads whole."""
 
 
@@ -123,7 +124,8 @@ def test_every_verb_and_view_is_looked_at(tmp_path: Any, monkeypatch: pytest.Mon
     history.fill(url)
     asyncio.run(_statements.observe(url, NOW + 5_000, history.old(100)))
     wanted: dict[str, object] = dict(_all_verbs())
-    for module in (approvals, counters, days, earlier, events, notice_views, sending, sent, views):
+    modules = (approvals, counters, days, earlier, events, mo_views, notice_views, sending, sent, views)
+    for module in modules:
         for name, view in inspect.getmembers(module, inspect.isfunction):
             if view.__module__ == module.__name__ and not name.startswith("_"):
                 wanted[name] = view

@@ -33,6 +33,7 @@ from mail2sms.store import (
     Settlement,
     Store,
     earlier,
+    mo_views,
     views,
 )
 from mail2sms.store.columns import metadata
@@ -606,7 +607,7 @@ async def test_a_reply_is_read_with_its_photo_and_the_mail_it_answers(store: Sto
     """What compose needs, in one read."""
     await store.put(bundle())
     recorded = await store.record_mo(new_mo())
-    mo = await store.read(views.read_mo, recorded.id, "marie@acme.example")
+    mo = await store.read(mo_views.read_mo, recorded.id, "marie@acme.example")
     assert mo is not None
     assert mo.last is not None
     assert (mo.text, mo.photos[0].content, mo.last.message_id) == ("Oui", b"\x89PNG", "<m-1@acme.example>")

@@ -300,6 +300,7 @@ def upgrade() -> None:
         sa.Column("cost", sa.BigInteger(), nullable=True),
         sa.Column("currency", sa.Text(), nullable=True),
         sa.Column("dsn", sa.Text(), nullable=True),
+        sa.Column("media", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["conversation"], ["conversation.id"], name=op.f("fk_message_conversation")),
         sa.ForeignKeyConstraint(["submission"], ["submission.id"], name=op.f("fk_message_submission")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
@@ -361,6 +362,36 @@ def upgrade() -> None:
         ["carrier", "due_at"],
         sqlite_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
         postgresql_where=sa.text("status = 'queued' AND lease_owner IS NULL"),
+    )
+    op.create_table(
+        "media",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("mo", sa.Text(), nullable=False),
+        sa.Column("carrier", sa.Text(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_media")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_media_mo"), "media", ["mo"], unique=False)
+    op.create_index(
+        "ix_media_queued",
+        "media",
+        ["account", "due_at"],
+        sqlite_where=sa.text("status = 'queued'"),
+        postgresql_where=sa.text("status = 'queued'"),
+    )
+    op.create_index(
+        "ix_media_settled",
+        "media",
+        ["created_at"],
+        sqlite_where=sa.text("status <> 'queued'"),
+        postgresql_where=sa.text("status <> 'queued'"),
     )
     devices.create()
     op.create_table(
