@@ -61,12 +61,12 @@ class BadNumber(ValueError):
 
 
 class BadPicture(ValueError):
-    """A picture that can't be sent: its place among those of a mail, and `unreadable` or `too_large`."""
+    """A picture that can't be sent: its place among those of a mail, and the reason."""
 
-    def __init__(self, number: int, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, number: int, reason: str) -> None:
+        super().__init__(reason)
         self.number = number
-        self.why = why
+        self.reason = reason
 
 
 class SendFailed(Exception):

@@ -66,7 +66,7 @@ async def _fitted(orders: Sequence[tuple[bytes, str]], each_bytes: int) -> tuple
                 made.append(await _exchange(worker, head, picture, len(made)))
     except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as e:  # too much time, or memory
         log.warning("pictures_killed", error=type(e).__name__)
-        raise BadPicture(len(made), "unreadable") from e
+        raise BadPicture(len(made), "media.unreadable") from e
     finally:
         await asyncio.shield(_end(worker))
     return tuple(made)

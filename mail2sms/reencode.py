@@ -71,7 +71,7 @@ _BAD = (
 
 
 class WrongPicture(ValueError):
-    """It cannot be used: `unreadable` or `too_large` (more than 50 million pixels)."""
+    """It cannot be used: `media.unreadable` or `media.too_large` (more than 50 million pixels)."""
 
 
 def fit(data: bytes, limit_bytes: int) -> tuple[str, bytes]:
@@ -86,7 +86,7 @@ def fit(data: bytes, limit_bytes: int) -> tuple[str, bytes]:
     except WrongPicture:
         raise
     except _BAD as e:
-        raise WrongPicture("unreadable") from e
+        raise WrongPicture("media.unreadable") from e
 
 
 def _fit(data: bytes, limit_bytes: int) -> tuple[str, bytes]:
@@ -94,9 +94,9 @@ def _fit(data: bytes, limit_bytes: int) -> tuple[str, bytes]:
     with Image.open(BytesIO(data), formats=_FORMATS) as opened:
         width, height = opened.size
         if width * height > _PIXELS:
-            raise WrongPicture("too_large")
+            raise WrongPicture("media.too_large")
         if not width or not height:
-            raise WrongPicture("unreadable")
+            raise WrongPicture("media.unreadable")
         if opened.format == "GIF" and (moving := _animation(opened, limit_bytes)) is not None:
             return "image/gif", moving
         is_drawn = opened.format in ("PNG", "GIF")
@@ -162,7 +162,7 @@ def _jpeg(made: Image.Image, limit_bytes: int) -> bytes:
                 return out.getvalue()
         width, height = (max(1, int(side * _SMALLER)) for side in made.size)
         if max(width, height) < _SMALLEST:
-            raise WrongPicture("unreadable")
+            raise WrongPicture("media.unreadable")
         made = made.resize((width, height))
 
 

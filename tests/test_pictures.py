@@ -128,7 +128,7 @@ async def test_the_one_that_is_wrong_is_named() -> None:
     """By its place."""
     with pytest.raises(BadPicture) as failed:
         await Pictures().fit([picture(), b"no picture", picture()], LIMIT)
-    assert (failed.value.number, failed.value.why) == (1, "unreadable")
+    assert (failed.value.number, failed.value.reason) == (1, "media.unreadable")
 
 
 async def test_a_process_that_hangs_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

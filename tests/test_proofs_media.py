@@ -12,7 +12,7 @@ def test_no_mutation_harms() -> None:
     """Each becomes a whole picture within the limit, without what a camera wrote, or is refused."""
     found = media.run_chunk(0, 300, seed=11)
     assert found.wrong == []
-    assert {"image/jpeg", "image/png", "image/gif", "unreadable"} <= found.ends.keys()
+    assert {"image/jpeg", "image/png", "image/gif", "media.unreadable"} <= found.ends.keys()
     assert found.worst_s < media.CPU_S
 
 
@@ -26,9 +26,11 @@ def test_a_picture_that_is_passed_on_is_found() -> None:
 async def test_bombs_are_refused_or_made_small() -> None:
     """In the real process, by their headers where those say enough."""
     found = await media.bombed()
-    assert found["900 megapixels in a PNG"] == found["a GIF's screen of 65,535 by 65,535"] == "too_large"
+    assert (
+        found["900 megapixels in a PNG"] == found["a GIF's screen of 65,535 by 65,535"] == "media.too_large"
+    )
     assert found["2,000 frames"] == "image/png"
-    assert found["SVG"] == found["PostScript"] == found["HTML"] == found["half a JPEG"] == "unreadable"
+    assert found["SVG"] == found["PostScript"] == found["HTML"] == found["half a JPEG"] == "media.unreadable"
 
 
 async def test_nothing_private_is_asked() -> None:

@@ -7,10 +7,8 @@ mean (`tell`): all pure. What follows from a code is data, see `_answers`.
 from __future__ import annotations
 
 import asyncio
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -20,7 +18,8 @@ from mail2sms.carriers import _media
 from mail2sms.carriers._answers import failure, said, verdict, word
 from mail2sms.carriers._base import Call, Carrier, CarrierEvent
 from mail2sms.carriers._options import HttpOptions
-from mail2sms.carriers._proofs import base64_of, must, phone, same, text
+from mail2sms.carriers._proofs import must, phone, same, text
+from mail2sms.carriers._request import HttpRequest
 from mail2sms.clock import now_ms
 from mail2sms.errors import BadOption, Misconfigured, Refused, Unavailable, Uncertain
 from mail2sms.http import Answer, Http, NoAnswer, NotSent
@@ -33,16 +32,6 @@ _REST_S = 60.0  # how long a carrier is left alone whose account is out of order
 _SHORTEST_SECRET = 16
 _FILES = 10  # of one MMS; no provider passes on more
 _UNKNOWN_SUBSCRIBER = "the subscriber is unknown"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HttpRequest:
-    """One request to a provider. URL, headers and body hold secrets and texts."""
-
-    url: str = field(repr=False)
-    method: str = "POST"
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
 
 
 class HttpCarrier(Carrier):
@@ -245,16 +234,3 @@ class HttpCarrier(Carrier):
             attempt_id=word(attempt) or None,
             is_opt_out=found is not None and found.kind == "optout",
         )
-
-
-def basic(user: str, password: str) -> str:
-    """Return the header of Basic authentication (RFC 7617)."""
-    return f"Basic {base64_of(f'{user}:{password}'.encode())}"
-
-
-def json_request(url: str, body: Mapping[str, Any], **headers: str) -> HttpRequest:
-    """Return a POST of JSON; names of headers with _ for -."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-    content = {"Content-Type": "application/json", "Accept": "application/json"}
-    return HttpRequest(url=url, headers={**content, **named}, body=data)

@@ -13,9 +13,10 @@ from typing import Any, Literal
 from mail2sms.carriers import _sns
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent, OptionFinding
-from mail2sms.carriers._http import HttpCarrier, HttpRequest
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import must
+from mail2sms.carriers._request import HttpRequest
 from mail2sms.carriers._sigv4 import sign
 from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption

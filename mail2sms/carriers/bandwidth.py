@@ -9,10 +9,11 @@ from typing import Any
 
 from mail2sms.carriers._answers import dig, verdict, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, moment
+from mail2sms.carriers._request import HttpRequest, basic, json_request
 from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption

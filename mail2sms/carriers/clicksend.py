@@ -12,9 +12,10 @@ from typing import Any
 
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import fields, moment
+from mail2sms.carriers._request import HttpRequest, basic, json_request
 from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.money import Money, told

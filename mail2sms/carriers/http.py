@@ -12,9 +12,10 @@ from pydantic import Field
 from mail2sms.carriers import _wording
 from mail2sms.carriers._answers import Verdict, dig, failure, raised, said, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent, OptionFinding
-from mail2sms.carriers._http import HttpCarrier, HttpRequest
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, base64_of, digest, fields, moment, must, must_be_fresh, same
+from mail2sms.carriers._request import HttpRequest
 from mail2sms.endpoint import Endpoint
 from mail2sms.http import Answer
 from mail2sms.model import Part, Status, Taken

@@ -11,10 +11,11 @@ from typing import Any
 
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, claims, fields, moment, must, pairs, same, sha256, with_ports
+from mail2sms.carriers._request import HttpRequest, json_request
 from mail2sms.media import Mms
 from mail2sms.model import Media, Part, Status
 from mail2sms.money import CREDITS, Money, told

@@ -13,9 +13,10 @@ from typing import Any
 
 from mail2sms.carriers._answers import dig
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import fields, moment
+from mail2sms.carriers._request import HttpRequest
 from mail2sms.model import Part, Status
 from mail2sms.money import CREDITS, Money, told
 from mail2sms.options import Flag, SecretOption

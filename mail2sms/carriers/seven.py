@@ -12,9 +12,10 @@ from typing import Any
 
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, digest, moment, must, must_be_fresh, same, with_ports
+from mail2sms.carriers._request import HttpRequest, json_request
 from mail2sms.model import Part, Status
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption

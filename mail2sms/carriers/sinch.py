@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, base64_of, digest, moment, must, must_be_fresh, same
+from mail2sms.carriers._request import HttpRequest, json_request
 from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from mail2sms.carriers._answers import dig, verdict, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._keys import is_signed_ed25519
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, asked, moment, must, must_be_fresh
+from mail2sms.carriers._request import HttpRequest, json_request
 from mail2sms.errors import BadOption
 from mail2sms.media import Mms
 from mail2sms.model import Part, Status

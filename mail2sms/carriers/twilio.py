@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import asked, base64_of, digest, fields, must, pairs, same, sha256, with_ports
+from mail2sms.carriers._request import HttpRequest, basic
 from mail2sms.media import Mms
 from mail2sms.model import Media, Part, Status
 from mail2sms.money import Money, told

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import digest, fields, moment, must, must_be_fresh, same
+from mail2sms.carriers._request import HttpRequest, basic, json_request
 from mail2sms.errors import Uncertain
 from mail2sms.http import Answer
 from mail2sms.model import Part, Status, Taken

@@ -14,8 +14,9 @@ from urllib.parse import urlencode
 
 from mail2sms.carriers._answers import dig, said
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, basic
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import BaseUrl, HttpOptions
+from mail2sms.carriers._request import HttpRequest, basic
 from mail2sms.errors import Refused, Unavailable
 from mail2sms.http import Answer
 from mail2sms.model import Part, Taken

@@ -48,7 +48,7 @@ async def pictures(
             return await worker.fit(encoded, policy.pictures.limit_bytes, *encodings)
         except BadPicture as e:
             if not is_ignoring:
-                problem = Problem(reason=f"media.{e.why}", value=found[e.number].name)
+                problem = Problem(reason=e.reason, value=found[e.number].name)
                 raise Refusal(problem, text=text) from e
             del found[e.number]
     return ()

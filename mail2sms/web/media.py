@@ -61,7 +61,7 @@ async def pictures(order: Order, submission: Submission, context: Context) -> tu
     try:
         return await context.pictures.fit(encoded, policy.pictures.limit_bytes, *["base64"] * len(encoded))
     except BadPicture as e:
-        raise Refusal(Problem(reason=f"media.{e.why}", value=str(e.number + 1))) from e
+        raise Refusal(Problem(reason=e.reason, value=str(e.number + 1))) from e
 
 
 def _proven(context: Context, name: str, token: str) -> str:

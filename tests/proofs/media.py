@@ -213,7 +213,7 @@ async def bombed() -> dict[str, str]:
         try:
             (made,) = await pictures.fit([data], LIMIT_BYTES)
         except BadPicture as e:
-            found[name] = e.why
+            found[name] = e.reason
         else:
             found[name] = made.media_type
     return found
@@ -348,7 +348,12 @@ def main(argv: Sequence[str]) -> int:
         f"controls: {len(control.wrong)} faults in 200 that are passed on, {len(leaked.private)} connections"
     )
     holds = not (total.wrong or asked.private) and total.worst_s < CPU_S
-    holds = holds and set(became.values()) <= {"unreadable", "too_large", "image/png", "image/jpeg"}
+    holds = holds and set(became.values()) <= {
+        "media.unreadable",
+        "media.too_large",
+        "image/png",
+        "image/jpeg",
+    }
     return 0 if holds and control.wrong and leaked.private else 1
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from mail2sms.carriers._answers import dig
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
-from mail2sms.carriers._http import HttpCarrier, HttpRequest, json_request
+from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
+from mail2sms.carriers._request import HttpRequest, json_request
 from mail2sms.model import Part
 
 
