@@ -267,7 +267,8 @@ def _draft(place: Place, context: Context) -> dict[str, str]:
     mail = kept.get(place.correct) if place.correct else None
     if mail is not None and mail.corrected is not None:
         one = mail.corrected
-        return {"from": demo_mail.bare(mail.to), "to": one.to, "subject": one.subject, "text": one.text}
+        corrected = {"to": one.to, "subject": one.subject, "text": one.text, "photo": ""}
+        return {"from": demo_mail.bare(mail.to), **corrected}
     sent = _sent(place, kept)
     if sent is not None and not sent.is_reply:
         photo = "yes" * (b"\r\nContent-Type: image/" in sent.raw)

@@ -289,7 +289,7 @@ async def test_works_by_the_keyboard_alone(browser: Browser, address: str) -> No
     """What is reached by Tab shows where the focus is, and Enter sends."""
     async with opened(browser, address, 1400) as page:
         await page.get_by_label("Subject").focus()
-        for _ in range(2):  # the text, the button
+        for _ in range(3):  # the text, the photo, the button
             await page.keyboard.press("Tab")
         focused = page.locator(":focus-visible")
         await expect(focused).to_have_text("Send email")

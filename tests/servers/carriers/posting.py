@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from mail2sms.carriers._base import Carrier, CarrierOptions
+from mail2sms.carriers._base import Abilities, Carrier, CarrierOptions
 from mail2sms.errors import Refused, SendFailed, Unavailable, Uncertain
 from mail2sms.http import Answer, Http, NoAnswer, NotSent
 from mail2sms.model import Part, Taken
@@ -26,6 +26,8 @@ class Options(CarrierOptions):
 
 class Posting(Carrier):
     """Posts to one URL."""
+
+    abilities = Abilities(title="the tests' own")
 
     def __init__(self, name: str, options: Options) -> None:
         super().__init__(name)
