@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from types import FrameType
 
 import pytest
@@ -37,6 +37,14 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _log() -> Iterator[None]:
+    """Keep the log as it is: a verb that runs in this process would silence it for the tests after it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mail2sms.log.configure", lambda level="info": None)
+        yield
 
 
 def _give_up(signum: int, frame: FrameType | None) -> None:

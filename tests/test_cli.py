@@ -36,9 +36,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("MAIL2SMS_CONFIG", "RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(
-        "mail2sms.log.configure", lambda level: None
-    )  # it is for a process, and outlives a test
 
 
 def written(path: Path, **changes: str) -> Path:

@@ -38,12 +38,6 @@ NUMBER = f"33639981234@{DOMAIN}"
 MAIL = "From: {sender}\nTo: {to}\nSubject: x\nMessage-ID: <1@acme.example>\n\n{text}\n"
 
 
-@pytest.fixture(autouse=True)
-def _log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log stays as it is: its configuration is a process's, and outlives a test."""
-    monkeypatch.setattr("mail2sms.log.configure", lambda level: None)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Took:
     """What the listener did with a mail."""

@@ -212,8 +212,8 @@ def _phones(daemons: Sequence[Daemon]) -> dict[str, str]:
 
 
 _FOLDS = """
-    SELECT f.id, f.kind, f.alarms, f.left_out, f.first_at, s.device, c.data, m.id AS message, m.status,
-    first.data AS begun FROM fold f JOIN submission s ON s.id = f.id JOIN content c ON c.id = f.id
+    SELECT f.id, f.kind, f.alarms, f.left_out, f.first_at, substr(s.machine, 8) AS device, c.data, m.id AS message,
+    m.status, first.data AS begun FROM fold f JOIN submission s ON s.id = f.id JOIN content c ON c.id = f.id
     JOIN message m ON m.submission = f.id LEFT JOIN content first ON first.id = f.id || '-first' ORDER BY f.first_at
 """
 
