@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from types import FrameType
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures", "tests.listening"]
+pytest_plugins = ["tests.servers.fixtures", "tests.listening", "tests.unsilenced"]
 
 _HANGS_AFTER_S = 180
 _NO_SKIPS = os.environ.get("MAIL2SMS_NO_SKIPS") == "1"
@@ -37,14 +37,6 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _log() -> Iterator[None]:
-    """Keep the log as it is: a verb that runs in this process would silence it for the tests after it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mail2sms.log.configure", lambda level="info": None)
-        yield
 
 
 def _give_up(signum: int, frame: FrameType | None) -> None:
