@@ -24,8 +24,8 @@ import pytest
 
 from benchmarks import figures
 from benchmarks.figures import Case, Figures
-from benchmarks.load import Answers, Load
-from benchmarks.measure import load_name, run
+from benchmarks.load import Answers
+from benchmarks.measure import send
 from benchmarks.smpp import Simulator, simulator
 from benchmarks.targets import Target
 from mail2sms import __version__
@@ -82,7 +82,7 @@ _SENDSMS = "/cgi-bin/sendsms?username=u&password=p&from=ACME&to={phone}&text={te
 class _Road(Target):
     """What takes messages and submits them to the SMSC."""
 
-    url = ""
+    prefix = _PHONES
 
     def __init__(self, smsc: Simulator) -> None:
         self._smsc = smsc
@@ -90,16 +90,7 @@ class _Road(Target):
     def send(self, case: Case, seconds: float) -> tuple[Answers, int, float]:
         """Send for so long; return the answers, how many submits came of it, and when the last one came."""
         before, _ = self._smsc.taken()
-        load = Load(
-            port=self.port,
-            sessions=case.sessions,
-            reuse=case.reuse,
-            name=load_name(self),
-            seconds=seconds,
-            prefix=_PHONES,
-            url=self.url,
-        )
-        told = run(self.name, load)
+        told = send(self, case, seconds=seconds)
         wait_until(lambda: self._smsc.taken()[0] - before >= told.accepted, _PATIENCE_S, every_s=_LOOK_S)
         time.sleep(_LOOK_S)  # for one too many
         count, last_s = self._smsc.taken()

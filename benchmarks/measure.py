@@ -23,21 +23,18 @@ class LoadFailed(RuntimeError):
     """The load generator did not come to its end."""
 
 
-def load_name(target: Target) -> str:
-    """Return a name that no other load has: a mail that comes twice would be known."""
-    return f"{next(_numbers)}-{target.name}"
-
-
 def send(target: Target, case: Case, *, seconds: float = 0.0, mails: int = 0) -> Answers:
     """Send mails in the way of the case, until so many seconds are over or so many mails are sent."""
     load = Load(
         port=target.port,
         sessions=case.sessions,
         reuse=case.reuse,
-        name=load_name(target),
+        name=f"{next(_numbers)}-{target.name}",  # a mail that comes twice would be known
         seconds=seconds,
         mails=mails,
         attachment_bytes=case.attachment_bytes,
+        prefix=target.prefix,
+        url=target.url,
     )
     return run(target.name, load)
 

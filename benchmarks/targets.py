@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks import cpu
+from benchmarks.load import FICTION
 from mail2sms import __version__
 from tests.servers import Daemon, PostgreSQL
 
@@ -33,6 +34,10 @@ class Target(ABC):
     name: str
     version = ""
     port: int
+    prefix = FICTION
+    """What the numbers of the phones begin with that it is written to."""
+    url = ""
+    """Where it takes texts by HTTP: see `load`; "" where it takes mail."""
 
     @abstractmethod
     def started(self) -> contextlib.AbstractContextManager[Self]:

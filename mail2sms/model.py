@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NewType
+from typing import Literal, NewType
 
 from mail2sms.alarm import Alarm
 from mail2sms.money import Money
@@ -44,6 +44,13 @@ class MessageClass(StrEnum):
     MARKETING = "marketing"
     ALARM = "alarm"
     CONSENT = "consent"
+
+
+NoticeKind = Literal[
+    "reply", "refused", "held", "approval", "limit", "undelivered", "receipt", "dsn", "digest",
+    "silent", "back", "down", "up", "balance",
+]  # fmt: skip
+"""What somebody is told of."""
 
 
 class Proof(StrEnum):

@@ -21,26 +21,10 @@ from mail2sms.cli.terminal import (
     reach,
     to_json,
 )
-from mail2sms.model import Status
+from mail2sms.model import NoticeKind, Status
 
 _LIMIT = 100
 
-Kind = Literal[
-    "refused",
-    "reply",
-    "held",
-    "approval",
-    "limit",
-    "undelivered",
-    "receipt",
-    "dsn",
-    "digest",
-    "silent",
-    "back",
-    "down",
-    "up",
-    "balance",
-]
 Told = Literal["queued", "sent", "failed", "dropped"]
 
 
@@ -112,7 +96,9 @@ def message(
 
 
 def notices(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
-    kind: Annotated[Kind | None, typer.Option(metavar="KIND", help=", ".join(get_args(Kind)))] = None,
+    kind: Annotated[
+        NoticeKind | None, typer.Option(metavar="KIND", help=", ".join(get_args(NoticeKind)))
+    ] = None,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Who is told.")] = None,
     status: Annotated[Told | None, typer.Option(metavar="STATUS", help=", ".join(get_args(Told)))] = None,
     about: Annotated[

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
+from mail2sms.model import NoticeKind
 from mail2sms.store import schema
 
 notice, content = schema.notice, schema.content
 
-KINDS = (
-    *("reply", "refused", "held", "approval", "limit", "undelivered", "receipt", "dsn", "digest"),
-    *("silent", "back", "down", "up", "balance"),
-)
+KINDS: tuple[str, ...] = get_args(NoticeKind)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from mail2sms.addresses import canonical
 from mail2sms.errors import Problem
+from mail2sms.model import NoticeKind
 from mail2sms.reasons import sentence
 from mail2sms.store.notice_views import NoticeSearch, NoticeView, find_notices, read_notice
 from mail2sms.store.views import events_of
@@ -75,23 +76,7 @@ class Notices(BaseModel):
 async def search(  # a parameter is a filter: FastAPI's way
     context: Here,
     _: Reader,
-    kind: Literal[
-        "reply",
-        "refused",
-        "held",
-        "approval",
-        "limit",
-        "undelivered",
-        "receipt",
-        "dsn",
-        "digest",
-        "silent",
-        "back",
-        "down",
-        "up",
-        "balance",
-    ]
-    | None = None,
+    kind: NoticeKind | None = None,
     to: Annotated[str | None, Query(max_length=320)] = None,
     status: Literal["queued", "sent", "failed", "dropped"] | None = None,
     about: Annotated[str | None, Query(max_length=40)] = None,
