@@ -36,11 +36,12 @@ def row(name: str, carrier: type[Carrier]) -> str:
     is_told = getattr(carriers.load(name).Options, "signed_by", None) is not None
     proof = can.signs or ("its path, and where it comes from" if is_told else "-")
     cut = "the provider" if carrier.split is Carrier.split else "mail2sms"
-    cells = [
-        f"`{name}`",
-        can.title,
-        *("yes" if x else "no" for x in (can.receives, carrier.reports, can.mms is not None)),
-    ]
+    replies, reports, mms = (
+        "yes" if x else "no" for x in (can.receives, carrier.reports, can.mms is not None)
+    )
+    if getattr(carriers.load(name).Options, "is_asked", False):
+        reports = "yes, and when asked"
+    cells = [f"`{name}`", can.title, replies, reports, mms]
     return "| " + " | ".join([*cells, can.senders, cut, proof, can.tested]) + " |\n"
 
 

@@ -21,7 +21,34 @@ _INFOBIP = "type: infobip, api: 'https://x.api.infobip.com', key: env:K"
             "warning",
             [
                 "1:12 nothing would prove its webhook, so it is refused: no reports and no replies come -> "
+                "add webhook: {secret: credential:NAME}; or query: 5m, where nothing may come in from outside"
+            ],
+        ),
+        (
+            f"{{{_INFOBIP}, query: 5m}}",
+            "warning",
+            [
+                "1:12 nothing would prove its webhook, so it is refused: no replies come -> "
                 "add webhook: {secret: credential:NAME}"
+            ],
+        ),
+        (
+            f"{{type: vonage, key: k, secret: env:K, signing_secret: env:K, query: 5m, {_PROVED}}}",
+            "error",
+            ["1:86 this provider does not tell what became of a message when it is asked -> leave it out"],
+        ),
+        (
+            f"{{type: http, url: 'https://x.example/', answer: {{id: id}}, query: 5m, {_PROVED}}}",
+            "error",
+            ["1:83 nothing says what is asked -> add status_url: what is asked about a message"],
+        ),
+        (
+            "{type: http, url: 'https://x.example/', answer: {id: id}, query: 5m, "
+            f"status_url: 'https://{{to}}/{{text}}', {_PROVED}}}",
+            "error",
+            [
+                "1:99 there is no {text} -> there are to, to_digits, from, from_digits, id, secret",
+                "1:99 expected a URL whose host is written out -> such as https://sms.example/send",
             ],
         ),
         (

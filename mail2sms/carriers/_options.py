@@ -79,6 +79,11 @@ class HttpOptions(CarrierOptions):
     balance_below: BalanceOption | None = None
     """Less than that left there, and `quotas.approvers` are told; it is asked for each hour. Example: 20 EUR"""
 
+    query: DurationMs = 0
+    """When no report came for so long, the provider is asked; for where nothing reaches us from outside. Example: 5m"""
+
+    is_asked: ClassVar[bool] = False
+    """Whether it tells what became of a message when it is asked."""
     signed_by: ClassVar[str | None] = ""
     """The option without which its webhooks are not signed; "" where they never are, None where there are none."""
     balance_in: ClassVar[str | None] = None
@@ -101,8 +106,11 @@ class HttpOptions(CarrierOptions):
         yield OptionFinding(option="balance_below", message=message, hint=hint, is_warning=False)
 
     def findings(self) -> Iterator[OptionFinding]:
-        """Plain http, webhooks that prove little or nothing, a balance that is not told."""
+        """Plain http, webhooks that prove little or nothing, what the provider does not tell."""
         yield from self._balance_findings()
+        if self.query and not self.is_asked:
+            message = "this provider does not tell what became of a message when it is asked"
+            yield OptionFinding(option="query", message=message, hint="leave it out", is_warning=False)
         parts = urlsplit(self.api or "")
         if parts.scheme == "http" and not Endpoint(parts.hostname or "", 0).is_loopback:
             if not (self.is_local and Endpoint(parts.hostname or "", 0).is_private):
@@ -115,9 +123,15 @@ class HttpOptions(CarrierOptions):
             return
         also = f", or {self.signed_by}" if self.signed_by else ""
         if self.webhook.secret is None:
-            message = "nothing would prove its webhook, so it is refused: no reports and no replies come"
+            lacks = "no replies come" if self.query else "no reports and no replies come"
+            message = f"nothing would prove its webhook, so it is refused: {lacks}"
+            asked = (
+                "; or query: 5m, where nothing may come in from outside"
+                if self.is_asked and not self.query
+                else ""
+            )
             yield OptionFinding(
-                option="", message=message, hint=f"add webhook: {{secret: credential:NAME}}{also}"
+                option="", message=message, hint=f"add webhook: {{secret: credential:NAME}}{also}{asked}"
             )
         elif not self.webhook.networks:
             message = "its webhook is not signed: whoever learns its URL can forge reports and replies"

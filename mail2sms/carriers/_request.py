@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from mail2sms.carriers._proofs import base64_of
 
@@ -25,9 +26,22 @@ def basic(user: str, password: str) -> str:
     return f"Basic {base64_of(f'{user}:{password}'.encode())}"
 
 
+def step(text: str) -> str:
+    """Return a text as one step, or one value, of a URL."""
+    return quote(text, safe="")
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def get_request(url: str, **headers: str) -> HttpRequest:
+    """Return a question whose answer is JSON; names of headers with _ for -."""
+    return HttpRequest(url=url, method="GET", headers={"Accept": "application/json", **_named(headers)})
+
+
 def json_request(url: str, body: Mapping[str, Any], **headers: str) -> HttpRequest:
     """Return a POST of JSON; names of headers with _ for -."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
     data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     content = {"Content-Type": "application/json", "Accept": "application/json"}
-    return HttpRequest(url=url, headers={**content, **named}, body=data)
+    return HttpRequest(url=url, headers={**content, **_named(headers)}, body=data)

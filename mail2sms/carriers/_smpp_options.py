@@ -6,7 +6,7 @@ import re
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -88,6 +88,8 @@ class Options(CarrierOptions):
     """After so long without a word the SMSC is asked whether it lives. Example: 30s"""
     timeout: DurationMs = 60_000
     """A part that the SMSC does not answer for so long may have been sent. Example: 60s"""
+    is_asked: ClassVar[bool] = True
+    """Where the SMSC offers query_sm."""
     query: DurationMs = 0
     """When no receipt came for so long, the SMSC is asked (query_sm), where it offers that. Example: 6h"""
     alphabet: Literal["gsm", "gsm-packed", "latin1"] = "gsm"

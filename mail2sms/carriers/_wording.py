@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 from mail2sms.carriers._base import OptionFinding
 
 NAMES = ("to", "to_digits", "from", "from_digits", "text", "id", "secret", "valid_s")
+ASKED = tuple(name for name in NAMES if name not in ("text", "valid_s"))  # about a message that was sent
 _PLACE = re.compile(r"\{([a-z_]{1,20})\}")
 _FORBIDDEN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -43,11 +44,11 @@ TYPES = {
 }
 
 
-def strange(template: str, option: str) -> Iterator[OptionFinding]:
+def strange(template: str, option: str, names: tuple[str, ...] = NAMES) -> Iterator[OptionFinding]:
     """Give the names in a template that there are not."""
     for name in _PLACE.findall(template):
-        if name not in NAMES:
-            hint = f"there are {', '.join(NAMES)}"
+        if name not in names:
+            hint = f"there are {', '.join(names)}"
             yield OptionFinding(option=option, message=f"there is no {{{name}}}", hint=hint, is_warning=False)
 
 

@@ -14,7 +14,8 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, digest, moment, must, must_be_fresh, same
-from mail2sms.carriers._request import HttpRequest, basic, json_request
+from mail2sms.carriers._request import HttpRequest, basic, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.http import Answer
 from mail2sms.model import Part, Status, Taken
 from mail2sms.options import SecretOption
@@ -22,7 +23,13 @@ from mail2sms.options import SecretOption
 _API = "https://api.sms-gate.app/3rdparty/v1"
 _KNOWN = 409
 _LONGEST_ID = 36
-STATUS = {
+STATES = {  # as it answers
+    **dict.fromkeys(("Pending", "Processed", "Sent"), Status.ENROUTE),
+    "Delivered": Status.DELIVERED,
+    "Failed": Status.UNDELIVERABLE,
+    "Cancelled": Status.REJECTED,
+}
+STATUS = {  # as its webhook says
     "sms:sent": Status.ENROUTE,
     "sms:delivered": Status.DELIVERED,
     "sms:failed": Status.UNDELIVERABLE,
@@ -34,6 +41,7 @@ class Options(HttpOptions):
     """One phone, by the app's cloud or by its own address (`api: http://PHONE:8080`, in a private network)."""
 
     signed_by = "signing_key"
+    is_asked = True
     is_local = True
 
     user: str
@@ -76,6 +84,14 @@ class AndroidGateway(HttpCarrier):
     def accepted(self, answer: Answer) -> Taken:
         """What the phone has already was taken: it names no id then, and the report will."""
         return Taken(carrier_message_id="") if answer.status == _KNOWN else super().accepted(answer)
+
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        url = f"{self.api}/messages/{step(sent.carrier_message_id)}"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        status = STATES.get(word(dig(answer, "recipients", 0, "state")) or word(dig(answer, "state")))
+        yield from self.report(id_=dig(answer, "id"), status=status, at=at)
 
     def has_signature(self) -> bool:
         return bool(self._signing)

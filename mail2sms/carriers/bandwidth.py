@@ -13,7 +13,8 @@ from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, moment
-from mail2sms.carriers._request import HttpRequest, basic, json_request
+from mail2sms.carriers._request import HttpRequest, basic, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption
@@ -32,6 +33,7 @@ _REJECTED = frozenset({"4470", "4770", "4775", "4482"})
 class Options(HttpOptions):
     """One account and application."""
 
+    is_asked = True
     account: str
     """The account's number. Example: 9900000"""
     application: str
@@ -67,6 +69,18 @@ class Bandwidth(HttpCarrier):
         elif part.expires_at // 1000 > now_s:  # of an SMS alone
             order["expiration"] = datetime.fromtimestamp(part.expires_at // 1000, UTC).isoformat()
         return json_request(self._url, order, Authorization=self._login)
+
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        """https://dev.bandwidth.com/docs/messaging/getMessage"""
+        url = f"{self._url}?messageId={step(sent.carrier_message_id)}"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        """A list of one, in other words than its webhook's."""
+        message = dig(answer, "messages", 0)
+        kind, code = f"message-{word(dig(message, 'messageStatus')).lower()}", word(dig(message, "errorCode"))
+        status = _status(kind, code) if kind in STATUS else None
+        yield from self.report(id_=dig(message, "messageId"), status=status, at=at, code=code)
 
     def media_login(self) -> Mapping[str, str]:
         return {"Authorization": self._login}

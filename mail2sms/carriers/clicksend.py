@@ -15,7 +15,8 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import fields, moment
-from mail2sms.carriers._request import HttpRequest, basic, json_request
+from mail2sms.carriers._request import HttpRequest, basic, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.money import Money, told
@@ -27,7 +28,7 @@ _SUBJECT = "Photo"  # it must have one, of at most 20 characters
 STATUS = {  # by status_code
     "200": Status.ENROUTE,
     "201": Status.DELIVERED,
-    "300": Status.UNDELIVERABLE,
+    "300": Status.ENROUTE,  # not now: it tries again by itself
     "301": Status.UNDELIVERABLE,
     "302": Status.REJECTED,
 }
@@ -37,6 +38,7 @@ class Options(HttpOptions):
     """One account."""
 
     balance_in = ""
+    is_asked = True
     user: str
     """The user's name. Example: acme"""
     key: SecretOption
@@ -74,9 +76,19 @@ class ClickSend(HttpCarrier):
         found = word(dig(answer, "data", "messages", 0, "status")) or word(dig(answer, "response_code"))
         return "" if found == _OK else found
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        url = f"{self.api}/v3/sms/receipts/{step(sent.carrier_message_id)}"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        data = dig(answer, "data")
+        status = STATUS.get(word(dig(data, "status_code")))
+        yield from self.report(
+            id_=dig(data, "message_id"), status=status, at=at, code=dig(data, "error_code")
+        )
+
     def probing(self, now_s: int) -> HttpRequest:
-        headers = {"Authorization": self._login}
-        return HttpRequest(url=f"{self.api}/v3/account", method="GET", headers=headers)
+        return get_request(f"{self.api}/v3/account", Authorization=self._login)
 
     def left(self, answer: Any) -> Money | None:
         return told(dig(answer, "data", "balance"), dig(answer, "data", "_currency", "currency_name_short"))

@@ -2,126 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
-
-from pydantic import Field
 
 from mail2sms.carriers import _wording
 from mail2sms.carriers._answers import Verdict, dig, failure, raised, said, word
-from mail2sms.carriers._base import Abilities, Call, CarrierEvent, OptionFinding
+from mail2sms.carriers._base import Abilities, Call, CarrierEvent
+from mail2sms.carriers._described import Options
 from mail2sms.carriers._http import HttpCarrier
-from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, base64_of, digest, fields, moment, must, must_be_fresh, same
 from mail2sms.carriers._request import HttpRequest
-from mail2sms.endpoint import Endpoint
+from mail2sms.heard import Sent
 from mail2sms.http import Answer
 from mail2sms.model import Part, Status, Taken
-from mail2sms.options import Options as Section
-from mail2sms.options import SecretOption, Written
 
-Word = Annotated[str, Written("a word", stands_for="WORD")]
-Kind = Literal["permanent", "config", "optout", "spend", "throttle", "retry"]
-Reported = Literal["enroute", "delivered", "undeliverable", "expired", "rejected"]
-
-
-class AnswerOptions(Section):
-    """What stands where in an answer. Paths go through JSON by names and numbers: messages.0.id."""
-
-    id: str = ""
-    """Where the message's id is; without one, its reports can't be told apart. Example: messages.0.id"""
-    after: str = ""
-    """In an answer that is no JSON: the id is the word after this text. Example: "OK:\""""
-    success: str = ""
-    """What must stand in an answer for the message to be taken. Example: queued"""
-    code: str = ""
-    """Where the provider's code of an error is. Example: error.code"""
-    codes: dict[Word, Kind] = Field(default_factory=dict)
-    """What its codes mean: permanent, config, optout, spend, throttle, retry. Example: {"21610": optout}"""
-
-
-class EventOptions(Section):
-    """What stands where in a webhook's JSON, form or query."""
-
-    id: str = "id"
-    """The message's id. Example: message.id"""
-    status: str = "status"
-    """What became of it; a request that has this is a report. Example: status"""
-    statuses: dict[Word, Reported] = Field(default_factory=dict)
-    """What its statuses are here. Example: {DELIVRD: delivered}"""
-    code: str = ""
-    """Why it failed. Example: error"""
-    attempt: str = ""
-    """Where {id} of the request comes back: settles lost answers. Example: reference"""
-    sender: str = "from"
-    """The phone that wrote. Example: msisdn"""
-    to: str = "to"
-    """The number of ours that it wrote to. Example: recipient"""
-    text: str = "text"
-    """What it wrote. Example: body"""
-
-
-class SignatureOptions(Section):
-    """An HMAC over the time, if there is one, and the body."""
-
-    key: SecretOption
-    """What it is made with. Example: credential:hmac"""
-    header: str = "X-Signature"
-    """Where it is. Example: X-Hub-Signature-256"""
-    algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
-    """How it is made. Example: sha512"""
-    encoding: Literal["hex", "base64"] = "hex"
-    """How it is written. Example: base64"""
-    prefix: str = ""
-    """What stands before it. Example: sha256="""
-    timestamp: str = ""
-    """The header with the Unix time that is signed too, before the body and a dot. Example: X-Timestamp"""
-
-
-class Options(HttpOptions):
-    """One account at a provider that this file describes."""
-
-    signed_by = "signature"
-
-    method: Literal["POST", "GET", "PUT"] = "POST"
-    """How it is asked. Example: GET"""
-    url: str
-    """What is asked; {to}, {text} and others are filled in. Example: https://sms.example/send?to={to_digits}"""
-    headers: dict[Word, str] = Field(default_factory=dict)
-    """Headers; {secret} keeps credentials out of this file. Example: {Authorization: "Bearer {secret}"}"""
-    secret: SecretOption | None = None
-    """What {secret} stands for. Example: credential:sms_provider"""
-    format: Literal["json", "form", "xml", "text"] = "json"
-    """What the body is, and so how values are written in it. Example: form"""
-    body: str = ""
-    """The body; names in braces are filled in. Example: to={to}&from={from}&text={text}"""
-    answer: AnswerOptions = AnswerOptions()
-    """What an answer means."""
-    events: EventOptions = EventOptions()
-    """What its webhook tells."""
-    signature: SignatureOptions | None = None
-    """How its webhook is signed; else its path holds a secret."""
-
-    def findings(self) -> Iterator[OptionFinding]:
-        """Names that there are not, a host that is filled in, an answer that tells nothing."""
-        yield from super().findings()
-        for option, template in (("url", self.url), ("body", self.body)):
-            yield from _wording.strange(template, option)
-        for template in self.headers.values():
-            yield from _wording.strange(template, "headers")
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("https", "http") or not parts.netloc or "{" in parts.netloc:
-            message, hint = "expected a URL whose host is written out", "such as https://sms.example/send"
-            yield OptionFinding(option="url", message=message, hint=hint, is_warning=False)
-        elif parts.scheme == "http" and not Endpoint(parts.hostname or "", 0).is_loopback:
-            message = "plain http would show texts and passwords to the network"
-            yield OptionFinding(option="url", message=message, hint="write https", is_warning=False)
-        if not (self.answer.id or self.answer.after or self.answer.success):
-            message = "nothing would tell that a message was taken"
-            hint = "add answer: {id: ..}, {after: ..} or {success: ..}"
-            yield OptionFinding(option="", message=message, hint=hint, is_warning=False)
+__all__ = ["Http", "Options", "build"]
 
 
 class Http(HttpCarrier):
@@ -132,7 +29,8 @@ class Http(HttpCarrier):
 
     def __init__(self, name: str, options: Options) -> None:
         parts = urlsplit(options.url)
-        super().__init__(name, options, f"{parts.scheme}://{parts.netloc}")
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        super().__init__(name, options, self._origin)
         self._options = options
         self._secret = options.secret.reveal() if options.secret else ""
         self._key = options.signature.key.reveal() if options.signature else ""
@@ -140,27 +38,42 @@ class Http(HttpCarrier):
     def request(self, part: Part, now_s: int) -> HttpRequest:
         """The templates, filled in."""
         options = self._options
-        values = {
-            "to": part.msisdn,
-            "to_digits": part.msisdn.removeprefix("+"),
-            "from": part.sender_id,
-            "from_digits": part.sender_id.removeprefix("+"),
-            "text": part.text,
-            "id": part.attempt_id,
-            "secret": self._secret,
-            "valid_s": str(max(0, part.expires_at // 1000 - now_s)),
-        }
+        valid_s = str(max(0, part.expires_at // 1000 - now_s))
+        values = self._values(part, part.attempt_id) | {"text": part.text, "valid_s": valid_s}
         body = _wording.fill(options.body, values, _wording.WAYS[options.format])
-        named = {name: _wording.fill(line, values, str) for name, line in options.headers.items()}
         kind = {"Content-Type": _wording.TYPES[options.format]} if options.body else {}
-        parts = urlsplit(options.url)
-        path = options.url.removeprefix(f"{parts.scheme}://{parts.netloc}")
         return HttpRequest(
-            url=self.api + _wording.fill(path, values, _wording.as_url),
+            url=self._url(options.url, values),
             method=options.method,
-            headers=kind | named,
+            headers=kind | self._headers(values),
             body=body.encode("utf-8", "replace") if options.body else None,
         )
+
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest | None:
+        """The URL for it, if there is one, with the same headers."""
+        if not self._options.status_url:
+            return None
+        values = self._values(sent, sent.carrier_message_id) | {"text": "", "valid_s": "0"}
+        url = self._url(self._options.status_url, values)
+        return HttpRequest(url=url, method="GET", headers=self._headers(values))
+
+    def _values(self, about: Part | Sent, id_: str) -> dict[str, str]:
+        return {
+            "to": about.msisdn,
+            "to_digits": about.msisdn.removeprefix("+"),
+            "from": about.sender_id,
+            "from_digits": about.sender_id.removeprefix("+"),
+            "id": id_,
+            "secret": self._secret,
+        }
+
+    def _url(self, template: str, values: Mapping[str, str]) -> str:
+        is_api = template.startswith(f"{self._origin}/")
+        start = self.api if is_api else ""
+        return start + _wording.fill(template.removeprefix(self._origin * is_api), values, _wording.as_url)
+
+    def _headers(self, values: Mapping[str, str]) -> dict[str, str]:
+        return {name: _wording.fill(line, values, str) for name, line in self._options.headers.items()}
 
     def ids(self, answer: Any) -> Sequence[str]:
         return [_at(answer, self._options.answer.id)]
@@ -209,16 +122,8 @@ class Http(HttpCarrier):
         told = self._options.events
         is_json = call.body.lstrip()[:1] in (b"{", b"[")
         found: Any = as_json(call) if is_json else fields(call)
-        status = word(_at(found, told.status))
-        if status:
-            known = told.statuses.get(status)
-            yield from self.report(
-                id_=_at(found, told.id),
-                status=Status(known) if known else None,
-                at=call.at,
-                code=_at(found, told.code) if told.code else "",
-                attempt=_at(found, told.attempt) if told.attempt else "",
-            )
+        if word(_at(found, told.status)):
+            yield from self._reported(found, _at(found, told.id), call.at)
         elif _at(found, told.sender) is not None:
             yield self.mo(
                 id_=_at(found, told.id),
@@ -227,6 +132,21 @@ class Http(HttpCarrier):
                 said=_at(found, told.text),
                 at=moment(None, call),
             )
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        """As a report, which may leave out whose it is."""
+        yield from self._reported(answer, sent.carrier_message_id, at)
+
+    def _reported(self, found: Any, id_: Any, at: int) -> Iterator[CarrierEvent]:
+        told = self._options.events
+        known = told.statuses.get(word(_at(found, told.status)))
+        yield from self.report(
+            id_=id_,
+            status=Status(known) if known else None,
+            at=at,
+            code=_at(found, told.code),
+            attempt=_at(found, told.attempt),
+        )
 
 
 def _at(value: Any, path: str) -> Any:

@@ -14,7 +14,8 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import BaseUrl, HttpOptions
 from mail2sms.carriers._proofs import as_json, moment
-from mail2sms.carriers._request import HttpRequest, json_request
+from mail2sms.carriers._request import HttpRequest, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.media import Mms
 from mail2sms.model import Media, Part, Status
 from mail2sms.money import Money, told
@@ -36,6 +37,7 @@ class Options(HttpOptions):
     """One account."""
 
     balance_in = ""
+    is_asked = True
     api: BaseUrl
     """The account's own base URL. Example: https://abc123.api.infobip.com"""
     key: SecretOption
@@ -88,9 +90,21 @@ class Infobip(HttpCarrier):
     def media_login(self) -> Mapping[str, str]:
         return {"Authorization": self._login}
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        """Its logs, which may be read again, other than its reports; they go back 48 hours."""
+        url = f"{self.api}/sms/3/logs?messageId={step(sent.carrier_message_id)}"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        yield from self._reported(dig(answer, "results", 0), at)
+
+    def _reported(self, result: Any, at: int) -> Iterator[CarrierEvent]:
+        id_ = dig(result, "messageId")
+        status, code = _status(dig(result, "status", "groupId")), _error(dig(result, "error", "name"))
+        yield from self.report(id_=id_, status=status, at=at, code=code, attempt=id_)
+
     def probing(self, now_s: int) -> HttpRequest:
-        headers = {"Authorization": self._login, "Accept": "application/json"}
-        return HttpRequest(url=f"{self.api}/account/1/balance", method="GET", headers=headers)
+        return get_request(f"{self.api}/account/1/balance", Authorization=self._login)
 
     def left(self, answer: Any) -> Money | None:
         return told(dig(answer, "balance"), dig(answer, "currency"))
@@ -99,13 +113,7 @@ class Infobip(HttpCarrier):
         results = dig(as_json(call), "results")
         for one in results if isinstance(results, list) else []:
             if dig(one, "status") is not None:
-                yield from self.report(
-                    id_=dig(one, "messageId"),
-                    status=_status(dig(one, "status", "groupId")),
-                    at=moment(dig(one, "doneAt"), call),
-                    code=_error(dig(one, "error", "name")),
-                    attempt=dig(one, "messageId"),
-                )
+                yield from self._reported(one, moment(dig(one, "doneAt"), call))
             elif dig(one, "from") is not None:
                 parts = dig(one, "message")
                 shown = parts if isinstance(parts, list) else []

@@ -15,7 +15,8 @@ from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, claims, fields, moment, must, pairs, same, sha256, with_ports
-from mail2sms.carriers._request import HttpRequest, json_request
+from mail2sms.carriers._request import HttpRequest, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.media import Mms
 from mail2sms.model import Media, Part, Status
 from mail2sms.money import CREDITS, Money, told
@@ -38,6 +39,7 @@ class Options(HttpOptions):
 
     balance_in = ""
     signed_by = "signing_key"
+    is_asked = True
 
     key: SecretOption
     """The access key. Example: credential:messagebird"""
@@ -87,8 +89,17 @@ class MessageBird(HttpCarrier):
     def code(self, answer: Any) -> str:
         return word(dig(answer, "errors", 0, "code"))
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        url = f"{self.api}/messages/{step(sent.carrier_message_id)}"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        recipient = dig(answer, "recipients", "items", 0)
+        status, code = word(dig(recipient, "status")), word(dig(recipient, "statusErrorCode"))
+        yield from self.report(id_=dig(answer, "id"), status=_status(status, code), at=at, code=code)
+
     def probing(self, now_s: int) -> HttpRequest:
-        return HttpRequest(url=f"{self.api}/balance", method="GET", headers={"Authorization": self._login})
+        return get_request(f"{self.api}/balance", Authorization=self._login)
 
     def left(self, answer: Any) -> Money | None:
         """Who pays afterwards has nothing left, ever: that is told as 0, and means nothing."""
@@ -124,7 +135,7 @@ class MessageBird(HttpCarrier):
             code = said.get("statusErrorCode", "")
             yield from self.report(
                 id_=said.get("id"),
-                status=Status.REJECTED if code == "103" else STATUS.get(said["status"]),
+                status=_status(said["status"], code),
                 at=moment(said.get("statusDatetime", ""), call),
                 code=code,
                 attempt=said.get("reference", ""),
@@ -138,6 +149,10 @@ class MessageBird(HttpCarrier):
                 at=moment(said.get("createdDatetime", ""), call),
                 media=_files(call, said),
             )
+
+
+def _status(said: str, code: str) -> Status | None:
+    return Status.REJECTED if code == "103" else STATUS.get(said)
 
 
 def _files(call: Call, said: Mapping[str, str]) -> list[Media]:

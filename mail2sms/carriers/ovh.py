@@ -11,12 +11,13 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
-from mail2sms.carriers._answers import dig
+from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import fields, moment
-from mail2sms.carriers._request import HttpRequest
+from mail2sms.carriers._request import HttpRequest, step
+from mail2sms.heard import Sent
 from mail2sms.model import Part, Status
 from mail2sms.money import CREDITS, Money, told
 from mail2sms.options import Flag, SecretOption
@@ -32,6 +33,7 @@ class Options(HttpOptions):
     """One SMS service and an application's rights to it."""
 
     balance_in = "credits"
+    is_asked = True
     service: str
     """The SMS account. Example: sms-ab12345-1"""
     application_key: str
@@ -92,6 +94,13 @@ class Ovh(HttpCarrier):
 
     def code(self, answer: Any) -> str:
         return _REFUSED if dig(answer, _REFUSED, 0) is not None and not dig(answer, "ids") else ""
+
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        return self._signed("GET", f"{self._base}/outgoing/{step(sent.carrier_message_id)}", b"", now_s)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        ptt = word(dig(answer, "ptt"))
+        yield from self.report(id_=dig(answer, "id"), status=STATUS.get(ptt), at=at, code=ptt)
 
     def probing(self, now_s: int) -> HttpRequest:
         return self._signed("GET", self._base, b"", now_s)

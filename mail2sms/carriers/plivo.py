@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from mail2sms.carriers._answers import dig
+from mail2sms.carriers._answers import dig, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import base64_of, digest, fields, must, pairs, same, with_ports
-from mail2sms.carriers._request import HttpRequest, basic, json_request
+from mail2sms.carriers._request import HttpRequest, basic, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.media import Mms
 from mail2sms.model import Media, Part, Status
 from mail2sms.money import Money, told
@@ -38,6 +39,7 @@ class Options(HttpOptions):
 
     balance_in = "USD"
     signed_by = "token"
+    is_asked = True
 
     account: str
     """The auth id. Example: MA00000000000000000000"""
@@ -78,11 +80,20 @@ class Plivo(HttpCarrier):
     def ids(self, answer: Any) -> Sequence[str]:
         return [dig(answer, "message_uuid", 0)]
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        url = f"{self._base}/Message/{step(sent.carrier_message_id)}/"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        status = STATUS.get(word(dig(answer, "message_state")))
+        code = dig(answer, "error_code")
+        yield from self.report(id_=dig(answer, "message_uuid"), status=status, at=at, code=code)
+
     def media_login(self) -> Mapping[str, str]:
         return {"Authorization": self._login}
 
     def probing(self, now_s: int) -> HttpRequest:
-        return HttpRequest(url=f"{self._base}/", method="GET", headers={"Authorization": self._login})
+        return get_request(f"{self._base}/", Authorization=self._login)
 
     def left(self, answer: Any) -> Money | None:
         return told(dig(answer, "cash_credits"), "USD")

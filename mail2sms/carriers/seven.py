@@ -15,7 +15,8 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, digest, moment, must, must_be_fresh, same, with_ports
-from mail2sms.carriers._request import HttpRequest, json_request
+from mail2sms.carriers._request import HttpRequest, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.model import Part, Status
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
@@ -37,6 +38,7 @@ class Options(HttpOptions):
 
     balance_in = ""
     signed_by = "signing_secret"
+    is_asked = True
 
     key: SecretOption
     """The API key. Example: credential:seven"""
@@ -79,9 +81,16 @@ class Seven(HttpCarrier):
         is_refused = dig(answer, "messages", 0, "success") is False
         return one or ("202" if is_refused else "" if whole in _OK or not whole.isdigit() else whole)
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        url = f"{self.api}/api/status?msg_id={step(sent.carrier_message_id)}"
+        return get_request(url, X_Api_Key=self._key)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        status = STATUS.get(word(dig(answer, 0, "status")))
+        yield from self.report(id_=dig(answer, 0, "id"), status=status, at=at)
+
     def probing(self, now_s: int) -> HttpRequest:
-        headers = {"X-Api-Key": self._key, "Accept": "application/json"}
-        return HttpRequest(url=f"{self.api}/api/balance", method="GET", headers=headers)
+        return get_request(f"{self.api}/api/balance", X_Api_Key=self._key)
 
     def left(self, answer: Any) -> Money | None:
         return told(dig(answer, "amount"), dig(answer, "currency"))

@@ -13,7 +13,8 @@ from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, base64_of, digest, moment, must, must_be_fresh, same
-from mail2sms.carriers._request import HttpRequest, json_request
+from mail2sms.carriers._request import HttpRequest, get_request, json_request, step
+from mail2sms.heard import Sent
 from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption
 
@@ -32,6 +33,7 @@ class Options(HttpOptions):
     """One service plan."""
 
     signed_by = "signing_secret"
+    is_asked = True
 
     plan: str
     """The service plan's id. Example: 00000000000000000000000000000000"""
@@ -81,9 +83,18 @@ class Sinch(HttpCarrier):
     def code(self, answer: Any) -> str:
         return word(dig(answer, "code"))
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        """https://developers.sinch.com/docs/sms/api-reference/sms/tag/Delivery-reports/"""
+        url = f"{self._base}/batches/{step(sent.carrier_message_id)}/delivery_report/{sent.msisdn.removeprefix('+')}"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        status = STATUS.get(word(dig(answer, "status")))
+        yield from self.report(id_=dig(answer, "batch_id"), status=status, at=at, code=dig(answer, "code"))
+
     def probing(self, now_s: int) -> HttpRequest:
         url = f"{self._base}/batches?page_size=1"
-        return HttpRequest(url=url, method="GET", headers={"Authorization": self._login})
+        return get_request(url, Authorization=self._login)
 
     def has_signature(self) -> bool:
         return bool(self._signing)

@@ -15,8 +15,9 @@ from mail2sms.carriers._keys import is_signed_ed25519
 from mail2sms.carriers._media import files
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, asked, moment, must, must_be_fresh
-from mail2sms.carriers._request import HttpRequest, json_request
+from mail2sms.carriers._request import HttpRequest, get_request, json_request, step
 from mail2sms.errors import BadOption
+from mail2sms.heard import Sent
 from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.money import Money, told
@@ -39,6 +40,7 @@ class Options(HttpOptions):
 
     balance_in = ""
     signed_by = "public_key"
+    is_asked = True
 
     key: SecretOption
     """An API key (v2). Example: credential:telnyx"""
@@ -79,9 +81,20 @@ class Telnyx(HttpCarrier):
     def code(self, answer: Any) -> str:
         return word(dig(answer, "errors", 0, "code"))
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        url = f"{self.api}/v2/messages/{step(sent.carrier_message_id)}"
+        return get_request(url, Authorization=self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        yield from self._reported(dig(answer, "data"), at)
+
+    def _reported(self, message: Any, at: int, attempt: str = "") -> Iterator[CarrierEvent]:
+        code = word(dig(message, "errors", 0, "code"))
+        status = _status(word(dig(message, "to", 0, "status")), code)
+        yield from self.report(id_=dig(message, "id"), status=status, at=at, code=code, attempt=attempt)
+
     def probing(self, now_s: int) -> HttpRequest:
-        headers = {"Authorization": self._login}
-        return HttpRequest(url=f"{self.api}/v2/balance", method="GET", headers=headers)
+        return get_request(f"{self.api}/v2/balance", Authorization=self._login)
 
     def left(self, answer: Any) -> Money | None:
         return told(dig(answer, "data", "available_credit"), dig(answer, "data", "currency"))
@@ -112,10 +125,7 @@ class Telnyx(HttpCarrier):
                 media=files(dig(payload, "media"), "url"),
             )
         elif kind in ("message.sent", "message.finalized"):
-            code = word(dig(payload, "errors", 0, "code"))
-            attempt = asked(call).get("attempt", "")
-            status = _status(word(dig(payload, "to", 0, "status")), code)
-            yield from self.report(id_=dig(payload, "id"), status=status, at=at, code=code, attempt=attempt)
+            yield from self._reported(payload, at, asked(call).get("attempt", ""))
 
 
 def _status(said: str, code: str) -> Status | None:

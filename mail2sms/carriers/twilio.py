@@ -17,7 +17,8 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import asked, base64_of, digest, fields, must, pairs, same, sha256, with_ports
-from mail2sms.carriers._request import HttpRequest, basic
+from mail2sms.carriers._request import HttpRequest, basic, get_request, step
+from mail2sms.heard import Sent
 from mail2sms.media import Mms
 from mail2sms.model import Media, Part, Status
 from mail2sms.money import Money, told
@@ -39,6 +40,7 @@ class Options(HttpOptions):
 
     balance_in = ""
     signed_by = "token"
+    is_asked = True
 
     account: str
     """The account's SID. Example: AC00000000000000000000000000000000"""
@@ -87,15 +89,23 @@ class Twilio(HttpCarrier):
     def code(self, answer: Any) -> str:
         return word(dig(answer, "code")) or word(dig(answer, "error_code"))
 
+    def asking(self, sent: Sent, now_s: int) -> HttpRequest:
+        url = f"{self._base}/Messages/{step(sent.carrier_message_id)}.json"
+        return get_request(url, **self._login)
+
+    def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
+        status = STATUS.get(word(dig(answer, "status")))
+        yield from self.report(id_=dig(answer, "sid"), status=status, at=at, code=dig(answer, "error_code"))
+
     def media_login(self) -> Mapping[str, str]:
         return self._login
 
     def probing(self, now_s: int) -> HttpRequest:
-        return HttpRequest(url=f"{self._base}.json", method="GET", headers=self._login)
+        return get_request(f"{self._base}.json", **self._login)
 
     def balancing(self, now_s: int) -> HttpRequest:
         """Subaccounts have no balance of their own."""
-        return HttpRequest(url=f"{self._base}/Balance.json", method="GET", headers=self._login)
+        return get_request(f"{self._base}/Balance.json", **self._login)
 
     def left(self, answer: Any) -> Money | None:
         return told(dig(answer, "balance"), dig(answer, "currency"))

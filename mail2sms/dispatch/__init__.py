@@ -20,9 +20,9 @@ from mail2sms.carriers._base import Carrier
 from mail2sms.clock import now_ms
 from mail2sms.dispatch import balances
 from mail2sms.dispatch.attempt import part_outcome, parts_of, tell
+from mail2sms.dispatch.inquiries import Inquiries
 from mail2sms.dispatch.outages import Outages
 from mail2sms.errors import OptedOut, SendFailed, StoreUnavailable, Unavailable, Uncertain
-from mail2sms.heard import Sent
 from mail2sms.lane import Lane
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
@@ -44,13 +44,11 @@ from mail2sms.store import (
     Settlement,
     Store,
 )
-from mail2sms.store.sent import read_unreported
 
 LEASE_MS = 15_000
 _SWEEP_S = 5.0
 _RENEW_S = LEASE_MS / 3000
 _ASK_S = 60.0
-_FORGET_ASKED_MS = 7 * 86_400_000
 _NEARLY = 0.9  # of the time that each takes: clocks and loops are not exact, and must not add up
 _PATIENCE_S = 20.0  # at the end: how long an outcome may take to be written
 _NOT_INTENDED = Unavailable("intent", "the database did not answer", retry_after_s=1.0, same_carrier=True)
@@ -66,8 +64,8 @@ class Dispatch:
         self._names = tuple(carriers)
         self._carriers = tuple(carriers.values())
         self._outages = Outages(store, account, self._names)
+        self._inquiries = Inquiries(store, account, self._carriers)
         self._owner, self._account = owner, account
-        self._asked: dict[Sent, int] = {}  # when
         self._free_s: dict[str, float] = {}  # by carrier: when the next that is rated may leave this node
         self._closed_s: dict[str, float] = {}  # by carrier: until when its rate gives nobody a place
         self.on_unknown = on_unknown
@@ -96,7 +94,7 @@ class Dispatch:
             upkeep = [
                 group.create_task(self._every(_SWEEP_S, self._sweep)),
                 group.create_task(self._every(_RENEW_S, self._renew)),
-                group.create_task(self._every(_ASK_S, self._ask)),
+                group.create_task(self._every(_ASK_S, self._inquiries.look)),
                 group.create_task(self._every(_ASK_S, self._look_at_balances)),
             ]
             await asyncio.wait(lanes)
@@ -260,21 +258,6 @@ class Dispatch:
     async def _look_at_balances(self) -> None:
         to = self.policy.quotas.approvers
         await balances.look(self._store, self._account, self._carriers, to)
-
-    async def _ask(self) -> None:
-        """Ask the carriers that can be asked about what they have not reported, each part once in a while."""
-        now = now_ms()
-        for carrier in self._carriers:
-            if not carrier.asks_after_ms:
-                continue
-            about = (self._account, carrier.name, now, carrier.asks_after_ms)
-            for part in await self._store.read(read_unreported, *about):
-                if now - self._asked.get(part, 0) < carrier.asks_after_ms:
-                    continue
-                self._asked[part] = now
-                with contextlib.suppress(SendFailed):
-                    await carrier.ask(part)
-        self._asked = {part: at for part, at in self._asked.items() if now - at < _FORGET_ASKED_MS}
 
     async def _sweep(self) -> None:
         """Give up what is too late, help what waits for a time or a carrier that is gone, forget old keys."""

@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl
 import pytest
 
 from mail2sms import carriers
-from mail2sms.carriers._base import Call
+from mail2sms.carriers._base import Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain
-from mail2sms.http import Answer, Http
-from mail2sms.model import Media, Taken
+from mail2sms.heard import Sent
+from mail2sms.http import Answer, Http, NoAnswer
+from mail2sms.model import Media, Msisdn, SenderId, Taken
 from tests.carriers.cases import FILES, NOW_S, brief, call, carrier, http_types, part, provider
 
 KINDS = {
@@ -112,6 +113,69 @@ def test_who_tells_what_is_left_says_so() -> None:
     """What `check` takes is what the carrier can do, and each that can has a case."""
     told = {name for name in HTTP if getattr(carriers.load(name).Options, "balance_in", None) is not None}
     assert told == {name for name in HTTP if "balance" in FILES[name]}
+
+
+ASKED = [name for name in HTTP if "asked" in FILES[name]]
+
+
+def test_who_can_be_asked_says_so() -> None:
+    """What `check` takes is what the carrier can do, and each that can has cases."""
+    able = [name for name in HTTP if getattr(carriers.load(name).Options, "is_asked", False)]
+    assert able == ASKED
+
+
+@pytest.mark.parametrize("type_name", ASKED)
+async def test_what_became_of_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_name: str
+) -> None:
+    """Asked by its id: each status has its meaning; what says nothing, is nothing or is not known tells nothing."""
+    case, id_ = FILES[type_name]["asked"], FILES[type_name]["taken"]["ids"][0]
+    asked, heard, answers = [], [], []
+
+    async def answer(_: Http, method: str, url: str, **rest: Any) -> Answer:
+        asked.append((method, url))
+        return answers[len(asked) - 1]
+
+    async def record(event: CarrierEvent) -> None:
+        heard.append(brief(event))
+
+    monkeypatch.setattr(Http, "request", answer)
+    under_test = provider(type_name, tmp_path, query="5m")
+    assert under_test.asks_after_ms == 300_000
+    await under_test.start(record)
+    sent = Sent("under-test", id_, Msisdn("+33639981234"), SenderId("+33639980101"))
+    bodies = [case["body"].replace("ID", id_).replace("STATUS", str(said)) for said in case["found"]]
+    answers += [Answer(status=200, body=body.encode()) for body in bodies]
+    nothing = [b"", b"{}", b"[]", b"null", b"x", b'{"data":[]}', b'{"messages":[]}', b'{"results":[]}']
+    answers += [Answer(status=200, body=body) for body in nothing]
+    answers += [Answer(status=404, body=bodies[0].encode())]
+    for _ in answers:
+        await under_test.ask(sent)
+    wanted = [became for became in case["found"].values() if became]
+    assert [(told["id"], told["status"]) for told in heard] == [(id_, became) for became in wanted]
+    assert set(asked) == {("GET", case["url"])}
+
+
+@pytest.mark.parametrize("type_name", ASKED)
+@pytest.mark.parametrize("status", [302, 401, 429, 500])
+async def test_no_answer_about_a_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_name: str, status: int
+) -> None:
+    """Nobody asks on at once."""
+
+    async def answer(_: Http, method: str, url: str, **rest: Any) -> Answer:
+        if status == 500:
+            raise NoAnswer("hung up")
+        return Answer(status=status, body=b"{}", headers={"retry-after": "7"})
+
+    async def record(event: CarrierEvent) -> None:
+        pytest.fail("nothing was told")
+
+    monkeypatch.setattr(Http, "request", answer)
+    under_test = provider(type_name, tmp_path)
+    await under_test.start(record)
+    with pytest.raises(Unavailable):
+        await under_test.ask(Sent("under-test", "an/odd?id", Msisdn("+33639981234"), SenderId("ACME")))
 
 
 WITH_MMS = [name for name in HTTP if "mms" in FILES[name]]

@@ -641,7 +641,18 @@ class Work:
         self._names("read_parts")
         await read(sent.read_parts, account, self.old.id)
         self._names("read_unreported")
-        await read(sent.read_unreported, account, self.carrier, self.now, 3_600_000)
+        for beyond in (None, (self.now - 3_600_000, self.old.id)):
+            await read(
+                sent.read_unreported,
+                sent.Unreported(
+                    account=account,
+                    carrier=self.carrier,
+                    status=Status.ENROUTE,
+                    now=self.now,
+                    after_ms=3_600_000,
+                    beyond=beyond,
+                ),
+            )
         searches = {
             "all": Search(),
             "to": Search(to=self.old.msisdn),
