@@ -1,7 +1,8 @@
 """A provider with bad days: 1,000 messages for each kind of fault, all at once, with a tenth or so of them at fault.
 
-For the proof `boundary`. The provider remembers what it took, so it can tell what was lost and what came twice; its
-clock tells whether it was left alone for as long as it had asked, and whether anything came after its expiry.
+For the proofs `boundary` and `providers`. The provider remembers what it took, so it can tell what was lost and what
+came twice; its clock tells whether it was left alone for as long as it had asked, and whether anything came after its
+expiry.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
+from ssl import TLSVersion
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.proofs._lanes import PostingDaemon, configuration, connect, messages, send
 from tests.servers._background import Background
 from tests.servers._server import wait_until
+from tests.servers.certificates import certificate, server_context
+from tests.servers.cutting import AtOnce, Cut, Fault, Leads, Proxy, Says, Silence
 from tests.servers.daemon import Daemon
 from tests.servers.provider import TAKEN, Answer, Order, Provider
 
@@ -29,6 +35,9 @@ _SLACK_S = 0.002  # two clocks of one machine, read one after the other
 _PROMPT_S = 1.0  # from the decision to the provider
 _TIMEOUT = "1s"
 _QUIET_S = 600.0
+_MOST_CONNECTIONS = 20_000
+_WITHIN_HELLO = 600  # bytes of a server's first flight, of which its certificate is most
+_MOST_MB = 400.0  # of the daemon's memory, however much an answer is
 _PAGE = b"<html><h1>502 Bad Gateway</h1></html>"
 
 Judge = Callable[[random.Random], Answer]
@@ -64,10 +73,12 @@ KINDS: dict[str, Judge] = {
 MORE: dict[str, Judge] = {
     "redirect": _doubt(status=302, headers={"Location": "http://127.0.0.1:9/elsewhere"}),
     "half a JSON": _doubt(status=200, body=b'{"id": "p-00000001'),
-    "a megabyte": _doubt(status=200, body=b" " * 1_000_000),
+    "a gigabyte": _doubt(status=200, body=b" ", more=1_000_000_000),
 }
 """Kinds that only the proof `providers` has."""
 MIXED = "all of them"
+BAD_TLS = "bad TLS"
+"""Where no connection is fit to be spoken on: nothing of a message is at the provider then."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -87,12 +98,14 @@ class Figures:
     late_s: float = 0.0
     resent_s: list[float] = field(default_factory=list)
     waits_s: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    peak_mb: float = 0.0
 
     @property
     def is_kept(self) -> bool:
         """Whether nothing was lost, nothing twice, nothing doubted without a reason or sent too early."""
         found = self.lost or self.twice or self.wrong or self.early
-        return not found and self.unknown <= self.doubtful and self.messages > 0
+        is_quiet = self.unknown <= self.doubtful and self.messages > 0
+        return not found and is_quiet and self.peak_mb < _MOST_MB
 
     def __str__(self) -> str:
         words = [
@@ -119,10 +132,26 @@ class Storm:
     def judge(self, message: str, text: str) -> Answer:
         """Answer one order: every try has the same odds."""
         kind = self.kinds[int(text.split()[1])]
-        if self._chance.random() >= self._rates[kind]:
+        if kind == BAD_TLS or self._chance.random() >= self._rates[kind]:
             return TAKEN
         every = KINDS | MORE
         return every[self._chance.choice(list(KINDS)) if kind == MIXED else kind](self._chance)
+
+    def spoil(self, connections: int, impostor: int) -> list[Fault | None]:
+        """Return what happens to so many connections of TLS: mostly nothing."""
+        ways: list[Callable[[], Fault]] = [
+            lambda: Leads(impostor),  # whose certificate nobody has signed
+            lambda: Says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+            lambda: AtOnce(self._chance.choice(["close", "reset"])),
+            lambda: Cut(
+                "server", self._chance.randint(0, _WITHIN_HELLO), self._chance.choice(["close", "reset"])
+            ),
+            Silence,
+        ]
+        rate = self._rates[BAD_TLS]
+        return [
+            self._chance.choice(ways)() if self._chance.random() < rate else None for _ in range(connections)
+        ]
 
 
 @contextmanager
@@ -132,15 +161,28 @@ def raging(
     on_unknown: str = "hold",
     waits: Mapping[str, int] | None = None,
     type_name: str = "posting",
-) -> Iterator[tuple[Daemon, Provider]]:
-    """Start a daemon and a provider that fails; the daemon's waits are its own unless others are given."""
+) -> Iterator[tuple[Daemon, Provider, Proxy]]:
+    """Start a daemon and a provider that fails, with what its TLS passes through; the daemon's waits are its own
+    unless others are given.
+    """
     storm = Storm(kinds, seed)
-    with Background() as background:
-        provider = Provider(background, storm.judge)
-        urls = {f"c{n:02}": f"http://127.0.0.1:{provider.port}/length" for n in range(len(kinds))}
+    with TemporaryDirectory(prefix="mail2sms-tls-") as folder, Background() as background:
+        cert, key = certificate(Path(folder))
+        other = server_context(*certificate(Path(folder), "impostor"), TLSVersion.TLSv1_3)
+        provider = Provider(background, storm.judge, server_context(cert, key, TLSVersion.TLSv1_3))
+        proxy = Proxy(background, provider.tls_port, is_kept=False)
+        if BAD_TLS in kinds:
+            proxy.arm(*storm.spoil(_MOST_CONNECTIONS, Provider(background, context=other).tls_port))
+        urls = {
+            f"c{n:02}": f"https://127.0.0.1:{proxy.port}/length/once"
+            if kind == BAD_TLS
+            else f"http://127.0.0.1:{provider.port}/length"
+            for n, kind in enumerate(kinds)
+        }
         extra = configuration(urls, type_name, f", timeout: {_TIMEOUT}") + f"on_unknown: {on_unknown}\n"
-        with PostingDaemon(waits or {}, mode="live", extra=extra) as daemon:
-            yield daemon, provider
+        env = {"SSL_CERT_FILE": str(cert)}
+        with PostingDaemon(waits or {}, mode="live", extra=extra, env=env) as daemon:
+            yield daemon, provider, proxy
 
 
 def run(
@@ -152,17 +194,22 @@ def run(
     type_name: str = "posting",
 ) -> list[Figures]:
     """Send `count` messages for each kind, wait until all is over, and compare."""
-    with raging(kinds, seed, on_unknown, waits, type_name) as (daemon, provider):
+    with raging(kinds, seed, on_unknown, waits, type_name) as (daemon, provider, proxy):
         ids = _send(daemon, len(kinds), count)
         _wait_until_quiet(daemon)
         time.sleep(3 if waits is None else 1)  # nothing may come now
         found = messages(daemon)
         assert set(ids) == set(found)
         most = 1 if on_unknown == "hold" else 2
-        return [
+        figures = [
             _compare(kind, [i for i in ids if ids[i] == n], found, provider.orders, most)
             for n, kind in enumerate(kinds)
         ]
+        for each in figures:
+            each.peak_mb = daemon.peak_mb()
+            if each.kind == BAD_TLS:
+                each.faults = sum(link.fault is not None for link in proxy.links)
+        return figures
 
 
 def _send(daemon: Daemon, kinds: int, count: int) -> dict[str, int]:

@@ -112,7 +112,7 @@ class Proxy:
         self.port = free_port()
         self.is_kept = is_kept
         self.upstream = upstream
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | None] = deque()
         self.links: list[Link] = []
         self._background = background
         self._server: asyncio.Server | None = None
@@ -120,8 +120,8 @@ class Proxy:
         self._full: list[socket.socket] = []
         self.listen()
 
-    def arm(self, *faults: Fault) -> None:
-        """Let these happen next, one after the other."""
+    def arm(self, *faults: Fault | None) -> None:
+        """Let these happen next, one after the other; None: nothing happens."""
         self.faults = deque(faults)
 
     def listen(self) -> None:

@@ -138,6 +138,11 @@ class Daemon(Server):
         main = psutil.Process(self.pid)
         return sum(process.memory_info().rss for process in [main, *main.children(recursive=True)]) / 1e6
 
+    def peak_mb(self) -> float:
+        """The most memory that the daemon itself ever had, in MB."""
+        told = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+        return int(told.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
     def _launch(self) -> None:
         command = [*self.wrap, sys.executable, "-m", "mail2sms", "serve", "--config", str(self.config)]
         self._spawn(command, env={**self._env, "PYTHONPATH": str(_CHECKOUT)})

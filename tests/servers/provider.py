@@ -19,6 +19,7 @@ from typing import Literal
 from tests.servers._background import Background
 from tests.servers._server import free_port
 
+_NOTHING = b" " * 1_000_000
 _ID_DIGITS = 8  # so that all answers are of one length
 
 
@@ -37,7 +38,7 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What an order gets. Without a body a taken one gets the JSON with its id.
+    """What an order gets. Without a body a taken one gets the JSON with its id; `more` are bytes of nothing behind it.
 
     `ending`: the answer as a whole, nothing at all with the connection left open (`hang`), or broken off (`reset`).
     """
@@ -46,6 +47,7 @@ class Answer:
     status: int = 202
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes | None = None
+    more: int = 0
     ending: Literal["whole", "hang", "reset"] = "whole"
     name: str = ""
 
@@ -98,6 +100,9 @@ class Provider:
             return False
         writer.write(self._answer(order))
         await writer.drain()
+        for _ in range(answer.more // len(_NOTHING)):
+            writer.write(_NOTHING)
+            await writer.drain()
         return not path.endswith("/once")
 
     def _answer(self, order: Order) -> bytes:
@@ -113,7 +118,7 @@ class Provider:
             pieces = [piece for piece in (body[:half], body[half:]) if piece]
             body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
         elif order.path.startswith("/length"):
-            headers["Content-Length"] = str(len(body))
+            headers["Content-Length"] = str(len(body) + answer.more)
         if order.path.endswith("/once"):
             headers["Connection"] = "close"
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
