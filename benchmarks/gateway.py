@@ -11,9 +11,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -29,8 +26,8 @@ from benchmarks.measure import send
 from benchmarks.smpp import Simulator, simulator
 from benchmarks.targets import Target
 from mail2sms import __version__
-from tests.servers import Daemon, StartFailed, free_port, program
-from tests.servers._server import Server, answers, wait_until
+from tests.servers import Daemon, StartFailed, kannel
+from tests.servers._server import wait_until
 
 CASES = [Case(sessions=n, reuse=True) for n in (10, 50)]
 _PHONES = "3361234"  # mobile numbers, of which none is an example: they go no further than the simulator
@@ -41,40 +38,6 @@ countries: [FR]
 sender_ids: {{default: ACME}}
 carriers: {{smsc: {{type: smpp, address: "127.0.0.1:{port}", system_id: ours, password: s3cret, receipts: none}}}}
 routes: [{{to: any, via: [smsc]}}]
-"""
-_KANNEL = """
-group = core
-admin-port = {admin}
-admin-password = x
-smsbox-port = {box}
-store-type = spool
-store-location = "{folder}/spool"
-log-level = 4
-log-file = "{folder}/bearerbox.log"
-box-allow-ip = "127.0.0.1"
-
-group = smsc
-smsc = smpp
-smsc-id = smsc
-host = 127.0.0.1
-port = {smsc}
-smsc-username = kannel
-smsc-password = s3cret
-system-type = ""
-transceiver-mode = true
-max-pending-submits = 10
-
-group = smsbox
-bearerbox-host = 127.0.0.1
-sendsms-port = {send}
-log-level = 4
-log-file = "{folder}/smsbox.log"
-
-group = sendsms-user
-username = u
-password = p
-max-messages = 10
-concatenation = true
 """
 _SENDSMS = "/cgi-bin/sendsms?username=u&password=p&from=ACME&to={phone}&text={text}"
 
@@ -139,41 +102,6 @@ class Ours(_Road):
         return self._daemon.pid
 
 
-class _Boxes(Server):
-    """Kannel's two programs, under one parent that ends with them."""
-
-    name = "kannel"
-
-    def __init__(self, programs: Sequence[str], smsc_port: int) -> None:
-        self._programs = programs
-        super().__init__()
-        self._admin, self.port = free_port(), free_port()
-        (self.folder / "spool").mkdir()
-        ports = {"admin": self._admin, "box": free_port(), "send": self.port, "smsc": smsc_port}
-        config = _KANNEL.format(**ports, folder=self.folder)
-        (self.folder / "kannel.conf").write_text(config, encoding="ascii")
-
-    def _launch(self) -> None:
-        bearerbox, smsbox = (f"{path} kannel.conf" for path in self._programs)
-        # smsbox ends when there is no bearerbox yet.
-        self._spawn(["/bin/sh", "-c", f"{bearerbox} & sleep 2; {smsbox} & wait"])
-
-    def _is_ready(self) -> bool:
-        return answers(self._admin) and answers(self.port)
-
-    @property
-    def pid(self) -> int:
-        """Their parent's."""
-        assert self._child is not None
-        return self._child.pid
-
-    def _end(self, how: signal.Signals) -> None:
-        if self._child is not None and how is not signal.SIGKILL:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, how)
-        super()._end(how)
-
-
 class Kannel(_Road):
     """Kannel's bearerbox and smsbox."""
 
@@ -182,11 +110,8 @@ class Kannel(_Road):
     @contextlib.contextmanager
     def started(self) -> Iterator[Self]:
         """Run both. Raises pytest's skip where it is not installed."""
-        programs = [program(name, "kannel") for name in ("bearerbox", "smsbox")]
-        version = subprocess.run([programs[0], "--version"], capture_output=True, text=True, check=False)
-        self.version = version.stdout.split("version", 1)[-1].split()[0].strip("`.'")
-        with _Boxes(programs, self._smsc.port) as self._boxes:
-            self.port = self._boxes.port
+        with kannel.Kannel(self._smsc.port, spool=True) as self._boxes:
+            self.port, self.version = self._boxes.port, self._boxes.version
             yield self
 
     @property

@@ -14,7 +14,6 @@ import os
 import random
 import subprocess
 import sys
-import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -22,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
 from typing import Any
+
+import pytest
 
 from benchmarks import installs
 from benchmarks.installs import CannotInstall
@@ -31,6 +32,7 @@ from mail2sms.carriers._base import CarrierEvent
 from mail2sms.errors import SendFailed
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Part, SenderId, Status, Taken
 from tests.servers import free_port
+from tests.servers.kannel import Kannel
 from tests.servers.smsc import Smsc, written
 
 _SERVERS = Path(__file__).resolve().parents[1] / "servers"
@@ -334,48 +336,7 @@ def _read_back(octets: str) -> dict[str, Any]:
     }
 
 
-_KANNEL = """
-group = core
-admin-port = {admin}
-admin-password = x
-smsbox-port = {box}
-log-file = "{folder}/bearerbox.log"
-box-allow-ip = "127.0.0.1"
-
-group = smsc
-smsc = smpp
-smsc-id = ours
-host = 127.0.0.1
-port = {smsc}
-smsc-username = kannel
-smsc-password = s3cret
-system-type = ""
-transceiver-mode = true
-reconnect-delay = 1
-
-group = smsbox
-bearerbox-host = 127.0.0.1
-sendsms-port = {send}
-log-file = "{folder}/smsbox.log"
-
-group = sendsms-user
-username = u
-password = p
-max-messages = 10
-concatenation = true
-
-group = sms-service
-keyword = default
-catch-all = yes
-omit-empty = yes
-get-url = "http://127.0.0.1:{web}/mo?from=%p&to=%P&text=%b&charset=%C"
-"""
-
-
 async def _kannel(figures: Figures) -> None:
-    programs = [which(name) for name in ("bearerbox", "smsbox")]
-    if None in programs:
-        raise CannotInstall("Kannel is not installed: apt-get install kannel")
     calls: list[str] = []
 
     async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -385,34 +346,24 @@ async def _kannel(figures: Figures) -> None:
         writer.close()
 
     server = await asyncio.start_server(web, "127.0.0.1", 0)
-    ports = {name: free_port() for name in ("admin", "box", "send")}
-    ports["web"] = server.sockets[0].getsockname()[1]
+    ours = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with Smsc(password="s3cret").started() as smsc:
-        with tempfile.TemporaryDirectory() as folder:
-            config = Path(folder, "kannel.conf")
-            config.write_text(_KANNEL.format(**ports, smsc=smsc.port, folder=folder), encoding="ascii")
-            boxes = []
-            try:
-                for program in programs:
-                    boxes.append(
-                        await asyncio.create_subprocess_exec(
-                            str(program), str(config), stderr=subprocess.DEVNULL
-                        )
-                    )
-                    await until(lambda: smsc.binds)
-                    await asyncio.sleep(1)
-                await _drive(figures, smsc, ports, calls)
-            finally:
-                for box in reversed(boxes):
-                    with contextlib.suppress(ProcessLookupError):  # it could not start
-                        box.terminate()
-                    await box.wait()
+        try:
+            boxes = Kannel(smsc.port, replies=f"{ours}/mo")
+        except pytest.skip.Exception as e:
+            raise CannotInstall(str(e)) from None
+        await asyncio.to_thread(boxes.start)
+        try:
+            await until(lambda: smsc.binds)
+            await _drive(figures, smsc, boxes.port, f"{ours}/dlr", calls)
+        finally:
+            await asyncio.to_thread(boxes.close)
 
 
-async def _drive(figures: Figures, smsc: Smsc, ports: dict[str, int], calls: list[str]) -> None:
+async def _drive(figures: Figures, smsc: Smsc, port: int, reports: str, calls: list[str]) -> None:
     texts = [f"Hello {n} @£$ {{}}" for n in range(20)] + ["a" * 400]
     for number, text in enumerate(texts):
-        report = f"http://127.0.0.1:{ports['web']}/dlr?n={number}&kind=%d"
+        report = f"{reports}?n={number}&kind=%d"
         fields = {
             "username": "u",
             "password": "p",
@@ -422,7 +373,7 @@ async def _drive(figures: Figures, smsc: Smsc, ports: dict[str, int], calls: lis
             "charset": "UTF-8",
         }
         fields |= {"dlr-mask": "31", "dlr-url": report, "coding": "0"}
-        url = f"http://127.0.0.1:{ports['send']}/cgi-bin/sendsms?{urllib.parse.urlencode(fields)}"
+        url = f"http://127.0.0.1:{port}/cgi-bin/sendsms?{urllib.parse.urlencode(fields)}"
         answer = await asyncio.to_thread(lambda to=url: urllib.request.urlopen(to, timeout=10).status)
         figures.same("sendsms", answer, 202)
     await until(lambda: len(smsc.taken) >= 23)
