@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,8 @@ _GRACE_S = 27.0  # for all that is under way when we are told to stop: with the 
 _STALLED_S = 30.0
 _JOIN_S = 60.0
 _GC_THRESHOLDS = (10_000, 20, 20)
+# As many names may be looked up at once (each hangs when its name server does) without keeping other work waiting.
+_THREADS = 64
 
 
 @dataclass(slots=True)
@@ -357,6 +360,8 @@ class Daemon:
 async def serve(settings: Settings, config: Path) -> None:
     """Run the service until it is told to stop. Raises StoreUnavailable, OSError when it can't begin."""
     log.info("daemon_started", version=__version__, mode=settings.mode)
+    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="worker")
+    asyncio.get_running_loop().set_default_executor(threads)
     folder = state_folder(settings.database, config)
     daemon = Daemon(settings=settings, folder=folder, config=config, sockets=inherited())
     await daemon.start()
