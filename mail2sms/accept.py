@@ -107,9 +107,11 @@ class Accept:
         Raises NothingGoes (all of it in one) when nothing may, and StoreUnavailable.
         """
         verdict, bundle, stored = await self._put(submissions)
-        await self._tell_admins(bundle, stored)
+        if stored.refused:
+            await self._tell_admins(bundle, stored)
         after = self._after(bundle, verdict, stored)
-        await self._tell_over(submissions[0], after.refused[len(verdict.refused) :])
+        if stored.refused:
+            await self._tell_over(submissions[0], after.refused[len(verdict.refused) :])
         mts = tuple(_first(mt, stored.repeated) for mt in after.messages)
         is_repeat = len(stored.repeated) == len(bundle.messages) and not stored.deed
         _log(mts[0].id, bundle, stored, is_repeat=is_repeat)
@@ -158,7 +160,7 @@ class Accept:
         is_sure = verdict.messages and not (verdict.refused or verdict.refusals)
         if is_sure and not self._questions(submissions).keys:  # detectors act on what was before
             verdict = await self._guarded(verdict, submissions)
-            bundle = whole(replace(self._bundle(verdict, submissions), is_blind=True), verdict)
+            bundle = whole(self._bundle(verdict, submissions, is_blind=True), verdict)
             stored = await self._store.put(bundle)
             if not stored.is_unjudged:
                 return verdict, bundle, stored
@@ -166,7 +168,9 @@ class Accept:
         bundle = whole(self._bundle(verdict, submissions), verdict)
         return verdict, bundle, await self._store.put(bundle)
 
-    def _bundle(self, verdict: Verdict, submissions: Sequence[Submission]) -> Bundle:
+    def _bundle(
+        self, verdict: Verdict, submissions: Sequence[Submission], *, is_blind: bool = False
+    ) -> Bundle:
         first = submissions[0]
         messages = self._news(verdict, submissions)
         return Bundle(
@@ -177,6 +181,7 @@ class Accept:
             notices=(*teaching.notices(first, verdict), *teaching.held(first, verdict)),
             approvers=self.policy.quotas.approvers,
             repeat_key=repeats.alarm_key(first),
+            is_blind=is_blind,
         )
 
     async def preview(self, submissions: Sequence[Submission]) -> Verdict:
@@ -192,6 +197,8 @@ class Accept:
         """Return the verdict with what the store said. Raises Refusal when nothing of it was taken."""
         if stored.is_stopped:
             raise Refusal(Problem(reason="sending.stopped"))
+        if not (stored.refused or verdict.holds):
+            return verdict
         refused = (*verdict.refused, *self._over(bundle, stored))
         taken = (holds.as_it_waits(new) for new in bundle.messages if new.mt.id not in stored.refused)
         after = replace(verdict, messages=tuple(taken), refused=refused)

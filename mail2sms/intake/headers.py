@@ -69,6 +69,10 @@ class Fields:
         """Return every value of `name`."""
         return self._values.get(name, [])
 
+    def has(self, beginning: str) -> bool:
+        """Return whether there is a field whose name begins so."""
+        return any(name.startswith(beginning) for name in self._values)
+
     def __contains__(self, name: str) -> bool:
         return name in self._values
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import charsets, headers
@@ -98,7 +98,7 @@ def bounds(raw: bytes, head: Head | None = None) -> Bounds:
         or len(leaves) > _SIMPLE_PARTS
         or (has_html and not plain)
         or sum(plain) > _SIMPLE_TEXT_BYTES
-        or any(_is_overlong(part.fields) for part in (top, *leaves)),
+        or any(_is_overlong(part.fields) for part in (leaves if top in leaves else (top, *leaves))),
         has_html=has_html,
         parts=len(leaves),
         top=top,
@@ -122,11 +122,15 @@ def read(raw: bytes, *, html: Callable[[str], str] | None, top: Part | None = No
     attachments = tuple(_attachments(raw, top, is_of_page=False))
     may_be_blank = any(attachment.is_picture for attachment in attachments)
     text, source = _text(_Texts(raw), top, html, may_be_blank=may_be_blank)
-    return replace(without_text(top.fields), text=text, text_source=source, attachments=attachments)
+    return _letter(top.fields, text, source, attachments)
 
 
 def without_text(fields: Fields) -> Letter:
     """Return what the header alone says, of a mail whose text can't be read."""
+    return _letter(fields, "", "plain", ())
+
+
+def _letter(fields: Fields, text: str, source: str, attachments: tuple[Attachment, ...]) -> Letter:
     from_addresses, from_name = headers.authors(fields.all("from"))
     return Letter(
         from_addresses=from_addresses,
@@ -138,6 +142,9 @@ def without_text(fields: Fields) -> Letter:
         thread_index=headers.thread_index(fields.first("thread-index")),
         is_automatic=_is_automatic(fields),
         asks_receipt=any(name in fields for name in _RECEIPT_FIELDS),
+        text=text,
+        text_source=source,
+        attachments=attachments,
     )
 
 
@@ -155,7 +162,7 @@ def _is_automatic(fields: Fields) -> bool:
         submitted not in {"", "no"}
         or fields.first("precedence").lower() in _AUTOMATIC_PRECEDENCE
         or any(name in fields for name in _AUTOMATIC_FIELDS)
-        or any(name.startswith(OURS) for name in fields)
+        or fields.has(OURS)
         or fields.first("return-path") == "<>"
         or fields.first("content-type")
         .lower()

@@ -65,7 +65,7 @@ class Target:
     @property
     def group(self) -> Target:
         """What gets the text together: each conversation by itself, all others as one."""
-        return self if self.reply_key else Target()
+        return self if self.reply_key else _NOWHERE
 
     @property
     def to(self) -> str:
@@ -73,6 +73,7 @@ class Target:
         return f"@{self.team}" if self.team else numbers.display(self.phones[0])
 
 
+_NOWHERE = Target()
 FindConversation = Callable[[Target], Awaitable[Conversation]]
 """Returns the conversation of a reply address. Raises Refusal when its key is none."""
 
@@ -147,10 +148,12 @@ class Reader:
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic or authors[0].partition("@")[0] in _MACHINES:
             raise Refusal(Problem(reason="sender.automatic"))
-        if Target() in targets:
+        if _NOWHERE in targets:
             raise Refusal(self._unknown())
         dsns = smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer))
-        envelope = self._without_keys(replace(envelope, dsns=dsns))
+        if dsns != envelope.dsns:
+            envelope = replace(envelope, dsns=dsns)
+        envelope = self._without_keys(envelope)
         original = address_keys.without_in(smtp_dsn.returned(envelope.content, head[1], dsns))
         answers = mime.answers_notice(letter, self._desk.domain)
         asked = Asked(
@@ -180,23 +183,15 @@ class Reader:
         content: bytes,
     ) -> Asked:
         """Return what the text asks for. Raises Refusal."""
-        writer = asked.writer
         try:
-            order = self._order(targets, letter, writer)
+            order = self._order(targets, letter, asked.writer)
         except Late as late:
-            submissions = tuple(_submission(group, late.order, letter, writer) for group in groups)
+            submissions = tuple(_submission(group, late.order, letter, asked) for group in groups)
             return replace(asked, refusal=late, late=submissions)
         phones = [*order.to, *(phone for target in targets for phone in target.phones)]
         worker = self._pictures if enclosed.may_go(letter, phones, self._policy) else None
         photos = await enclosed.pictures(letter, order.text, content, self._policy, worker)
-        made = {
-            group.target: replace(
-                _submission(group, order, letter, writer, photos),
-                original=asked.asking.original,
-                answers_notice=asked.answers_notice,
-            )
-            for group in groups
-        }
+        made = {group.target: _submission(group, order, letter, asked, photos) for group in groups}
         return replace(
             asked,
             submissions=tuple(made.values()),
@@ -208,7 +203,7 @@ class Reader:
         writer = device.writer(self._desk.account)
         letter, unread = await self._letter(envelope, head, writer)
         asked = Asked(writer=writer, origin=origin(letter), submissions=(), owner=device.owner)
-        if any(name.startswith(OURS) for name in head[0]):  # what we sent ourselves, and came back
+        if head[0].has(OURS):  # what we sent ourselves, and came back
             raise Refusal(Problem(reason="sender.automatic"))
         if unread is not None and not devices.is_text_missing(unread):
             return replace(asked, refusal=unread)
@@ -370,9 +365,9 @@ class _Group:
 
 
 def _submission(
-    group: _Group, order: Order, letter: Letter, writer: Writer, photos: tuple[Photo, ...] = ()
+    group: _Group, order: Order, letter: Letter, asked: Asked, photos: tuple[Photo, ...] = ()
 ) -> Submission:
-    now = now_ms()
+    now, writer = now_ms(), asked.writer
     named = () if group.conversation else order.to
     phones = (phone for address in group.addresses for phone in address.phones)
     return Submission(
@@ -380,7 +375,7 @@ def _submission(
         writer=writer,
         text=order.text,
         recipients=tuple(dict.fromkeys((*named, *phones))),
-        origin=origin(letter),
+        origin=asked.origin,
         created_at=now,
         sender_id=order.sender_id,
         send_at=order.send_at,
@@ -390,6 +385,8 @@ def _submission(
         pictures=photos,
         conversation=group.conversation,
         addresses=tuple(each if each.phones else replace(each, phones=named) for each in group.addresses),
+        original=asked.asking.original,
+        answers_notice=asked.answers_notice,
         has_receipt=writer.receipts == "always" or (writer.receipts == "asked" and letter.asks_receipt),
     )
 

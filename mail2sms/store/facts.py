@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, Select, bindparam, select
 
 from mail2sms.ids import base32
 from mail2sms.model import Msisdn
@@ -15,7 +15,8 @@ from mail2sms.store import schema
 
 SECRET = "opt_out_secret"  # noqa: S105  # the name of the setting that holds it
 _CHUNK = 500
-_LISTED = select(schema.opt_out).where(schema.opt_out.c.phone.in_(bindparam("phones", expanding=True)))
+_ASKED = schema.opt_out.c.phone.in_(bindparam("phones", expanding=True))
+_LISTED, _KNOWN = select(schema.opt_out).where(_ASKED), select(schema.opt_out.c.phone).where(_ASKED)
 
 
 def phone_key(connection: Connection, account: str, msisdn: str) -> str:
@@ -36,14 +37,18 @@ def facts(connection: Connection, account: str, msisdns: Collection[Msisdn]) -> 
 def known(connection: Connection, phones: Iterable[tuple[str, Msisdn]]) -> set[tuple[str, Msisdn]]:
     """Return the phones, each with its account, of which `facts` has something to say."""
     keys = {phone_key(connection, *phone): phone for phone in phones}
-    return {keys[row.phone] for row in listed(connection, list(keys))}
+    return {keys[row.phone] for row in _read(connection, _KNOWN, list(keys))}
 
 
 def listed(connection: Connection, keys: Sequence[str]) -> list[Row[Any]]:
     """Return the entries of the list of opt-outs about these phones, by their keys."""
+    return _read(connection, _LISTED, keys)
+
+
+def _read(connection: Connection, query: Select[Any], keys: Sequence[str]) -> list[Row[Any]]:
     rows: list[Row[Any]] = []
     for start in range(0, len(keys), _CHUNK):
-        rows += connection.execute(_LISTED, {"phones": keys[start : start + _CHUNK]})
+        rows += connection.execute(query, {"phones": keys[start : start + _CHUNK]})
     return rows
 
 

@@ -26,6 +26,9 @@ STEADY = select(func.pg_advisory_xact_lock_shared(_LOCK))
 """On PostgreSQL, before such a statement: it stays so until the transaction ends."""
 
 
+_STOPPED = select(setting.c.value).where(setting.c.key == _KEY)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stop:
     """Since when nothing leaves. With `refuses`, mail is refused meanwhile; else it is taken, and waits."""
@@ -36,7 +39,7 @@ class Stop:
 
 def stopped(connection: Connection) -> Stop | None:
     """Return how sending is stopped; None while it is not."""
-    value = connection.scalar(select(setting.c.value).where(setting.c.key == _KEY))
+    value = connection.scalar(_STOPPED)
     return None if value is None else Stop(**json.loads(value))
 
 

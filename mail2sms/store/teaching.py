@@ -36,7 +36,7 @@ NOBODY = Asking()
 
 def notices(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:
     """Return what tells the writer of all that is refused beside what goes out."""
-    if not first.writer.address:
+    if not first.writer.address or not (verdict.refused or verdict.refusals):
         return ()
     told: list[tuple[str, Refusal, Asking]] = []
     untold = _untold(verdict)
