@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures", "tests.listening", "tests.unsilenced"]
+pytest_plugins = ["tests.servers.fixtures", "tests.listening", "tests.unsilenced", "tests.migrated"]
 
 _HANGS_AFTER_S = 180
 _NO_SKIPS = os.environ.get("MAIL2SMS_NO_SKIPS") == "1"

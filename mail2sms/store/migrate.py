@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, String, func, inspect, select, table, text
@@ -10,6 +11,7 @@ from sqlalchemy.sql import column
 from mail2sms.errors import StoreUnavailable
 from mail2sms.store.schema import HEAD
 
+_ALONE = threading.Lock()  # Alembic keeps what it works on in its modules
 _LOCK = 6_242_777  # any constant: one node migrates, the others wait
 # An index over years of history takes its time, and so does a slow machine between two statements; who waits is a node
 # that starts. Only one that stands still for good is given up.
@@ -46,4 +48,5 @@ def _run(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALONE:
+        command.upgrade(config, "head")

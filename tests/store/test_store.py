@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect
@@ -129,6 +130,15 @@ async def test_the_migrations_make_the_schema(store: Store) -> None:
         assert inspect(connection).has_table("message")
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, metadata) == []
+
+
+@pytest.mark.usefixtures("by_alembic")
+async def test_stores_may_be_opened_at_once(tmp_path: Path) -> None:
+    """By one process; Alembic itself does one thing at a time."""
+    opened = await asyncio.gather(*(Store.open(f"sqlite:///{tmp_path}/{n}.db") for n in range(4)))
+    for each in opened:
+        await each.put(bundle())
+        await each.close()
 
 
 async def test_what_is_put_can_be_read_with_its_first_event(store: Store) -> None:
