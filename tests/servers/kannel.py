@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 import subprocess
+from typing import Literal
 
-from tests.servers._server import Server, answers, free_port, program
+from tests.servers._server import Server, answers, free_port, program, run
 
 _CONFIG = """
 group = core
@@ -55,16 +56,21 @@ get-url = "{replies}?from=%p&to=%P&text=%b&charset=%C"
 class Kannel(Server):
     """Takes texts on `port`, at /cgi-bin/sendsms with username u and password p, and submits them to an SMSC.
 
-    `replies` is the URL that it calls with each text from a phone; with `spool` what it took survives its end.
+    `replies` is the URL that it calls with each text from a phone; with `spool` what it took survives its end, and
+    when that is synced also the machine's, by the file system's attributes: Kannel itself syncs nothing.
     """
 
     name = "kannel"
 
-    def __init__(self, smsc_port: int, *, replies: str = "", spool: bool = False) -> None:
+    def __init__(
+        self, smsc_port: int, *, replies: str = "", spool: Literal["", "plain", "synced"] = ""
+    ) -> None:
         self._programs = [program(name, "kannel") for name in ("bearerbox", "smsbox")]
         super().__init__()
         self._admin, self.port = free_port(), free_port()
         (self.folder / "spool").mkdir()
+        if spool == "synced":
+            run([program("chattr", "e2fsprogs"), "+SD", self.folder / "spool"])
         config = _CONFIG.format(
             admin=self._admin,
             box=free_port(),
