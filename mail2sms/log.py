@@ -27,16 +27,17 @@ if not _has_rich:
 EVENTS = frozenset(
     {
         "daemon_started", "daemon_ready", "daemon_stopping", "daemon_stopped",
-        "daemon_reloaded", "daemon_stalled", "daemon_crashed", "reload_refused", "store_opened", "store_recovered",
-        "store_failed", "store_halved", "mail_accepted", "mail_repeated", "mail_refused", "mail_failed",
-        "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_accepted", "api_failed",
-        "mt_intent", "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
+        "daemon_reloaded", "daemon_stalled", "daemon_crashed", "reload_refused", "store_recovered",
+        "store_failed", "store_halved", "mail_accepted", "mail_repeated", "mail_refused",
+        "smtp_error", "tls_failed", "login_failed", "limit_reached", "sandbox_killed", "api_failed",
+        "mt_enroute", "mt_delivered", "mt_failed", "mt_queued", "mt_unknown", "mt_expired",
         "mt_cancelled", "mt_stale", "mt_diverted", "dispatch_failed", "report_stray", "mo_received", "mo_repeated",
         "mo_unrouted", "mo_keyword", "notice_sent", "notice_retry", "notice_dropped", "notice_failed", "relay_failed",
         "carrier_up", "carrier_down", "carrier_misconfigured", "webhook_refused", "webhook_unread", "proxy_refused",
         "mt_answered", "mo_incomplete", "bind_up", "bind_down", "carrier_event_failed",
         "certificate_renewed", "certificate_refused", "device_silent", "alarm_acknowledged", "pictures_killed",
-        "media_fetched", "media_retry", "media_failed",
+        "media_fetched", "media_retry", "media_failed", "carrier_not_asked", "balance_low", "balance_unknown",
+        "approval_decided", "sending_stopped", "sending_resumed",
     }
 )  # fmt: skip
 
@@ -45,7 +46,7 @@ FIELDS = frozenset(
         "event", "level", "timestamp", "mt", "mo", "notice", "submission", "count", "carrier", "code", "reason",
         "status", "segments", "attempt", "due_in_s", "error", "peer", "listener", "address", "url", "database",
         "mode", "version", "seconds", "kind", "proof", "recipients", "where", "line", "signal", "carrier_message_id",
-        "applied", "restart", "cost",
+        "applied", "restart", "cost", "approval", "refuses",
     }
 )  # fmt: skip
 

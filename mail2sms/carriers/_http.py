@@ -28,6 +28,7 @@ from mail2sms.log import log
 from mail2sms.model import Part, Photo, Taken
 from mail2sms.money import Money
 
+_NOT_ABOUT_IT = (401, 403, 408, 429)  # but about the account, or the moment
 _REST_S = 60.0  # how long a carrier is left alone whose account is out of order
 
 
@@ -123,12 +124,12 @@ class HttpCarrier(WebhookCarrier):
         yield from ()
 
     async def ask(self, sent: Sent) -> None:
-        """Ask once. What the provider does not know, yet or any more, is no news."""
+        """Ask once. What the provider does not know, yet or any more, or does not tell, is no news."""
         request = self.asking(sent, now_ms() // 1000)
         if request is None or self._record is None:
             return
         answer = await self._inquire(request)
-        if answer.status == 404:
+        if 400 <= answer.status < 500 and answer.status not in _NOT_ABOUT_IT:
             return
         if answer.status != 200:
             wait_s = answer.retry_after_s

@@ -148,7 +148,7 @@ async def test_what_became_of_a_message(
     answers += [Answer(status=200, body=body.encode()) for body in bodies]
     nothing = [b"", b"{}", b"[]", b"null", b"x", b'{"data":[]}', b'{"messages":[]}', b'{"results":[]}']
     answers += [Answer(status=200, body=body) for body in nothing]
-    answers += [Answer(status=404, body=bodies[0].encode())]
+    answers += [Answer(status=status, body=bodies[0].encode()) for status in (400, 404, 410)]
     for _ in answers:
         await under_test.ask(sent)
     wanted = [became for became in case["found"].values() if became]
