@@ -44,8 +44,8 @@ EVENTS = frozenset(
 FIELDS = frozenset(
     {
         "event", "level", "timestamp", "mt", "mo", "notice", "submission", "count", "carrier", "code", "reason",
-        "status", "segments", "attempt", "due_in_s", "error", "peer", "listener", "address", "url", "database",
-        "mode", "version", "seconds", "kind", "proof", "recipients", "where", "line", "signal", "carrier_message_id",
+        "status", "segments", "attempt", "due_in_s", "error", "peer", "address", "url", "database",
+        "mode", "version", "seconds", "kind", "proof", "recipients", "where", "line", "carrier_message_id",
         "applied", "restart", "cost", "approval", "refuses",
     }
 )  # fmt: skip
