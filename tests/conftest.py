@@ -1,17 +1,21 @@
-"""What every test gets: the servers' fixtures, an end if it hangs; with MAIL2SMS_NO_SKIPS=1 a skip is a failure."""
+"""What every test gets; with MAIL2SMS_NO_SKIPS=1 a skip is a failure."""
 
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Generator
-from types import FrameType
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures", "tests.listening", "tests.unsilenced", "tests.migrated"]
+pytest_plugins = [
+    "tests.servers.fixtures",
+    "tests.listening",
+    "tests.unsilenced",
+    "tests.migrated",
+    "tests.collecting",
+    "tests.hanging",
+]
 
-_HANGS_AFTER_S = 180
 _NO_SKIPS = os.environ.get("MAIL2SMS_NO_SKIPS") == "1"
 
 
@@ -37,21 +41,6 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_if_skipped(report)
     return report
-
-
-def _give_up(signum: int, frame: FrameType | None) -> None:
-    pytest.fail(f"hangs: no end after {_HANGS_AFTER_S} s")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, None, None]:
-    """End a test that hangs, so that it is told with its place in the code."""
-    signal.signal(signal.SIGALRM, _give_up)
-    signal.alarm(_HANGS_AFTER_S)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,7 +20,7 @@ _TOOLS = {
     # So that the tests are compiled once; the workers, who all begin with the same file, would each do it.
     "collect": ["pytest", "--collect-only", "-qq", "-n", "0"],
 }
-# conftest.py ends a test that hangs; where it can't (a loop inside a C library), its worker ends.
+# tests/hanging.py ends a test that hangs; where it can't (a loop inside a C library), its worker ends.
 _BOUND = [
     "-o",
     "faulthandler_timeout=240",

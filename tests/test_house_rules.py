@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TypeGuard
 
@@ -158,17 +159,20 @@ class Module:
         return f"{self.path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}: {what}"
 
 
-def _read() -> list[Module]:
-    modules = []
+@cache
+def modules() -> tuple[Module, ...]:
+    """Every module; read when a test asks, since each worker imports this file."""
+    found = []
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         name = ".".join(path.relative_to(ROOT / PACKAGE).with_suffix("").parts).removesuffix("__init__")
         source = path.read_text(encoding="utf-8")
-        modules.append(Module(name.removesuffix("."), path, ast.parse(source), len(source.splitlines())))
-    return modules
+        found.append(Module(name.removesuffix("."), path, ast.parse(source), len(source.splitlines())))
+    return tuple(found)
 
 
-MODULES = _read()
-NAMES = {module.name for module in MODULES}
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(module.name for module in modules())
 
 
 def imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
@@ -180,7 +184,7 @@ def imports(module: Module) -> Iterator[tuple[ast.AST, str]]:
             base = f"{_package(module, node.level)}.{node.module or ''}".strip(".")
             for alias in node.names:
                 longer = f"{base}.{alias.name}"
-                yield node, longer if longer.removeprefix(f"{PACKAGE}.") in NAMES else base
+                yield node, longer if longer.removeprefix(f"{PACKAGE}.") in _names() else base
 
 
 def _package(module: Module, level: int) -> str:
@@ -214,7 +218,7 @@ def check(offences: Iterator[str]) -> None:
 
 
 def _level_offences() -> Iterator[str]:
-    for module in MODULES:
+    for module in modules():
         if module.top not in LEVELS:
             yield module.at(module.tree, f"{module.name} has no level in the table")
             continue
@@ -246,7 +250,7 @@ def test_one_door_per_library() -> None:
     """Each third-party library is imported by its one door."""
 
     def offences() -> Iterator[str]:
-        for module in MODULES:
+        for module in modules():
             for node, name in imports(module):
                 library = name.partition(".")[0]
                 if library in sys.stdlib_module_names or library == PACKAGE:
@@ -262,7 +266,7 @@ def test_ceilings_of_files_and_functions() -> None:
     """A file has at most 400 lines (a carrier 250), a function 50."""
 
     def offences() -> Iterator[str]:
-        for module in MODULES:
+        for module in modules():
             ceiling = CARRIER_LINES if module.top == "carriers" else FILE_LINES
             if module.lines > ceiling and not module.name.startswith(MIGRATIONS):
                 yield module.at(module.tree, f"{module.lines} lines, at most {ceiling}")
@@ -314,7 +318,7 @@ def test_ceiling_of_nesting() -> None:
     """No function nests deeper than three blocks."""
     check(
         module.at(function, f"{function.name} nests {depth(function)} deep, at most {NESTING}")
-        for module in MODULES
+        for module in modules()
         for function in functions(module)
         if depth(function) > NESTING
     )
@@ -349,7 +353,7 @@ def _is_plain(node: ast.stmt, owner: ast.ClassDef | None) -> bool:
 
 def test_docstrings() -> None:
     """Every module and everything public has a docstring."""
-    check(offence for module in MODULES for offence in _undocumented(module))
+    check(offence for module in modules() for offence in _undocumented(module))
 
 
 def _catches_all(kind: ast.expr | None) -> bool:
@@ -376,7 +380,7 @@ def _catch_offences(module: Module) -> Iterator[str]:
 
 def test_only_stage_tops_catch_everything() -> None:
     """`except Exception` stands at the tops of the stages; elsewhere a handler names what it can answer."""
-    check(offence for module in MODULES for offence in _catch_offences(module))
+    check(offence for module in modules() for offence in _catch_offences(module))
 
 
 def _name_offences(module: Module) -> Iterator[str]:
@@ -393,7 +397,7 @@ def _name_offences(module: Module) -> Iterator[str]:
 
 def test_names_say_something() -> None:
     """No utils, helpers, common, Manager; no function that processes, handles, manages or does."""
-    check(offence for module in MODULES for offence in _name_offences(module))
+    check(offence for module in modules() for offence in _name_offences(module))
 
 
 def _is_glued(node: ast.expr) -> bool:
@@ -425,7 +429,7 @@ def test_sql_is_never_glued_together() -> None:
     """Statements get their values as parameters."""
     check(
         module.at(node, "SQL put together from strings")
-        for module in MODULES
+        for module in modules()
         for node in ast.walk(module.tree)
         if _is_call(node, TAKES_SQL | ({"text"} if module.top == "store" else set()))
         and any(_is_glued(argument) for argument in node.args[:1])
@@ -452,7 +456,7 @@ def _commands(module: Module) -> Iterator[str]:
 def test_commands_are_those_that_can_be_typed() -> None:
     """In a checkout it is `./run check`; man pages, web pages and files that stay name what is installed."""
     stays = {"cli.manual", "cli.unit_files", "cli.first_config"}
-    printed = [module for module in MODULES if module.top != "web" and module.name not in stays]
+    printed = [module for module in modules() if module.top != "web" and module.name not in stays]
     check(offence for module in printed for offence in _commands(module))
     recipes = (ROOT / "templates/recipe").glob("*.txt")
     assert not [

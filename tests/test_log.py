@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import mail2sms
@@ -11,16 +12,18 @@ from mail2sms import log
 
 _CALLED = {f"log.{level}" for level in ("debug", "info", "warning", "error", "critical")}
 _ADDED = {"event", "level", "timestamp"}  # by structlog
-TREES = [
-    ast.parse(path.read_text(encoding="utf-8"))
-    for path in Path(mail2sms.__file__).parent.rglob("*.py")
-    if path != Path(log.__file__)
-]
+
+
+@cache
+def trees() -> tuple[ast.AST, ...]:
+    """The program, but for the log itself; read when a test asks, since each worker imports this file."""
+    paths = Path(mail2sms.__file__).parent.rglob("*.py")
+    return tuple(ast.parse(path.read_text(encoding="utf-8")) for path in paths if path != Path(log.__file__))
 
 
 def calls() -> Iterator[ast.Call]:
     """Every call of the log."""
-    for tree in TREES:
+    for tree in trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in _CALLED:
                 yield node
@@ -28,7 +31,7 @@ def calls() -> Iterator[ast.Call]:
 
 def words() -> set[str]:
     """Every string that stands in the program."""
-    nodes = (node for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    nodes = (node for tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Constant))
     return {node.value for node in nodes if isinstance(node.value, str)}
 
 

@@ -1,0 +1,26 @@
+"""A test that hangs is ended, and told with its place in the code."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator
+from types import FrameType
+
+import pytest
+
+_HANGS_AFTER_S = 180
+
+
+def _give_up(signum: int, frame: FrameType | None) -> None:
+    pytest.fail(f"hangs: no end after {_HANGS_AFTER_S} s")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """End a test that hangs, so that it is told with its place in the code."""
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(_HANGS_AFTER_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
