@@ -48,7 +48,7 @@ def _readings(module: house.Module) -> Iterator[str]:
 
 def test_the_time_comes_from_one_place() -> None:
     """Whoever decides anything by the time asks `clock`; waiting is by the monotonic clock, which nobody can set."""
-    readings = {module.name: list(_readings(module)) for module in house.MODULES}
+    readings = {module.name: list(_readings(module)) for module in house.modules()}
     house.check(one for name, found in readings.items() if name not in THEIR_OWN for one in found)
     assert not [name for name in THEIR_OWN if not readings[name]], (
         "reads no clock any more: take it off the table"
