@@ -250,14 +250,19 @@ class Accept:
         refusal: Refusal,
         repeat: str,
         asking: teaching.Asking = teaching.NOBODY,
+        *,
+        is_sent: bool = False,
     ) -> str:
         """Store the email that tells a proven writer of a refusal, and the report that was asked for; returns its id.
 
-        `repeat` recognises the same mail coming again. Raises the refusal itself when the writer was told often
-        enough this hour, or the same of the same words: a program that answers us says nothing else.
+        `repeat` recognises the same mail coming again; `is_sent`: only its pictures are refused. Raises the refusal
+        itself when the writer was told often enough this hour, or the same of the same words: a program that answers
+        us says nothing else.
         """
         now = now_ms()
-        notices = teaching.refused_notices(new_id("n", now), writer, origin, refusal, now, asking)
+        notices = teaching.refused_notices(
+            new_id("n", now), writer, origin, refusal, now, asking, is_sent=is_sent
+        )
         notice = notices[0]
         hour = now // _HOUR_MS
         cap = Reservation(
@@ -272,7 +277,8 @@ class Accept:
         stored = await self._store.put(bundle)
         if stored.exceeded is not None:
             raise refusal
-        log.info("mail_refused", notice=notice.id, reason=refusal.problems[0].reason)
+        event = "pictures_refused" if is_sent else "mail_refused"
+        log.info(event, notice=notice.id, reason=refusal.problems[0].reason)
         return stored.repeated.get(notice.id, notice.id)
 
     def _news(self, verdict: Verdict, submissions: Sequence[Submission]) -> tuple[NewMessage, ...]:

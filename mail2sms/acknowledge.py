@@ -32,7 +32,7 @@ _WORDS = frozenset(
 _SIGNS = frozenset("\N{THUMBS UP SIGN}\N{OK HAND SIGN}")
 _TONES = {ord(tone): None for tone in "\ufe0e\ufe0f\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff"}
 _VALIDITY_MS = 3_600_000  # later, everybody knows
-_PARTS = 1
+_ROOM = storms.Room(parts=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +81,7 @@ class Acknowledge:
         submission = Submission(
             id=derive_id("m", raised.fold, "taken"),
             writer=ours,
-            text=storms.taken(raised.device, who, raised.text, self.words, _PARTS),
+            text=storms.taken(raised.device, who, raised.text, self.words, _ROOM),
             recipients=raised.others,
             origin=Origin(source="keyword"),
             created_at=now,

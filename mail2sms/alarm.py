@@ -27,10 +27,12 @@ class Storm:
 class Alarm:
     """The device that a submission is from, by its name, and how its storms are folded.
 
-    `clock` says by which clock the alarm's age was counted; `was_cut`: it was longer than the device's SMS may be.
+    `clock` says by which clock the alarm's age was counted; `was_cut`: it was longer than the `max_parts` that it may
+    have.
     """
 
     device: str
     storm: Storm
     clock: str = ""
     was_cut: bool = False
+    max_parts: int = 1

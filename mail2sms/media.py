@@ -73,6 +73,16 @@ class Links:
         return base32(hmac.digest(self.secret, said, "sha256"), _KEY)
 
 
+def linked(text: str, url: str) -> str:
+    """Return a text with a link to its pictures: the last line."""
+    return f"{text}\n{url}" if text else url
+
+
+def link_in(text: str) -> str:
+    """Return the link of such a text."""
+    return text.rpartition("\n")[2]
+
+
 _LONGEST_HEAD = 32  # bytes
 _STARTS = (
     (b"\xff\xd8\xff", "image/jpeg"),

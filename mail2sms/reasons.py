@@ -143,6 +143,15 @@ REASONS: dict[str, Reason] = {
     "media.unreadable": _no(
         550, "5.6.0", 'the picture "{value}" cannot be read; send it as JPEG, PNG, GIF or WebP'
     ),
+    "media.heic": _no(
+        550,
+        "5.6.0",
+        'the picture "{value}" is in the iPhone\'s own format (HEIC): choose Settings > Camera > Formats > '
+        "Most Compatible there, and send it as JPEG",
+    ),
+    "media.video": _no(
+        550, "5.6.0", 'videos and sounds cannot be sent ("{value}"); send a picture, or a link in the text'
+    ),
     "media.too_large": _no(
         550, "5.6.0", 'the picture "{value}" has more than 50 million pixels; send a smaller one'
     ),

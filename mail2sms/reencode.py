@@ -71,7 +71,9 @@ _BAD = (
 
 
 class WrongPicture(ValueError):
-    """It cannot be used: `media.unreadable` or `media.too_large` (more than 50 million pixels)."""
+    """It cannot be used: `media.too_large` (more than 50 million pixels), `media.heic`, `media.video`, or
+    `media.unreadable`.
+    """
 
 
 def fit(data: bytes, limit_bytes: int) -> tuple[str, bytes]:
@@ -86,7 +88,26 @@ def fit(data: bytes, limit_bytes: int) -> tuple[str, bytes]:
     except WrongPicture:
         raise
     except _BAD as e:
-        raise WrongPicture("media.unreadable") from e
+        raise WrongPicture(_instead(data[:_HEAD_BYTES])) from e
+
+
+_HEAD_BYTES = 64
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}  # ISO/IEC 23008-12 annex B
+_HEIF = {b"mif1", b"msf1"}  # any coding
+_BRANDS_OF_STILLS = {b"avif", b"avis", b"jpeg", b"crx "}
+_RECORDINGS = (b"\x1aE\xdf\xa3", b"OggS", b"#!AMR", b"ID3", b"\xff\xfb", b"\0\0\1\xba", b"\0\0\0\1")
+
+
+def _instead(head: bytes) -> str:
+    """Return why what begins so is no picture, as far as its writer can do something about it."""
+    if head[4:8] == b"ftyp":  # ISO 14496-12 section 4.3: a brand, a version, and more brands
+        end = int.from_bytes(head[:4], "big")
+        brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(end, len(head)), 4))}
+        if brands & _HEIC or (brands & _HEIF and not brands & _BRANDS_OF_STILLS):
+            return "media.heic"
+        return "media.unreadable" if brands & _BRANDS_OF_STILLS else "media.video"
+    is_riff = head[:4] == b"RIFF" and head[8:12] in (b"AVI ", b"WAVE")
+    return "media.video" if is_riff or head.startswith(_RECORDINGS) else "media.unreadable"
 
 
 def _fit(data: bytes, limit_bytes: int) -> tuple[str, bytes]:

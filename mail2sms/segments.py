@@ -168,18 +168,18 @@ def shorten(text: str, most: int) -> str:
     return text[:place].rstrip() + _ELLIPSIS[:most]
 
 
-def cut(text: str, parts: int) -> str:
+def cut(text: str, parts: int, after: str = "") -> str:
     """Return as much of a text as so many segments hold; what was longer ends with three dots behind a word.
 
-    What shows as one character is not cut.
+    What shows as one character is not cut. There is room for `after`, which the caller puts behind it.
     """
     text = text[: parts * _LAYOUTS[Encoding.GSM7].alone + 1]  # no segment holds more characters than that
-    if count(text) <= parts:
+    if count(text + after) <= parts:
         return text
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if count(text[:middle] + _ELLIPSIS) <= parts else (low, middle - 1)
+        low, high = (middle, high) if count(text[:middle] + _ELLIPSIS + after) <= parts else (low, middle - 1)
     place = _before_cluster(text, 0, low) if low else 0
     kept = text[:place]
     blank = max(kept.rfind(" "), kept.rfind("\n"))

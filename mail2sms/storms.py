@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from mail2sms import segments
 from mail2sms.alarm import Storm
+from mail2sms.media import MMS, linked
 from mail2sms.model import MtMessage
 from mail2sms.money import Money
 from mail2sms.rules._limits import span
@@ -25,6 +26,7 @@ REASON = "storm"
 _SLACK_MS = (
     60_000  # clocks of nodes differ by less; a wait that ends later was begun by a clock that was wrong
 )
+_ENOUGH = 40  # characters of an alarm that say more than a picture
 _SHORT = 120  # seconds, minutes: up to there they are the unit
 
 
@@ -123,34 +125,42 @@ def is_quiet(told: Told, repeat_ms: int, now: int) -> bool:
 # What an SMS says
 
 
-def folded(fold: Fold, first: str, last: str, now: int, storm: Storm, device: str, parts: int) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """How many parts a text may have; the last line of one with pictures that go by a link is that `link`."""
+
+    parts: int
+    link: str = ""
+
+
+def folded(fold: Fold, first: str, last: str, now: int, storm: Storm, device: str, room: Room) -> str:
     """Return the text of a fold that another alarm, `last`, has joined; it is counted already."""
     facts = {"device": device, "count": str(fold.count), "span": _span(now - fold.first_at)}
     if fold.is_same:
-        return _fitting(storm.words["same"], facts, {"first": first}, parts)
-    return _fitting(storm.words["alarms"], facts, {"first": first, "last": last}, parts)
+        return _fitting(storm.words["same"], facts, {"first": first}, room)
+    return _fitting(storm.words["alarms"], facts, {"first": first, "last": last}, room)
 
 
-def more(count: int, last: str, storm: Storm, device: str, parts: int, until: int) -> str:
+def more(count: int, last: str, storm: Storm, device: str, room: Room, until: int) -> str:
     """Return the text that tells how many alarms were above the limit."""
     facts = {"device": device, "count": str(count), "time": _clock(until, storm.zone)}
-    return _fitting(storm.words["more"], facts, {"last": last}, parts)
+    return _fitting(storm.words["more"], facts, {"last": last}, room)
 
 
-def again(text: str, told: Told, storm: Storm, parts: int) -> str:
+def again(text: str, told: Told, storm: Storm, room: Room) -> str:
     """Return a text that is sent again, with how often it was left out."""
     facts = {"count": str(told.left_out), "time": _clock(told.told_at, storm.zone)}
-    return _fitting(storm.words["again"], facts, {"first": text}, parts)
+    return _fitting(storm.words["again"], facts, {"first": text}, room)
 
 
-def taken(device: str, phone: str, text: str, words: Mapping[str, str], parts: int) -> str:
+def taken(device: str, phone: str, text: str, words: Mapping[str, str], room: Room) -> str:
     """Return what the others are told when a phone has acknowledged an alarm."""
-    return _fitting(words["taken"], {"device": device, "phone": phone}, {"first": text}, parts)
+    return _fitting(words["taken"], {"device": device, "phone": phone}, {"first": text}, room)
 
 
 def saying(mt: MtMessage, text: str) -> MtMessage:
     """Return a message with another text, which needs no more parts: what it costs follows."""
-    size = segments.count(text)
+    size = 1 if mt.media == MMS else segments.count(text)
     costs = tuple(_scaled(cost, size, mt.segments) for cost in mt.costs)
     return replace(mt, text=text, encoding=segments.encoding(text).value, segments=size, costs=costs)
 
@@ -159,16 +169,28 @@ def _scaled(cost: Money | None, size: int, before: int) -> Money | None:
     return None if cost is None else Money(cost.millionths * size // before, cost.currency)
 
 
-def _fitting(words: str, facts: Mapping[str, str], texts: Mapping[str, str], parts: int) -> str:
-    """Fill our words; the alarms' own texts are shortened alike until all fits into so many parts."""
+def linked_alarm(text: str, url: str, parts: int) -> str:
+    """Return the text of an alarm with a link to its pictures in so many parts.
+
+    It is cut for the link, but not to next to nothing: then, and where the link itself has no room, it is "".
+    """
+    kept = segments.cut(text, parts, f"\n{url}")
+    made = linked(kept, url)
+    is_said = kept == text or len(kept) >= _ENOUGH
+    return made if is_said and segments.count(made) <= parts else ""
+
+
+def _fitting(words: str, facts: Mapping[str, str], texts: Mapping[str, str], room: Room) -> str:
+    """Fill our words; the alarms' own texts are shortened alike until all fits, with the link."""
+    after = f"\n{room.link}" if room.link else ""
 
     def filled(most: int) -> str:
         shown = {name: segments.shorten(text, most) for name, text in texts.items()}
         return _filled(words, {**facts, **shown})
 
     longest = max(map(len, texts.values()))
-    most = _greatest(lambda size: segments.count(filled(size)) <= parts, longest)
-    return segments.cut(segments.fold(filled(most)), parts)
+    most = _greatest(lambda size: segments.count(filled(size) + after) <= room.parts, longest)
+    return segments.cut(segments.fold(filled(most)), room.parts, after) + after
 
 
 def _greatest(fits: Callable[[int], bool], high: int) -> int:

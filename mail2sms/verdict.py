@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mail2sms import numbers, prices, routing, segments
+from mail2sms import numbers, prices, routing, segments, storms
 from mail2sms.errors import Problem, Refusal
 from mail2sms.ids import conversation_of
-from mail2sms.media import LINK, MMS, Links
+from mail2sms.media import LINK, MMS, Links, linked
 from mail2sms.model import Msisdn, MtMessage, SenderId, Status, Submission, Writer
 from mail2sms.rules import (
     approval,
@@ -156,21 +156,31 @@ class Judge:
         self, submission: Submission, candidate: Candidate, sender_id: SenderId, route: tuple[str, ...]
     ) -> tuple[media.Way, Candidate, tuple[Problem, ...]]:
         """Return how the pictures go to one phone, what then is sent, and what is wrong with that."""
+        count, alarm = len(submission.pictures), submission.alarm
+        device = alarm.device if alarm is not None else ""
         try:
-            way = media.choose(len(submission.pictures), sender_id, candidate.region, route, self._policy)
+            way = media.choose(count, sender_id, candidate.region, route, self._policy, device)
         except Refusal as refusal:
             return media.Way(media="", route=route), candidate, refusal.problems
         if way.media == MMS:
             return way, replace(candidate, segments=1), ()
-        if way.media == LINK and self._links is not None:
-            until = (submission.send_at or submission.created_at) + self._links.valid_ms
-            url = self._links.page(submission.id, until)
-            text = f"{candidate.text}\n{url}" if candidate.text else url
+        text = self._linked(submission, candidate.text) if way.media == LINK else ""
+        if text:
             candidate = replace(candidate, text=text, segments=segments.count(text))
             problem = parts.judge(candidate, self._policy)
         else:
+            way = replace(way, media="")
             problem = None if candidate.text else Problem(reason="text.empty")
         return way, candidate, (problem,) if problem else ()
+
+    def _linked(self, submission: Submission, text: str) -> str:
+        """Return the text with a link to its pictures; "" where an alarm has no room for one."""
+        if self._links is None:
+            return ""
+        until = (submission.send_at or submission.created_at) + self._links.valid_ms
+        url = self._links.page(submission.id, until)
+        alarm = submission.alarm
+        return storms.linked_alarm(text, url, alarm.max_parts) if alarm is not None else linked(text, url)
 
     def _sender_id(self, submission: Submission, msisdn: Msisdn, region: str) -> SenderId:
         answered, writer = submission.conversation, submission.writer

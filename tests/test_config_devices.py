@@ -60,6 +60,7 @@ def of(device: str, level: str = "error") -> list[str]:
             '49 "expires" is not longer than "wait": nothing would be sent in time'
         ]),
         ("{network: 10.1.0.1, silent_after: 26h}", ["44 nobody would be told -> add replies_to: it@acme.example"]),
+        ("{network: 10.1.0.1, pictures: yes}", ['40 expected off, mms or link, got "yes"']),
         ("{network: 10.1.0.1, repaet: 30m}", [
             '30 unknown option "devices.ups-1.repaet" -> did you mean "repeat"?'
         ]),

@@ -19,6 +19,10 @@ carriers:
   none: {type: wildix, api: "https://pbx.acme.example", user: u, password: env:P}
 routes: [{to: any, via: large}]
 """
+_NO_MMS = """\
+carriers: {none: {type: wildix, api: "https://pbx.acme.example", user: u, password: env:P}}
+routes: [{to: any, via: none}]
+"""
 
 
 def _pictures(text: str) -> Pictures:
@@ -52,6 +56,49 @@ def test_what_is_found(snippet: str, errors: int, warnings: int) -> None:
         for level in ("error", "warning")
     }
     assert [len(told["error"]), len(told["warning"])] == [errors, warnings], told
+
+
+_CAM = 'devices: {cam: {network: 10.1.0.1, to: "+12025550123", pictures: '
+_US = "countries: [FR, US]\n"
+
+
+@pytest.mark.parametrize(
+    ("snippet", "errors", "warnings"),
+    [
+        (f"{_CAM}off}}}}\n", [], []),
+        (f"{_CAM}mms}}}}\n{_US}{_LARGE}", [], []),
+        (f"{_CAM}link}}}}\n{_LARGE}", [], []),
+        (f"{_CAM}mms}}}}\n{_LARGE}", [], ["no country of `countries` takes MMS"]),
+        (f"{_CAM}link}}}}\n{_US}", [], ["a mail larger than limits.size is refused"]),
+        (f"{_CAM}mms}}}}\nmms: off\n{_US}{_LARGE}", ["mms: off lets no picture go"], []),
+        (f"{_CAM}link}}}}\nmode: live\n{_LARGE}", ["pictures are served by listen.web"], []),
+        (f"{_CAM}mms}}}}\n{_US}{_LARGE}{_HTTPS}{_NO_MMS}", [], ["no carrier sends MMS"]),
+    ],
+)
+def test_what_is_found_of_devices(snippet: str, errors: list[str], warnings: list[str]) -> None:
+    """Pictures that would never go, and mails too small for them."""
+    about = ("picture", "MMS", "mail larger")
+    for level, told in (("error", errors), ("warning", warnings)):
+        all_found = [each for each in found(whole(snippet), level) if any(a in each for a in about)]
+        assert [each for each in all_found if not any(one in each for one in told)] == []
+        assert len(all_found) == len(told)
+
+
+def test_devices_have_wishes_of_their_own() -> None:
+    """In the words of the rules; who says nothing has none."""
+    wishes = (
+        "a: {network: 10.1.0.1",
+        "b: {network: 10.1.0.2, pictures: mms",
+        "c: {network: 10.1.0.3, pictures: link",
+    )
+    pictures = _pictures(f"devices: {{{'}, '.join(wishes)}}}}}\n")
+    assert pictures.devices == {"b": "ignore", "c": "link"}
+    assert [pictures.otherwise_of(name) for name in ("a", "b", "c", "")] == [
+        "off",
+        "ignore",
+        "link",
+        "ignore",
+    ]
 
 
 def test_what_the_rules_are_told() -> None:

@@ -46,6 +46,7 @@ LONG = Problem(
 GUESS = Problem(reason="template.missing_field", value="To")
 FIELD_LINE = Problem(reason="template.bad_line", value="Marie", line=5, column=1, width=5)
 PHOTO = Photo(name="p", media_type="image/png", content=b"x")
+HEIC = Problem(reason="media.heic", value="IMG_1.HEIC")
 ABROAD = Problem(reason="country.not_allowed", facts={"country": "US", "to": "+1 202-555-0123"})
 FAR = Problem(reason="route.none", facts={"country": "GB", "to": "+44 7700 900123"})
 PRICE = Money(1_045_000, "EUR")
@@ -145,6 +146,16 @@ SHAPES: dict[str, Compose] = {
     "refused, many": lambda language: refused(language, problems=(UNKNOWN_FIELD, FIELD_LINE, LONG)),
     "refused, partly": lambda language: refused(
         language, problems=(ABROAD, FAR), source=(), corrected="", simple_address="", is_partly=True
+    ),
+    "refused, pictures alone": lambda language: refused(
+        language,
+        problems=(HEIC,),
+        source=(),
+        corrected="",
+        text="",
+        simple_address="",
+        is_sent=True,
+        device="cam",
     ),
     "refused, guessed": lambda language: refused(
         language, problems=(GUESS,), is_example=True, simple_address="", may_be_simple=True

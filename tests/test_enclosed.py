@@ -178,6 +178,84 @@ async def test_a_photo_that_cannot_go_is_no_text(bridge: Bridge) -> None:
     assert reply == "550 5.6.0 the mail has no readable text"
 
 
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+_MOST_COMPATIBLE = (
+    'the picture "IMG_1.heic" is in the iPhone\'s own format (HEIC): choose Settings > Camera > Formats'
+)
+
+
+@pytest.mark.parametrize(
+    ("bridge", "text"), [("link", "Look"), ("refuse", "Look"), ("ignore", None)], indirect=["bridge"]
+)
+async def test_a_photo_as_iphones_store_it_is_refused_with_what_to_do(
+    bridge: Bridge, text: str | None
+) -> None:
+    """Where pictures that cannot go are ignored, if nothing else would be left."""
+    reply = await bridge.take(mail(HEIC, kind="heic", text=text), US)
+    assert reply.startswith(f"550 5.6.0 {_MOST_COMPATIBLE}")
+    assert await bridge.messages() == []
+
+
+@pytest.mark.parametrize("bridge", ["ignore"], indirect=True)
+async def test_a_text_beside_it_goes(bridge: Bridge) -> None:
+    """There."""
+    assert (await bridge.take(mail(HEIC, kind="heic"), US)).startswith("250 2.0.0 m-")
+    (message,) = await bridge.messages()
+    assert (message.media, [left.kind for left in message.left_out]) == ("", ["attachment"])
+
+
+_VIDEO, _NO_TEXT, _TAKEN = (
+    '550 5.6.0 videos and sounds cannot be sent ("IMG_2.MOV")',
+    "550 5.6.0 the mail has no",
+    "250",
+)
+
+
+@pytest.mark.parametrize(
+    ("bridge", "text", "photos", "told"),
+    [
+        ("off", None, 0, _VIDEO),
+        ("ignore", None, 0, _VIDEO),
+        ("link", None, 0, _VIDEO),
+        ("refuse", None, 0, _VIDEO),
+        ("off", "Look", 0, _TAKEN),
+        ("ignore", "Look", 0, _TAKEN),
+        ("link", "Look", 0, _VIDEO),
+        ("refuse", "Look", 0, _VIDEO),
+        ("off", None, 1, _NO_TEXT),
+        ("ignore", None, 1, _TAKEN),
+        ("link", None, 1, _VIDEO),
+        ("off", "Look", 1, _TAKEN),
+        ("ignore", "Look", 1, _TAKEN),
+        ("refuse", "Look", 1, _VIDEO),
+    ],
+    indirect=["bridge"],
+)
+async def test_videos_and_sounds(bridge: Bridge, text: str | None, photos: int, told: str) -> None:
+    """Cannot go: that is told where nothing else would be left, and where what cannot go is not ignored."""
+    made = mail(*[PHOTO] * photos, text=text)
+    made.add_attachment(b"\0\0\0\x14ftypqt  ", maintype="video", subtype="quicktime", filename="IMG_2.MOV")
+    assert (await bridge.take(made, US)).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("head", "is_recording"),
+    [
+        ("video/mp4", True),
+        ("audio/amr; name=x.amr", True),
+        ("application/octet-stream; name=CLIP.MP4", True),
+        ("application/octet-stream; name=x.pdf", False),
+        ("application/pdf; name=x.mp4", False),
+        ("image/jpeg", False),
+    ],
+)
+def test_what_says_that_it_is_a_recording(head: str, is_recording: bool) -> None:
+    """As with pictures."""
+    parts = f"--b\r\n\r\nLook\r\n--b\r\nContent-Type: {head}\r\n\r\nx\r\n--b--"
+    (attachment,) = mime.read(f"{_MIXED}{parts}".encode(), html=None).attachments
+    assert attachment.is_recording == is_recording
+
+
 @pytest.mark.parametrize("bridge", ["refuse"], indirect=True)
 async def test_what_is_refused_names_the_phone(bridge: Bridge) -> None:
     """The others get it."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from mail2sms.alarm import Alarm, Storm
 from mail2sms.config import sending
 from mail2sms.errors import Refusal
 from mail2sms.media import LINK, MMS, Links, Mms
@@ -149,6 +150,28 @@ def test_what_cannot_go_is_left_out() -> None:
 def test_nobody_looks_at_pictures_that_can_go_nowhere(otherwise: str, regions: list[str], may: bool) -> None:
     """Decoding them costs more than all the rest of a mail."""
     assert media.may_go(regions, policy(otherwise)) == may
+
+
+@pytest.mark.parametrize(
+    ("wish", "phone", "count", "way"),
+    [
+        ("ignore", US, 1, MMS),
+        ("ignore", FR, 1, ""),
+        ("ignore", US, 11, ""),
+        ("link", US, 1, MMS),
+        ("link", FR, 1, LINK),
+        ("link", US, 11, LINK),
+    ],
+)
+def test_a_device_has_its_own_wish(wish: str, phone: Msisdn, count: int, way: str) -> None:
+    """Whatever holds for people's; and its alarm is never refused for it."""
+    rules = policy("refuse")
+    rules = replace(rules, pictures=replace(rules.pictures, devices={"cam": wish}))
+    alarm = Alarm(device="cam", storm=Storm(), max_parts=4)
+    (mt,) = judge(count, phone, rules=rules, alarm=alarm).messages
+    assert mt.media == way
+    assert media.may_go(["US"], rules, "cam")
+    assert not media.may_go(["US"], rules, "another")
 
 
 def test_an_operator_knows_better() -> None:

@@ -109,6 +109,31 @@ def test_50_megapixels_are_the_most() -> None:
                 reencode.fit(out.getvalue(), LIMIT)
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "media.heic"),
+        (b"\0\0\0\x24ftypmif1\0\0\0\0mif1heicMiPrmiaf", "media.heic"),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0mif1", "media.heic"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0avifmif1miaf", "media.unreadable"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf", "media.unreadable"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0qt  ", "media.video"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0isommp42", "media.video"),
+        (b"RIFF\0\0\0\0AVI LIST", "media.video"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "media.unreadable"),
+        (b"\x1aE\xdf\xa3\x01", "media.video"),
+        (b"ftyp", "media.unreadable"),
+        (b"\0\0\0\x08ftyp", "media.video"),
+        (b"\xff\xff\xff\xffftypheic", "media.heic"),
+        (b"BM\0\0", "media.unreadable"),
+    ],
+)
+def test_why_it_is_no_picture(data: bytes, reason: str) -> None:
+    """As far as its writer can do something about it; whatever it was called."""
+    with pytest.raises(reencode.WrongPicture, match=f"^{reason}$"):
+        reencode.fit(data + bytes(300), LIMIT)
+
+
 async def test_all_of_a_mail_share_the_limit() -> None:
     """And keep their order."""
     made = await Pictures().fit([picture(), picture("PNG"), picture("GIF")], 90_000)

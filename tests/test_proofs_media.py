@@ -30,6 +30,7 @@ async def test_bombs_are_refused_or_made_small() -> None:
         found["900 megapixels in a PNG"] == found["a GIF's screen of 65,535 by 65,535"] == "media.too_large"
     )
     assert found["2,000 frames"] == "image/png"
+    assert (found["an iPhone's HEIC"], found["a video"]) == ("media.heic", "media.video")
     assert found["SVG"] == found["PostScript"] == found["HTML"] == found["half a JPEG"] == "media.unreadable"
 
 

@@ -58,6 +58,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "example-number": {"mode": "live"},
     "in-trial": {"mode": "trial"},
     "no-recipients": {"template": "simple"},
+    "picture-heic": {"mms": "link"},
     "picture-too-large": {"mms": "refuse"},
     "picture-unreadable": {"mms": "link"},
     "pictures-by-a-name": {"mms": "refuse", "destinations": {"FR": DestinationOption(mms="yes")}},
@@ -78,6 +79,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "sender-of-another-country": {"sender_ids": {"IT": "ACME", "FR": "number"}},
     "subject-template": {"template": "subject"},
     "subject-template-certain": {"template": "subject"},
+    "video": {"mms": "refuse"},
 }
 
 # Told in the SMTP reply alone: they are found before anybody has proven to be the writer.

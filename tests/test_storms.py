@@ -9,10 +9,11 @@ import pytest
 from mail2sms import segments, storms
 from mail2sms.alarm import Storm
 from mail2sms.config import derived
-from mail2sms.storms import Deed, Fold, State, Told, decide
+from mail2sms.storms import Deed, Fold, Room, State, Told, decide
 from mail2sms.wording import LANGUAGES
 
 NOW = 1_780_000_025_000  # 20:27:05 UTC
+LINK = "https://sms.acme.example/p/1QVFJB3RBZV70NHG/0abcdabcdefghijklmnop"
 MINUTE_END = 1_780_000_080_000
 RULES = Storm(wait_ms=30_000, repeat_ms=1_800_000, limit=2, window="minute")
 WORDS = {language: derived._words(f"{language}_alarms") for language in LANGUAGES}
@@ -101,25 +102,26 @@ def test_what_a_fold_says(count: int, is_same: bool, span_ms: int, text: str) ->
     """How many, in what time, the first and the last."""
     rules = replace(RULES, words=WORDS["en"])
     made = fold(count=count, is_same=is_same, first_at=NOW - span_ms)
-    assert storms.folded(made, "On battery", "Low battery", NOW, rules, "ups-1", 1) == text
+    assert storms.folded(made, "On battery", "Low battery", NOW, rules, "ups-1", Room(parts=1)) == text
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("text", ["a" * 500, "é €" * 60, "😀👨‍👩‍👧" * 40, "{count} {0}" * 30, "x"])
-@pytest.mark.parametrize("parts", [1, 2])
-def test_no_fold_needs_more_parts_than_its_first_alarm(language: str, text: str, parts: int) -> None:
-    """Texts of any length are cut, our own words never; braces in a text are only braces."""
+@pytest.mark.parametrize("room", [Room(parts=1), Room(parts=2), Room(parts=2, link=LINK)], ids=repr)
+def test_no_fold_needs_more_parts_than_its_first_alarm(language: str, text: str, room: Room) -> None:
+    """Texts of any length are cut, our own words never, nor the link; braces in a text are only braces."""
     rules = replace(RULES, words=WORDS[language])
     before = told(60_000, left_out=14)
     said = [
-        storms.folded(fold(count=300), text, text[::-1], NOW, rules, "ups-1", parts),
-        storms.folded(fold(count=300, is_same=True), text, text, NOW, rules, "ups-1", parts),
-        storms.more(1234, text, rules, "ups-1", parts, MINUTE_END),
-        storms.again(text, before, rules, parts),
-        storms.taken("ups-1", "+33 6 39 98 12 34", text, WORDS[language], parts),
+        storms.folded(fold(count=300), text, text[::-1], NOW, rules, "ups-1", room),
+        storms.folded(fold(count=300, is_same=True), text, text, NOW, rules, "ups-1", room),
+        storms.more(1234, text, rules, "ups-1", room, MINUTE_END),
+        storms.again(text, before, rules, room),
+        storms.taken("ups-1", "+33 6 39 98 12 34", text, WORDS[language], room),
     ]
     for one, number in zip(said, ("300", "300", "1234", "14", "+33 6 39 98 12 34"), strict=True):
-        assert segments.count(one) <= parts
+        assert segments.count(one) <= room.parts
+        assert one.split("\n")[-1] == (room.link or one.split("\n")[-1])
         assert number in one
 
 

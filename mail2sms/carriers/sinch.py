@@ -1,4 +1,8 @@
-"""Sinch, SMS REST API (XMS). https://developers.sinch.com/docs/sms/api-reference/ (read 2026-11)."""
+"""Sinch, SMS REST API (XMS). https://developers.sinch.com/docs/sms/api-reference/ (read 2026-11).
+
+MMS (one picture, in the US and Canada) must be enabled by Sinch for the account; .../api-reference/mms-support calls
+them scheduled for deprecation here.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import as_json, base64_of, digest, moment, must, must_be_fresh, same
 from mail2sms.carriers._request import HttpRequest, get_request, json_request, step
 from mail2sms.heard import Sent
+from mail2sms.media import Mms
 from mail2sms.model import Part, Status
 from mail2sms.options import SecretOption
 
@@ -51,7 +56,10 @@ class Sinch(HttpCarrier):
     provider = "sinch"
     media_hosts = (".sinch.com",)
     abilities = Abilities(
-        title="Sinch", signs="HMAC-SHA256 of body, nonce and time, if ordered", tested="its SDK"
+        title="Sinch",
+        signs="HMAC-SHA256 of body, nonce and time, if ordered",
+        tested="its SDK",
+        mms=Mms(most=1),
     )
 
     def __init__(self, name: str, options: Options) -> None:
@@ -73,6 +81,9 @@ class Sinch(HttpCarrier):
         if part.expires_at // 1000 > now_s:
             until = datetime.fromtimestamp(part.expires_at // 1000, UTC)
             order["expire_at"] = until.strftime("%Y-%m-%dT%H:%M:%SZ")
+        if part.media:
+            words = {"message": part.text} if part.text else {}
+            order |= {"type": "mt_media", "body": {"url": part.media[0].url, **words}}
         if self.events_url.startswith("https://"):
             order["callback_url"] = self.webhook_url()
         return json_request(f"{self._base}/batches", order, Authorization=self._login)

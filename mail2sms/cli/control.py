@@ -23,13 +23,14 @@ _EXITS = {401: Exit.NOT_ALLOWED, 403: Exit.NOT_ALLOWED, 503: Exit.TRY_AGAIN}
 
 
 class Declined(Failed):
-    """The daemon said no. `reason` is the code of the first problem, `title` its short form."""
+    """The daemon said no. `reason` is the code of the first problem, `title` its short form, `value` what is wrong."""
 
     def __init__(self, status: int, told: Mapping[str, Any]) -> None:
         super().__init__(_exit_of(status), _sentences(told))
         self.reason = str(told.get("type", ""))
         self.title = str(told.get("title", ""))
         self.detail = str(told.get("detail", ""))
+        self.value = str(told.get("value", ""))
 
 
 def _exit_of(status: int) -> Exit:

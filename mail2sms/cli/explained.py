@@ -4,7 +4,8 @@ The document's keys: `verdict` (sent, partly, refused), `exit`, `config`, `envel
 `writer` (address, name, is_user, is_device, proof, line; null for a stranger), `author` (the From address), `tried`
 (proof, result, why, line: what was tried up to the proof that holds), `wanted` (asks, line: what would prove a
 stranger), `to` (address, kind, template, phones, reason, reply), `orders` (template, text, left_out with kind, lines,
-sample, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages, device: see explained_devices),
+sample, encoding, units, room, parts, most_parts, not_gsm, made_plain, messages, pictures, unfit (what is wrong with
+those of a device that do not go), device: see explained_devices),
 `problems` (to, reason, reply, line, column, width, value, hint, source, sentence), `limits` (kind, of, limit, used,
 left, needed, until: of quotas), `is_asked` (whether a daemon told what its store knows; else used and left are null),
 `is_stopped` (nothing leaves now), `reply` (the listener's last), `told` (smtp, email, nobody), `emails` (to, subject,
@@ -112,7 +113,10 @@ class LeftOutText:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ordered:
-    """One way the mail is read, and what it becomes. `room` is what the parts hold, in `units`."""
+    """One way the mail is read, and what it becomes. `room` is what the parts hold, in `units`.
+
+    `unfit`, in words, is what is wrong with pictures of a device that do not go.
+    """
 
     template: str
     text: str = field(repr=False)
@@ -126,6 +130,7 @@ class Ordered:
     made_plain: tuple[str, ...]
     messages: tuple[Text, ...]
     pictures: int = 0
+    unfit: tuple[str, ...] = ()
     device: FromDevice | None = None
 
 

@@ -121,6 +121,8 @@ def _order(order: Ordered, config: str, *, is_asked: bool) -> Iterator[str]:
     yield from text_rows(order.text, _MOST)
     for said in explained_devices.rows(device, order.most_parts) if device else ():
         yield from _row("", said)
+    for said in order.unfit:
+        yield from _row("Pictures", said)
     if order.left_out:
         yield from _row("", "left out: " + "; ".join(map(_left_out, order.left_out)))
     yield from _row("Coding", _coding(order))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,9 @@ from mail2sms import numbers, routing
 from mail2sms.cli.explained import LimitUse, Mail, Text
 from mail2sms.cli.explained_senders import why_sender_id
 from mail2sms.config import Settings, derived
+from mail2sms.errors import Problem
+from mail2sms.intake.limits import Budget, Limits
+from mail2sms.intake.smtp_syntax import Collector, CommandRefused
 from mail2sms.lifecycle import APPROVAL, due_when_free
 from mail2sms.model import MtMessage, Origin, Submission, Writer
 from mail2sms.money import shown, total
@@ -28,6 +32,7 @@ from mail2sms.yamltext import Document
 
 THE_PHONES = "?"  # our address in a conversation that is not looked up
 _HELD_QUIET = "held.quiet_hours"
+_TOO_LARGE, _BARE = "mail.too_large", "mail.bare_newline"
 
 
 class Foreseen:
@@ -181,3 +186,16 @@ class Foreseen:
 
 def _moment(at: int, writer: Writer) -> str:
     return datetime.fromtimestamp(at / 1000, ZoneInfo(writer.zone)).isoformat(timespec="seconds")
+
+
+def collected(content: bytes, limits: Limits) -> Problem | None:
+    """Let the listener's collector take a mail: return what is wrong with its size or its line ends."""
+    collector = Collector(Budget(limits), is_trusted=True)
+    stuffed = re.sub(rb"^\.", b"..", content, flags=re.MULTILINE)
+    collector.feed(stuffed + (b"" if stuffed.endswith(b"\r\n") else b"\r\n") + b".\r\n")
+    try:
+        collector.content()
+    except CommandRefused as e:
+        reason = _TOO_LARGE if str(e).startswith("552") else _BARE
+        return Problem(reason=reason, facts={"limit": str(limits.size_bytes)})
+    return None

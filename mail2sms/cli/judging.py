@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -24,7 +23,7 @@ from mail2sms.cli.explained import (
     Who,
 )
 from mail2sms.cli.explained_devices import from_device
-from mail2sms.cli.foreseen import THE_PHONES, Foreseen
+from mail2sms.cli.foreseen import THE_PHONES, Foreseen, collected
 from mail2sms.cli.known import FarStore
 from mail2sms.cli.proofs import asks, author, client_attempts, key_attempts
 from mail2sms.clock import now_ms
@@ -32,14 +31,13 @@ from mail2sms.config import Settings, derived, media
 from mail2sms.dns import Dns
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import address_keys
+from mail2sms.intake.asked import Asked, Target
 from mail2sms.intake.devices import Device
 from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.identity import Identity, SenderRule
-from mail2sms.intake.limits import Budget
 from mail2sms.intake.mailauth import Mailauth, Tried
-from mail2sms.intake.reading import Asked, Reader, Target
+from mail2sms.intake.reading import Reader
 from mail2sms.intake.sandbox import Sandbox
-from mail2sms.intake.smtp_syntax import Collector, CommandRefused
 from mail2sms.model import Conversation, Proof, Submission
 from mail2sms.pictures import Pictures
 from mail2sms.reasons import REASONS, smtp_reply
@@ -49,8 +47,6 @@ from mail2sms.store import Store
 from mail2sms.store.teaching import notices, over_notices, refused_notice
 from mail2sms.verdict import Verdict
 from mail2sms.yamltext import Document
-
-_TOO_LARGE, _BARE = "mail.too_large", "mail.bare_newline"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,26 +147,13 @@ class Bridge:
         taken = tuple(rcpt for rcpt, address in named if not address.reason)
         if not taken:
             return self._explained(mail, reply="554 5.5.1 no valid recipients")
-        if trouble := self._data(mail.envelope.content):
+        if trouble := collected(mail.envelope.content, derived.limits(self._settings)):
             return self._refused(mail, [trouble])
         try:
             asked = await reader.read(replace(mail.envelope, rcpts=taken))
         except Refusal as refusal:
             return self._refused(mail, refusal.problems)
         return await self._judged(mail, asked)
-
-    def _data(self, content: bytes) -> Problem | None:
-        """Let the listener's collector take the mail: its size and its line ends."""
-        limits = derived.limits(self._settings)
-        collector = Collector(Budget(limits), is_trusted=True)
-        stuffed = re.sub(rb"^\.", b"..", content, flags=re.MULTILINE)
-        collector.feed(stuffed + (b"" if stuffed.endswith(b"\r\n") else b"\r\n") + b".\r\n")
-        try:
-            collector.content()
-        except CommandRefused as e:
-            reason = _TOO_LARGE if str(e).startswith("552") else _BARE
-            return Problem(reason=reason, facts={"limit": str(limits.size_bytes)})
-        return None
 
     async def _judged(self, mail: _Mail, asked: Asked) -> Explained:
         if asked.refusal is not None:
@@ -184,7 +167,7 @@ class Bridge:
         mail = replace(mail, limits=limits)
         if not verdict.messages:
             return self._told(mail, asked, verdict.refusal(), problems, orders)
-        emails = self._emails(asked.submissions, verdict)
+        emails = (*self._emails(asked.submissions, verdict), *self._unfit(asked))
         how = "email" if emails else "smtp"
         return self._explained(
             mail, orders=orders, problems=problems, reply="250 2.0.0 <id>", told=how, emails=emails
@@ -209,6 +192,14 @@ class Bridge:
         refused = (*notices(submissions[0], rest), *over_notices(submissions[0], over))
         told = [self._foreseen.mail(self._letters.refused(notice)) for notice in refused]
         return (*told, *self._foreseen.emails(submissions, verdict))
+
+    def _unfit(self, asked: Asked) -> tuple[Mail, ...]:
+        """Return what who looks after a machine is told of its pictures, once a day."""
+        if not (asked.unfit and asked.owner):
+            return ()
+        to, refusal = replace(asked.writer, address=asked.owner), Refusal(*asked.unfit)
+        notice = refused_notice("n", to, asked.origin, refusal, now_ms(), is_sent=True)
+        return (self._foreseen.mail(self._letters.refused(notice)),)
 
     def _told(
         self,
@@ -372,6 +363,7 @@ class Bridge:
             made_plain=plain,
             messages=tuple(self._foreseen.text(mt, submission, verdict) for mt in mts),
             pictures=len(submission.pictures),
+            unfit=tuple(self._trouble(problem).sentence for problem in asked.unfit),
             device=from_device(submission, option, self._foreseen.line("devices", name)) if option else None,
         )
 

@@ -128,9 +128,11 @@ def message_row(message: Message) -> tuple[str, ...]:
     )
 
 
-def accepted_line(message: Message, *, is_dry_run: bool) -> str:
+def accepted_line(message: Message, *, is_dry_run: bool, has_pictures: bool = False) -> str:
     """Return what an order became, for one recipient."""
     facts = [_size(message), f"sender ID {number(message.sender_id)}"]
+    way = _MEDIA.get(message.answer.get("media", ""), "left out: this phone cannot get them")
+    facts += [f"pictures {way}"] if has_pictures else []
     facts += [f"carrier {message.carrier}"] if is_dry_run else []
     facts += [f"cost {message.cost}"] if message.cost else []
     what = ", ".join(facts)

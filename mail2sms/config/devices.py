@@ -99,6 +99,8 @@ class DeviceOption(Options):
     """What the SMS says. Example: UPS: {subject}, {body|first_line|80}"""
     max_parts: Annotated[int, whole(1, 255)] | None = None
     """A longer text is cut; else `max_parts` of all. Example: 1"""
+    pictures: Literal["off", "mms", "link"] = "off"
+    """Its pictures: as MMS where they can go, else left out (mms) or behind a link (link). Example: mms"""
     sender_ids: Annotated[tuple[SenderIdOption, ...], ListOfOne] = ()
     """What phones show; a number can be answered. Example: +33639980100"""
     replies_to: Address | None = None

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 from mail2sms import carriers
 from mail2sms.carriers._base import Carrier, CarrierOptions
-from mail2sms.media import Links, Mms
+from mail2sms.config import sending
+from mail2sms.media import LINK, Links, Mms
 from mail2sms.options import DurationMs, Options, SizeBytes
 from mail2sms.rules._base import Pictures
-from mail2sms.yamltext import Document, Fault
+from mail2sms.yamltext import Document, Fault, Steps
 
 if TYPE_CHECKING:
     from mail2sms.config.schema import Settings
 
 _DAY_MS = 86_400_000
 _A_PHOTO = 5_000_000  # bytes, of a phone's camera, as mail programs send it
+_OTHERWISE = {"mms": "ignore", LINK: LINK}
+"""What a device's `pictures` say, in the words of `mms`."""
 
 
 class MediaOptions(Options):
@@ -36,6 +39,11 @@ def pictures(settings: Settings) -> Pictures:
     found = {name: mms for name, each in settings.carriers.items() if (mms := _mms(each)) is not None}
     return Pictures(
         otherwise=settings.mms,
+        devices={
+            name: _OTHERWISE[device.pictures]
+            for name, device in settings.devices.items()
+            if device.pictures in _OTHERWISE
+        },
         carriers=found,
         has_links=_has_links(settings),
         limit_bytes=min((mms.limit_bytes for mms in found.values()), default=Mms().limit_bytes),
@@ -86,3 +94,34 @@ def check(settings: Settings, document: Document) -> Iterator[Fault]:
             steps=("mms",),
             is_warning=True,
         )
+
+
+def devices(settings: Settings, document: Document) -> Iterator[Fault]:
+    """Whether the pictures of devices can go as they are meant to."""
+    for name, device in settings.devices.items():
+        steps: Steps = ("devices", name, "pictures")
+        for message, hint, is_warning in _of_device(device.pictures, settings):
+            place = document.place(steps)
+            yield Fault(message=message, place=place, hint=hint, steps=steps, is_warning=is_warning)
+
+
+def _of_device(wish: str, settings: Settings) -> Iterator[tuple[str, str, bool]]:
+    """Yield what is wrong, what to do, and whether it is a warning."""
+    if wish == "off":
+        return
+    if settings.mms == "off":
+        yield "mms: off lets no picture go", "mms: ignore, or leave pictures: out", False
+    elif not _has_links(settings):
+        message = "pictures are served by listen.web, at a url with https: nobody could fetch them"
+        yield message, "listen: {web: {address: .., url: https://..}}", False
+    elif wish == "mms" and not pictures(settings).carriers:
+        yield "no carrier sends MMS: its pictures would never go", "pictures: link", True
+    elif wish == "mms" and not any(_takes_mms(country, settings) for country in settings.countries):
+        yield "no country of `countries` takes MMS: its pictures would never go", "pictures: link", True
+    if settings.limits.size < _A_PHOTO:
+        yield "a mail larger than limits.size is refused, and its alarm with it", "limits: {size: 10MB}", True
+
+
+def _takes_mms(country: str, settings: Settings) -> bool:
+    known = sending.known(settings.destinations).get(country)
+    return known is not None and known.mms == "yes"

@@ -371,6 +371,7 @@ _CHECKS: tuple[tuple[str, _Check], ...] = (
     ("carriers quotas", carrier_checks.balances),
     ("carriers countries routes", route_checks.prices),
     ("mms listen limits mode", media.check),
+    ("mms listen limits mode devices carriers countries destinations", media.devices),
     ("users country", _landlines),
     ("users teams mode", _fiction),
     ("relay", _smarthost),

@@ -19,10 +19,10 @@ from mail2sms.intake.clocks import Written
 from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.expressions import Expression
 from mail2sms.intake.mime import Letter
-from mail2sms.model import NO_DSN, Address, LeftOut, MessageClass, Msisdn, Origin, Proof, Submission, Writer
+from mail2sms.model import NO_DSN, Address, MessageClass, Msisdn, Origin, Proof, Submission, Writer
 from mail2sms.options import Network
 
-_READABLE = frozenset({"mail.no_text", "mail.unreadable", "mail.too_complex"})
+_READABLE = frozenset({"mail.no_text", "mail.unreadable", "mail.too_complex", "media.video"})
 """Why a device's text may be missing: then what the header says is sent."""
 
 
@@ -82,7 +82,7 @@ class Heard:
 
 def submission(device: Device, heard: Heard, id_: str, account: str, now: int) -> Submission:
     """Return what a device's mail asks for. Raises Refusal (device.too_old) when it is too late for it."""
-    letter, age = heard.letter, now - heard.written.at
+    age = now - heard.written.at
     text, was_cut = _text(device, heard)
     phones = device.phones or heard.phones
     left = () if device.expires_ms is None else (device.expires_ms - age,)
@@ -94,9 +94,14 @@ def submission(device: Device, heard: Heard, id_: str, account: str, now: int) -
         origin=heard.origin,
         created_at=now,
         validity_ms=left[0] if left else None,
-        left_out=tuple(LeftOut(kind="attachment", lines=0, sample=a.name) for a in letter.attachments),
         addresses=tuple(heard.addresses),
-        alarm=Alarm(device=device.name, storm=device.storm, clock=heard.written.rule, was_cut=was_cut),
+        alarm=Alarm(
+            device=device.name,
+            storm=device.storm,
+            clock=heard.written.rule,
+            was_cut=was_cut,
+            max_parts=device.max_parts,
+        ),
     )
     if left and left[0] <= 0:
         raise TooOld(made, device.expires_ms or 0, age)

@@ -38,7 +38,8 @@ class Attachment:
     """A part that did not become text. `size_bytes` is computed from the encoded size, not by decoding.
 
     raw[start:end] is it, in its `encoding`. `is_picture`: a picture that somebody enclosed, and not one of those that
-    belong to the page (multipart/related): logos of signatures, mostly.
+    belong to the page (multipart/related), which `is_shown` tells: logos of signatures, mostly. `is_recording`: a
+    video or sound that somebody enclosed.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Attachment:
     end: int = 0
     encoding: str = ""
     is_picture: bool = False
+    is_shown: bool = False
+    is_recording: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,12 +119,19 @@ def _is_overlong(fields: Fields) -> bool:
 def read(raw: bytes, *, html: Callable[[str], str] | None, top: Part | None = None) -> Letter:
     """Return the letter; `top` are all its parts, if they are known. Without `html` no HTML is read.
 
-    Raises Refusal: mail.too_complex (as `bounds`), mail.unreadable, mail.no_text (unless there are pictures).
+    Raises Refusal: mail.too_complex (as `bounds`), mail.unreadable, and unless there are pictures mail.no_text
+    (media.video, where there is nothing but that).
     """
     top = top or Reader(raw).whole()
     attachments = tuple(_attachments(raw, top, is_of_page=False))
-    may_be_blank = any(attachment.is_picture for attachment in attachments)
-    text, source = _text(_Texts(raw), top, html, may_be_blank=may_be_blank)
+    may_be_blank = any(attachment.is_picture or attachment.is_shown for attachment in attachments)
+    try:
+        text, source = _text(_Texts(raw), top, html, may_be_blank=may_be_blank)
+    except Refusal as refusal:
+        video = next((attachment for attachment in attachments if attachment.is_recording), None)
+        if video is None or refusal.problems[0].reason != "mail.no_text":
+            raise
+        raise Refusal(Problem(reason="media.video", value=video.name)) from None
     return _letter(top.fields, text, source, attachments)
 
 
@@ -317,6 +327,7 @@ def _attachment(raw: bytes, part: Part, *, is_of_page: bool) -> Attachment:
     is_beside = part.fields.first("content-disposition").lower().startswith("attachment")
     # What a page shows has an id by which it is named there; some programs call it an attachment all the same.
     is_enclosed = not is_of_page or (is_beside and "content-id" not in part.fields)
+    is_picture = _is(part.media_type, name, ("image/",), _PICTURES)
     return Attachment(
         name=name,
         media_type=part.media_type[:100],
@@ -324,15 +335,38 @@ def _attachment(raw: bytes, part: Part, *, is_of_page: bool) -> Attachment:
         start=part.start,
         end=part.end,
         encoding=_encoding(part),
-        is_picture=is_enclosed and _is_picture(part.media_type, name),
+        is_picture=is_enclosed and is_picture,
+        is_shown=is_picture and not is_enclosed,
+        is_recording=is_enclosed and _is(part.media_type, name, ("video/", "audio/"), _RECORDINGS),
     )
 
 
-def _is_picture(media_type: str, name: str) -> bool:
-    """Whether it says that it is one; some programs say nothing but the name."""
+_PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic", ".heif")
+_RECORDINGS = (
+    *(
+        ".mp4",
+        ".mov",
+        ".m4v",
+        ".3gp",
+        ".3g2",
+        ".avi",
+        ".mkv",
+        ".webm",
+        ".wmv",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".h264",
+    ),
+    *(".mp3", ".m4a", ".wav", ".amr", ".ogg", ".opus", ".aac", ".wma"),
+)
+
+
+def _is(media_type: str, name: str, types: tuple[str, ...], endings: tuple[str, ...]) -> bool:
+    """Whether it says that it is of these; some programs say nothing but the name."""
     if media_type == "application/octet-stream":
-        return name.lower().endswith((".jpg", ".jpeg", ".png", ".gif", ".webp", ".heic"))
-    return media_type.startswith("image/")
+        return name.lower().endswith(endings)
+    return media_type.startswith(types)
 
 
 def _size_bytes(raw: bytes, part: Part) -> int:

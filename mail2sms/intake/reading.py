@@ -7,8 +7,8 @@ are simple, the whole text is the SMS. Stores nothing; whether it may go is judg
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
 from mail2sms.intake import address_keys, devices, enclosed, headers, mime, quotes, smtp_dsn
+from mail2sms.intake.asked import NOWHERE, Asked, FindConversation, Target
 from mail2sms.intake.clocks import written_at
 from mail2sms.intake.desk import Desk
 from mail2sms.intake.devices import Device
@@ -32,7 +33,6 @@ from mail2sms.model import (
     Conversation,
     LeftOut,
     Msisdn,
-    Origin,
     Photo,
     Proof,
     Submission,
@@ -42,64 +42,11 @@ from mail2sms.pictures import Pictures
 from mail2sms.reasons import REASONS
 from mail2sms.rules import countries, fiction, sender_ids
 from mail2sms.rules._base import Candidate, Policy
-from mail2sms.store.teaching import NOBODY, Asking
+from mail2sms.store.teaching import Asking
 
 _TARGETS = 4096
 _MACHINES = frozenset({"mailer-daemon"})  # RFC 3834 section 2: bounces of old servers have nothing else
 _REPLY = re.compile(r"(?P<digits>[0-9]{6,15})\+r(?P<key>[a-z2-7]{10})", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Target:
-    """Where one RCPT address leads: to the template, to phones, or into a conversation (by its reply key).
-
-    To none of them leads the mailbox of a device.
-    """
-
-    phones: tuple[Msisdn, ...] = ()
-    team: str = ""  # whose the phones are
-    is_template: bool = False
-    reply_key: str = ""
-    key: str = field(default="", repr=False, compare=False)  # of the writer: it leads nowhere else
-
-    @property
-    def group(self) -> Target:
-        """What gets the text together: each conversation by itself, all others as one."""
-        return self if self.reply_key else _NOWHERE
-
-    @property
-    def to(self) -> str:
-        """What a To field would say instead."""
-        return f"@{self.team}" if self.team else numbers.display(self.phones[0])
-
-
-_NOWHERE = Target()
-FindConversation = Callable[[Target], Awaitable[Conversation]]
-"""Returns the conversation of a reply address. Raises Refusal when its key is none."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """What a proven writer's mail asks for, read but not judged, and what of it could not be read.
-
-    `refusal` is why none could be read: then there are no submissions, but those in `late` where only its time is
-    over, which may have been accepted before. `is_by_template`: the template was followed; else the mail is simple.
-    `rcpts` are the addresses of the envelope: the id of the submission that each became part of, and its phones (none:
-    all of it). `answers_notice`: it is an answer to an email that we wrote about a mail: of what is wrong with such a
-    one no email tells, since a program may have written it that would answer again. `asking` want to be told by a
-    report. `owner` is told for a machine.
-    """
-
-    writer: Writer
-    origin: Origin
-    submissions: tuple[Submission, ...]
-    refusal: Refusal | None = None
-    is_by_template: bool = False
-    late: tuple[Submission, ...] = ()
-    rcpts: tuple[tuple[str, tuple[Msisdn, ...]], ...] = ()
-    answers_notice: bool = False
-    asking: Asking = NOBODY
-    owner: str = ""
 
 
 class Reader:
@@ -148,7 +95,7 @@ class Reader:
             raise Refusal(Problem(reason="sender.from_missing"))
         if letter.is_automatic or authors[0].partition("@")[0] in _MACHINES:
             raise Refusal(Problem(reason="sender.automatic"))
-        if _NOWHERE in targets:
+        if NOWHERE in targets:
             raise Refusal(self._unknown())
         dsns = smtp_dsn.addressed(envelope.dsns, smtp_dsn.report_to(envelope.mail_from, writer))
         if dsns != envelope.dsns:
@@ -188,6 +135,7 @@ class Reader:
         except Late as late:
             submissions = tuple(_submission(group, late.order, letter, asked) for group in groups)
             return replace(asked, refusal=late, late=submissions)
+        enclosed.refuse_recordings(letter, order.text, self._policy)
         phones = [*order.to, *(phone for target in targets for phone in target.phones)]
         worker = self._pictures if enclosed.may_go(letter, phones, self._policy) else None
         photos = await enclosed.pictures(letter, order.text, content, self._policy, worker)
@@ -224,8 +172,13 @@ class Reader:
             made = devices.submission(device, heard, new_id("m", now), self._desk.account, now)
         except devices.TooOld as late:
             return replace(asked, refusal=late, late=(late.submission,))
+        photos, unfit = await enclosed.of_alarm(
+            letter, made.recipients, envelope.content, self._policy, device.name, self._pictures
+        )
+        left_out = tuple(enclosed.left_out(letter, photos))
+        made = replace(made, original=original, pictures=photos, left_out=left_out)
         rcpts = tuple((made.id, device.phones or target.phones) for target in targets)
-        return replace(asked, submissions=(replace(made, original=original),), rcpts=rcpts)
+        return replace(asked, submissions=(made,), rcpts=rcpts, unfit=unfit)
 
     def _without_keys(self, envelope: Envelope) -> Envelope:
         """Return an envelope whose addresses can be told: keys prove, and are written nowhere."""
@@ -350,8 +303,8 @@ class Reader:
             can_enclose = self._pictures is not None and enclosed.may_go(letter, phones, self._policy)
             if can_enclose and not by_template and refusal.problems[0].reason == "text.empty":
                 return Order(text="")  # its pictures say it
-            if not letter.text and enclosed.has_pictures(letter):
-                raise Refusal(Problem(reason="mail.no_text")) from None
+            if not letter.text and letter.attachments:
+                raise Refusal(enclosed.instead_of_text(letter)) from None
             raise
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from mail2sms.accept import Accept, NothingGoes
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import Problem, Refusal, StoreUnavailable
+from mail2sms.intake.asked import Asked, Target
 from mail2sms.intake.desk import Desk
 from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mailauth import Mailauth
-from mail2sms.intake.reading import Asked, Reader, Target
+from mail2sms.intake.reading import Reader
 from mail2sms.intake.replies import replies
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
@@ -94,7 +95,7 @@ class Receiver:
             if envelope.has_reply_each:
                 return await self._refuse_each(envelope, asked, refused.verdict)
             return (await self._refuse(envelope, asked, refused),)
-        taken = f"250 2.0.0 {receipt.id}"
+        taken = f"250 2.0.0 {receipt.id}{await self._without_pictures(asked)}"
         return (
             replies(asked, receipt.verdict, receipt.messages, taken) if envelope.has_reply_each else (taken,)
         )
@@ -109,6 +110,19 @@ class Receiver:
         )
         with suppress(Refusal):  # told often enough
             await self._accept.tell_refusal(writer, asked.origin, refusal, repeat)
+
+    async def _without_pictures(self, asked: Asked) -> str:
+        """Tell a machine, and who looks after it once a day, that its text goes and no picture does."""
+        if not asked.unfit:
+            return ""
+        writer, refusal = replace(asked.writer, address=asked.owner), Refusal(*asked.unfit)
+        reason = asked.unfit[0].reason
+        with suppress(Refusal, StoreUnavailable):  # told often enough; and the text itself is on disk
+            if asked.owner:
+                await self._accept.tell_refusal(
+                    writer, asked.origin, refusal, f"{writer.name} {reason}", is_sent=True
+                )
+        return f" sent without a picture: {smtp_reply(asked.unfit[0]).split(' ', 2)[2]}"
 
     async def _refuse_each(self, envelope: Envelope, asked: Asked, verdict: Verdict) -> tuple[str, ...]:
         """A refused recipient hears so itself, and its server tells the writer; of the mail itself an email does."""

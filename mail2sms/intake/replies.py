@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mail2sms.intake.reading import Asked
+from mail2sms.intake.asked import Asked
 from mail2sms.model import MtMessage
 from mail2sms.reasons import smtp_reply
 from mail2sms.verdict import Verdict

@@ -78,7 +78,7 @@ class RefusedFacts:
 
     `template_address` takes the corrected mail; `simple_address` is the number's own address, where that alone would
     do; `may_be_simple`: it would, were the number known. `is_partly`: other recipients get the text; a problem of some
-    has their numbers as the fact `to`. `device` wrote it.
+    has their numbers as the fact `to`; `is_sent`: all get it, without its pictures. `device` wrote it.
     """
 
     id: str
@@ -94,6 +94,7 @@ class RefusedFacts:
     may_be_simple: bool = False
     help_url: str = ""
     is_partly: bool = False
+    is_sent: bool = False
     device: str = ""
     origin: Origin | None = None
 
@@ -162,6 +163,9 @@ def reply_email(facts: ReplyFacts, render: Render) -> Outgoing:
     return Outgoing(to=who.to, envelope_from=facts.reply_address, message_id=message_id, content=content)
 
 
+_AS_THEY_ARE = ("is_partly", "is_sent", "template_address", "simple_address", "may_be_simple", "help_url")
+
+
 def refused_email(facts: RefusedFacts, render: Render, reports: Sequence[Report] = ()) -> Outgoing:
     """Return the notice that says what is wrong where, and how the corrected mail is sent with one click.
 
@@ -178,7 +182,7 @@ def refused_email(facts: RefusedFacts, render: Render, reports: Sequence[Report]
     link = "" if facts.is_example else _mailto(facts.template_address, subject, corrected)
     values = {
         "subject": subject,
-        "is_partly": facts.is_partly,
+        **{name: getattr(facts, name) for name in _AS_THEY_ARE},
         "device": wire.clean_header(facts.device),
         "placed": placed,
         "unplaced": [one.sentence for one in told if not one.line],
@@ -189,11 +193,7 @@ def refused_email(facts: RefusedFacts, render: Render, reports: Sequence[Report]
         "is_certain": not facts.is_example,
         "link": link,
         "text": wire.clean_text(facts.text),
-        "template_address": facts.template_address,
-        "simple_address": facts.simple_address,
-        "may_be_simple": facts.may_be_simple,
         "domain": domain,
-        "help_url": facts.help_url,
         "reasons": list(dict.fromkeys(problem.reason for problem in facts.problems)),
     }
     message_id = f"<refused.{facts.id}@{domain}>"

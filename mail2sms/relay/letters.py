@@ -101,6 +101,7 @@ class Refusals:
             simple_address="" if payload["is_example"] else self._simple_address(payload["corrected"]),
             may_be_simple=_may_be_simple(payload["corrected"], payload["problems"]),
             is_partly=payload["is_partly"],
+            is_sent=payload["is_sent"],
             device=payload["device"],
             origin=Origin(**{**origin, "references": tuple(origin["references"])}),
         )

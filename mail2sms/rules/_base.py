@@ -36,14 +36,20 @@ class Registration:
 class Pictures:
     """What becomes of pictures: MMS through these `carriers`, else `otherwise`: ignore, link or refuse; off: nothing.
 
-    Without `has_links` nobody can fetch them from us. `limit_bytes` is what all carriers take; `prices` are of MMS.
+    `devices` is what holds for those of machines instead, by their names: off for who is not among them. Without
+    `has_links` nobody can fetch them from us. `limit_bytes` is what all carriers take; `prices` are of MMS.
     """
 
     otherwise: str = "off"
+    devices: Mapping[str, str] = field(default_factory=dict)
     carriers: Mapping[str, Mms] = field(default_factory=dict)
     has_links: bool = False
     limit_bytes: int = 0
     prices: Prices = field(default_factory=dict)
+
+    def otherwise_of(self, device: str) -> str:
+        """Return what becomes of a device's that cannot go as MMS; without a name of people's."""
+        return self.devices.get(device, "off") if device else self.otherwise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,25 +20,31 @@ class Way:
     route: tuple[str, ...]
 
 
-def may_go(regions: Iterable[str], policy: Policy) -> bool:
-    """Return whether pictures may go to a phone in one of these: else nobody need look at them."""
+def may_go(regions: Iterable[str], policy: Policy, device: str = "") -> bool:
+    """Return whether pictures (of a device) may go to a phone in one of these: else nobody need look at them."""
     pictures = policy.pictures
-    if pictures.otherwise == _IGNORE:
+    otherwise = pictures.otherwise_of(device)
+    if otherwise == _IGNORE:
         can_send = bool(pictures.carriers) and pictures.has_links
         return can_send and any(_takes_mms(region, policy) for region in regions)
-    return pictures.otherwise != _OFF
+    return otherwise != _OFF
 
 
-def choose(count: int, sender_id: str, region: str, route: tuple[str, ...], policy: Policy) -> Way:
-    """Return how so many pictures go. Raises Refusal: `media.country`, `media.sender`, `media.carrier`."""
+def choose(
+    count: int, sender_id: str, region: str, route: tuple[str, ...], policy: Policy, device: str = ""
+) -> Way:
+    """Return how so many pictures (of a device) go.
+
+    Raises Refusal: `media.country`, `media.sender`, `media.carrier`; never for a device's.
+    """
     fit = tuple(name for name in route if _takes(name, count, policy))
     why = _why_not(sender_id, region, fit, policy) if count else None
     if why is None:
         return Way(media=MMS if count else "", route=fit if count else route)
-    pictures = policy.pictures
-    if pictures.otherwise == LINK and pictures.has_links:
+    otherwise, has_links = policy.pictures.otherwise_of(device), policy.pictures.has_links
+    if otherwise == LINK and has_links:
         return Way(media=LINK, route=route)
-    if pictures.otherwise in (LINK, _REFUSE):
+    if otherwise in (LINK, _REFUSE) and not device:
         raise Refusal(Problem(reason=why, value=sender_id, facts={"country": region, "count": str(count)}))
     return Way(media="", route=route)
 

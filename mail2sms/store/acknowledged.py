@@ -18,7 +18,7 @@ def last_alarm(connection: Connection, conversation: str, since: int) -> Raised 
     last = connection.execute(
         select(message.c.submission, message.c.msisdn, submission.c.machine, schema.content.c.data)
         .join(submission, submission.c.id == message.c.submission)
-        .join(schema.content, schema.content.c.id == message.c.content)
+        .join(schema.content, schema.content.c.id == message.c.submission)  # without a link to pictures
         .where(message.c.conversation == conversation, message.c.created_at >= since)
         .order_by(message.c.created_at.desc())
         .limit(1)

@@ -14,6 +14,7 @@ from mail2sms.rules._base import Reservation
 from mail2sms.store import facts, holds, media, mo_parts, owed, schema, sending, storms
 from mail2sms.store.counters import Exceeded, Ledger
 from mail2sms.store.inserts import anew_with_ids, insert_rows
+from mail2sms.store.raised import Raised, hear, raised_in
 from mail2sms.store.rows import (
     NewMessage,
     NewNotice,
@@ -66,9 +67,9 @@ class Bundle:
         return {**keys, self.repeat_key: self.id} if self.repeat_key else keys
 
     @property
-    def raised(self) -> storms.Raised | None:
+    def raised(self) -> Raised | None:
         """The alarm that it is, if a device wrote it."""
-        return storms.raised_in(self.submissions, self.messages, self.at)
+        return raised_in(self.submissions, self.messages, self.at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +127,7 @@ def _put_judged(connection: Connection, bundles: Sequence[Bundle]) -> list[Store
     there = _there_already(connection, bundles)
     stop = sending.stopped(connection)
     is_refusing = stop is not None and stop.refuses
-    insert_notices(connection, storms.hear(connection, [*filter(None, (b.raised for b in bundles))]))
+    insert_notices(connection, hear(connection, [*filter(None, (b.raised for b in bundles))]))
     results: list[Stored] = []
     fresh: list[tuple[Bundle, Set[str]]] = []
     for bundle in bundles:
@@ -176,9 +177,7 @@ def _judge(
     return Stored(repeated=repeated, refused={} if bundle.raised else ledger.admit(new))
 
 
-def _raise(
-    connection: Connection, ledger: Ledger, bundle: Bundle, raised: storms.Raised, there: Set[str]
-) -> Stored:
+def _raise(connection: Connection, ledger: Ledger, bundle: Bundle, raised: Raised, there: Set[str]) -> Stored:
     """Store an alarm, or count it where it belongs. What makes no SMS takes nothing of a limit."""
     if bundle.id in there:  # this batch is run again
         return Stored(repeated={}, deed=Deed.SEND)

@@ -336,6 +336,7 @@ fold = keyed(
     Column("storm", Text, nullable=False),
     Column("kind", Text, nullable=False),  # send, more
     Column("parts", Integer, nullable=False),  # that it may have
+    Column("linked_parts", Integer, nullable=False),  # and with a link to its pictures
     Column("alarms", Integer, nullable=False),  # that it tells
     Column("left_out", Integer, nullable=False),  # since: the same text again
     Column("is_same", Integer, nullable=False),

@@ -6,69 +6,27 @@ that survives. Whoever claims it ends it: what comes then begins another, and no
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from mail2sms import storms
-from mail2sms.alarm import Alarm
-from mail2sms.ids import derive_id
+from mail2sms import segments, storms
+from mail2sms.media import LINK, link_in
 from mail2sms.model import MtMessage, Status, Submission
 from mail2sms.store import schema
 from mail2sms.store.inserts import insert_rows
-from mail2sms.store.rows import EMAIL, VALID_MS, NewMessage, NewNotice, content_row, message_row, read_message
-from mail2sms.storms import Decision, Deed, Fold, State, Told
+from mail2sms.store.raised import Raised
+from mail2sms.store.rows import NewMessage, content_row, linked_id, message_row, read_message
+from mail2sms.storms import Decision, Deed, Fold, Room, State, Told
 
-device, storm, fold, alarm, message = (
-    schema.device,
-    schema.storm,
-    schema.fold,
-    schema.alarm,
-    schema.message,
-)
+storm, fold, alarm, message = schema.storm, schema.fold, schema.alarm, schema.message
 _GONE = frozenset(
     {Status.CANCELLED, Status.EXPIRED}
 )  # of a message that waited: the others may still be joined
 _KEPT_MS = 7 * 86_400_000  # a text is remembered for so long beyond its time
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Raised:
-    """One alarm: its submission, with the messages that it would be if it were sent alone."""
-
-    submission: Submission
-    messages: tuple[NewMessage, ...]
-    at: int
-
-    @property
-    def alarm(self) -> Alarm:
-        """Whose it is."""
-        assert self.submission.alarm is not None
-        return self.submission.alarm
-
-    @property
-    def account(self) -> str:
-        """Whose everything is."""
-        return self.submission.writer.account
-
-    @property
-    def text(self) -> str:
-        """What it says, as it would be sent."""
-        return self.messages[0].mt.text
-
-    @property
-    def storm(self) -> str:
-        """The key of its device with these recipients."""
-        return derive_id("w", self.account, self.alarm.device, *sorted(self.submission.recipients))
-
-    @property
-    def key(self) -> str:
-        """The key of its text there."""
-        return derive_id("t", self.storm, self.text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,46 +42,6 @@ class Choice:
     row: Row[Any] | None = None
     joined: tuple[Row[Any], ...] = ()
     told: Told | None = None
-
-
-# Who was heard of
-
-
-def hear(connection: Connection, raised: Sequence[Raised]) -> list[NewNotice]:
-    """Note that these devices were heard of, and lock them until the transaction ends: in one order on all nodes.
-
-    Returns what tells that some are back.
-    """
-    heard: dict[tuple[str, str], Raised] = {}
-    for each in raised:
-        heard[each.account, each.alarm.device] = each
-    back: list[NewNotice] = []
-    for account, name in sorted(heard):
-        at = heard[account, name].at
-        row = {"account": account, "name": name, "heard_at": at, "watched_at": at, "quiet_ms": 0}
-        insert_rows(connection, device, [{**row, "silent_at": None}])
-        mine = and_(device.c.account == account, device.c.name == name)
-        known = connection.execute(select(device).where(mine).with_for_update()).one()
-        connection.execute(update(device).where(mine).values(heard_at=at, quiet_ms=0, silent_at=None))
-        to = heard[account, name].submission.writer.address
-        if known.silent_at is not None and to:
-            back.append(notice(account, name, to, "back", at, known.heard_at))
-    return back
-
-
-def notice(account: str, name: str, to: str, kind: str, now: int, heard_at: int) -> NewNotice:
-    """Return the email that tells that a device is silent, or back; `heard_at` is when it was heard of before."""
-    return NewNotice(
-        id=derive_id("n", account, name, kind, str(heard_at)),
-        account=account,
-        kind=kind,
-        channel=EMAIL,
-        address=to,
-        payload=json.dumps({"device": name, "heard_at": heard_at}).encode(),
-        created_at=now,
-        due_at=now,
-        expires_at=now + VALID_MS,
-    )
 
 
 # What becomes of an alarm
@@ -199,15 +117,26 @@ def _told(connection: Connection, key: str) -> Told | None:
 
 def _made(raised: Raised, decision: Decision, told: Told | None) -> Choice:
     """Return the choice of an SMS of its own: what it says, and when it leaves."""
-    rules, parts, text = raised.alarm.storm, _parts(raised), raised.text
-    if decision.deed is Deed.MORE:
-        text = storms.more(1, text, rules, raised.alarm.device, parts, decision.window_end)
-    elif told is not None and told.left_out:
-        text = storms.again(text, told, rules, parts)
+    rules, name = raised.alarm.storm, raised.alarm.device
+
+    def said(room: Room) -> str:
+        if decision.deed is Deed.MORE:
+            return storms.more(1, raised.text, rules, name, room, decision.window_end)
+        assert told is not None
+        return storms.again(raised.text, told, rules, room)
+
+    is_changed = decision.deed is Deed.MORE or bool(told and told.left_out)
+    text = said(Room(parts=_parts(raised))) if is_changed else raised.text
+
+    def saying(mt: MtMessage) -> MtMessage:
+        if is_changed and mt.media == LINK:
+            return storms.saying(mt, said(Room(parts=mt.segments, link=link_in(mt.text))))
+        return storms.saying(mt, text) if is_changed else mt
+
     return Choice(
         decision=decision,
         submission=replace(raised.submission, text=text),
-        made=tuple(replace(new, mt=_at(storms.saying(new.mt, text), decision)) for new in raised.messages),
+        made=tuple(replace(new, mt=_at(saying(new.mt), decision)) for new in raised.messages),
         told=told,
     )
 
@@ -222,7 +151,11 @@ def _at(mt: MtMessage, decision: Decision) -> MtMessage:
 
 
 def _parts(raised: Raised) -> int:
-    return max(new.mt.segments for new in raised.messages)
+    return segments.count(raised.text)
+
+
+def _linked_parts(raised: Raised) -> int:
+    return max((new.mt.segments for new in raised.messages if new.mt.media == LINK), default=0)
 
 
 # Writing it
@@ -250,7 +183,7 @@ def write(connection: Connection, raised: Raised, choice: Choice) -> None:
 
 
 def _join(connection: Connection, raised: Raised, choice: Choice) -> None:
-    """Add an alarm to the SMS that it joins."""
+    """Add an alarm to the SMS that it joins; pictures are those of the first: their price is reserved."""
     row = choice.row
     assert row is not None
     last, first = raised.text, ""
@@ -265,17 +198,36 @@ def _join(connection: Connection, raised: Raised, choice: Choice) -> None:
         is_same=bool(row.is_same) and first == last,
     )
     rules, name = raised.alarm.storm, raised.alarm.device
-    text = (
-        storms.folded(now_fold, first, last, raised.at, rules, name, row.parts)
-        if is_fold
-        else storms.more(now_fold.count, last, rules, name, row.parts, row.until)
-    )
+
+    def said(room: Room) -> str:
+        if is_fold:
+            return storms.folded(now_fold, first, last, raised.at, rules, name, room)
+        return storms.more(now_fold.count, last, rules, name, room, row.until)
+
     counted = {"alarms": now_fold.count, "is_same": int(now_fold.is_same), "last_at": raised.at}
     connection.execute(update(fold).where(fold.c.id == row.id).values(**counted))
-    mine = schema.content.c.id == row.id
-    connection.execute(update(schema.content).where(mine).values(data=text.encode()))
-    changed = [_changed(storms.saying(read_message(each), text)) for each in choice.joined]
+    texts = {"": said(Room(parts=row.parts))}
+    _rewrite(connection, row.id, texts[""])
+    if any(each.media == LINK for each in choice.joined):
+        id_ = linked_id(row.id)
+        link = link_in(_text(connection, id_))
+        texts[LINK] = said(Room(parts=row.linked_parts, link=link))
+        _rewrite(connection, id_, texts[LINK])
+    changed = [
+        _changed(storms.saying(read_message(each), texts.get(each.media, texts[""])))
+        for each in choice.joined
+    ]
     connection.execute(_SAYS, changed)
+
+
+def _text(connection: Connection, id_: str) -> str:
+    known = connection.scalar(select(schema.content.c.data).where(schema.content.c.id == id_))
+    return bytes(known or b"").decode()
+
+
+def _rewrite(connection: Connection, id_: str, text: str) -> None:
+    mine = schema.content.c.id == id_
+    connection.execute(update(schema.content).where(mine).values(data=text.encode()))
 
 
 _SAYS = (
@@ -292,15 +244,12 @@ def _changed(mt: MtMessage) -> dict[str, Any]:
 
 def _first(connection: Connection, row: Row[Any], raised: Raised) -> str:
     """Return the text that the fold began with; it is kept beside the one that is sent."""
-    content = schema.content
     id_ = first_id(row.id)
-    known = connection.scalar(
-        select(content.c.data).where(content.c.id == (id_ if row.alarms > 1 else row.id))
-    )
-    text = bytes(known or b"")
+    text = _text(connection, id_ if row.alarms > 1 else row.id)
     if row.alarms == 1:
-        insert_rows(connection, content, [content_row(id_, raised.account, row.id, text, raised.at)])
-    return text.decode()
+        kept = content_row(id_, raised.account, row.id, text.encode(), raised.at)
+        insert_rows(connection, schema.content, [kept])
+    return text
 
 
 def first_id(submission: str) -> str:
@@ -316,6 +265,7 @@ def _fold_row(raised: Raised, choice: Choice) -> dict[str, Any]:
         "storm": raised.storm,
         "kind": decision.deed.value,
         "parts": _parts(raised),
+        "linked_parts": _linked_parts(raised),
         "alarms": 1,
         "left_out": 0,
         "is_same": 1,
@@ -359,10 +309,3 @@ def _upsert(connection: Connection, table: Table, row: dict[str, Any]) -> None:
     statement = build(table).values(**row)
     others = {name: statement.excluded[name] for name in row if name != "id"}
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=others))
-
-
-def raised_in(submissions: Sequence[Submission], messages: tuple[NewMessage, ...], at: int) -> Raised | None:
-    """Return the alarm that a bundle is, if it is one."""
-    if not (messages and submissions) or submissions[0].alarm is None:
-        return None
-    return Raised(submission=submissions[0], messages=messages, at=at)

@@ -146,12 +146,13 @@ def refused_notices(
     asking: Asking = NOBODY,
     *,
     is_partly: bool = False,
+    is_sent: bool = False,
 ) -> tuple[NewNotice, ...]:
     """Return the notices that tell of a refusal: to the writer, and as a report to whoever asked for one.
 
     When both are one, it is the one email.
     """
-    plain = refused_notice(id_, writer, origin, refusal, now, is_partly=is_partly)
+    plain = refused_notice(id_, writer, origin, refusal, now, is_partly=is_partly, is_sent=is_sent)
     if not asking.recipients:
         return (plain,)
     to = asking.recipients[0][1].report_to
@@ -165,9 +166,18 @@ def refused_notices(
 
 
 def refused_notice(
-    id_: str, writer: Writer, origin: Origin, refusal: Refusal, now: int, *, is_partly: bool = False
+    id_: str,
+    writer: Writer,
+    origin: Origin,
+    refusal: Refusal,
+    now: int,
+    *,
+    is_partly: bool = False,
+    is_sent: bool = False,
 ) -> NewNotice:
-    """Return the notice that tells a proven writer of a refusal; `is_partly`: others get the text."""
+    """Return the notice that tells a proven writer of a refusal; `is_partly`: others get the text; `is_sent`: all do,
+    without its pictures.
+    """
     payload = {
         "problems": [asdict(problem) for problem in refusal.problems],
         "source": list(refusal.source),
@@ -176,7 +186,8 @@ def refused_notice(
         "text": refusal.text[:_QUOTED] + "…" * (len(refusal.text) > _QUOTED),
         "language": writer.language,
         "origin": asdict(origin),
-        "is_partly": is_partly,
+        "is_partly": is_partly or is_sent,
+        "is_sent": is_sent,
         "device": writer.name if writer.proof is Proof.DEVICE else "",
     }
     return NewNotice(

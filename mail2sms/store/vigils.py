@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, select, update
 from mail2sms.store import schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
-from mail2sms.store.storms import notice
+from mail2sms.store.raised import notice
 from mail2sms.store.writer import Verb
 
 device = schema.device

@@ -57,7 +57,10 @@ class Refused(BaseModel):
 
 
 class NoticeWithEvents(Notice):
-    """A notice with all that happened to it. Of a refusal: which mail, and why; `is_partly`: others got the text."""
+    """A notice with all that happened to it. Of a refusal: which mail, and why.
+
+    `is_partly`: others got the text, or all without its pictures.
+    """
 
     subject: str
     message_id: str | None

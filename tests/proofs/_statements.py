@@ -22,7 +22,18 @@ from mail2sms.consent import Said, Word
 from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.ids import conversation_of, derive_id
 from mail2sms.lifecycle import Change, Wish
-from mail2sms.model import DeliveryReport, Dsn, Media, MoMessage, Msisdn, MtMessage, Part, Repeats, Status
+from mail2sms.model import (
+    DeliveryReport,
+    Dsn,
+    Media,
+    MoMessage,
+    Msisdn,
+    MtMessage,
+    Part,
+    Photo,
+    Repeats,
+    Status,
+)
 from mail2sms.money import Money
 from mail2sms.options import Rate
 from mail2sms.rates import ANY, Rates
@@ -215,6 +226,7 @@ def _shape(statement: str) -> str:
     return re.sub(r"(\(\.\.\), )+\(\.\.\)", "(..)", text)
 
 
+_PHOTO = Photo(name="photo-1.png", media_type="image/png", content=b"\x89PNG")
 _ALL_ASKED = Dsn(notify=("SUCCESS", "FAILURE", "DELAY"), report_to="marie@acme.example", has_receipt=True)
 
 
@@ -550,9 +562,11 @@ class Work:
             new = fakes.bundle(
                 id_, text=f"zone {number % 4}", conversation=conversation, created_at=at, due_at=at
             )
-            alarm = Alarm(device="ups-1", storm=storm)
-            submissions = tuple(replace(each, alarm=alarm) for each in new.submissions)
-            await self.store.put(replace(new, at=at, submissions=submissions, repeat_key=id_))
+            more = {"alarm": Alarm(device="ups-1", storm=storm), "pictures": (_PHOTO,)}
+            submissions = tuple(replace(each, **more) for each in new.submissions)  # type: ignore[arg-type]
+            messages = tuple(replace(each, mt=_linked(each.mt)) for each in new.messages)
+            new = replace(new, at=at, submissions=submissions, messages=messages, repeat_key=id_)
+            await self.store.put(new)
         self._names("last_alarm")
         assert await self.store.read(acknowledged.last_alarm, conversation, self.now - 1)
         self._names("record_mo")
@@ -710,6 +724,11 @@ class Work:
             self._names(f"follow {name}")
             wanted = events.Following(after=end.last - 50, last=end.last, **more)
             await read(events.follow, account, wanted)
+
+
+def _linked(mt: MtMessage) -> MtMessage:
+    """Return a message whose pictures are behind a link."""
+    return replace(mt, media="link", text=f"{mt.text}\nhttps://sms.acme.example/p/1")
 
 
 def part(mt: MtMessage) -> Part:

@@ -202,6 +202,8 @@ def bombs() -> dict[str, bytes]:
         "HTML": b"<html><script>alert(1)</script>" * 100,
         "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
         "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "an iPhone's HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(5_000),
+        "a video": b"\0\0\0\x18ftypmp42\0\0\0\0isommp42" + bytes(5_000),
         "nothing": b"",
     }
 
@@ -351,6 +353,8 @@ def main(argv: Sequence[str]) -> int:
     holds = holds and set(became.values()) <= {
         "media.unreadable",
         "media.too_large",
+        "media.heic",
+        "media.video",
         "image/png",
         "image/jpeg",
     }

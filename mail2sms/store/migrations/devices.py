@@ -29,7 +29,7 @@ def create() -> None:
     _table(
         "fold",
         "id storm kind",
-        counts=("parts", "alarms", "left_out", "is_same"),
+        counts=("parts", "linked_parts", "alarms", "left_out", "is_same"),
         times=("first_at", "last_at", "until"),
         optional_times=("acknowledged_at",),
         optional=("acknowledged_by",),
