@@ -195,6 +195,7 @@ _FOLD = {
     "storm": "{k}",
     "kind": "'send'",
     "parts": "1",
+    "linked_parts": "2",
     "alarms": "3",
     "left_out": "0",
     "is_same": "0",

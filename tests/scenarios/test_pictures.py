@@ -97,7 +97,7 @@ def test_a_cameras_snapshots_arrive_at_the_provider(provider: Provider) -> None:
     with daemon:
         for subject in ("Motion at the gate", "Motion in the yard"):
             code, said = swaks(
-                _snapshot(subject), "127.0.0.1", door, "cam@factory.example", "x@sms.acme.example"
+                _snapshot(subject), "127.0.0.1", door, "cam@factory.example", "cam@sms.acme.example"
             )
             assert (code, "250 2.0.0 m-" in said) == (0, True), said
         assert wait_until(lambda: len(provider.orders) == 2, 30)
