@@ -57,7 +57,9 @@ def test_what_the_example_shows_as_a_comment_is_valid_too() -> None:
     switched_on = re.sub(r"^#(?=\w|  )", "", text, flags=re.MULTILINE)
     assert len(re.findall(r"^#\S", switched_on, re.MULTILINE)) == 0
     assert found(switched_on) == []
-    assert len(found(switched_on, "warning")) == 2  # the URL of the chat hook, and mails too small for snapshots
+    assert (
+        len(found(switched_on, "warning")) == 2
+    )  # the URL of the chat hook, and mails too small for snapshots
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

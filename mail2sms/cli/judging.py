@@ -37,6 +37,7 @@ from mail2sms.intake.envelope import Envelope
 from mail2sms.intake.identity import Identity, SenderRule
 from mail2sms.intake.mailauth import Mailauth, Tried
 from mail2sms.intake.reading import Reader
+from mail2sms.intake.replies import accepted
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.model import Conversation, Proof, Submission
 from mail2sms.pictures import Pictures
@@ -170,7 +171,7 @@ class Bridge:
         emails = (*self._emails(asked.submissions, verdict), *self._unfit(asked))
         how = "email" if emails else "smtp"
         return self._explained(
-            mail, orders=orders, problems=problems, reply="250 2.0.0 <id>", told=how, emails=emails
+            mail, orders=orders, problems=problems, reply=accepted(asked, "<id>"), told=how, emails=emails
         )
 
     async def _verdict(self, submissions: Sequence[Submission]) -> Verdict:

@@ -15,7 +15,7 @@ from mail2sms.intake.envelope import Client, Envelope
 from mail2sms.intake.identity import Identity
 from mail2sms.intake.mailauth import Mailauth
 from mail2sms.intake.reading import Reader
-from mail2sms.intake.replies import replies
+from mail2sms.intake.replies import accepted, replies
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
 from mail2sms.model import Conversation
@@ -95,10 +95,9 @@ class Receiver:
             if envelope.has_reply_each:
                 return await self._refuse_each(envelope, asked, refused.verdict)
             return (await self._refuse(envelope, asked, refused),)
-        taken = f"250 2.0.0 {receipt.id}{await self._without_pictures(asked)}"
-        return (
-            replies(asked, receipt.verdict, receipt.messages, taken) if envelope.has_reply_each else (taken,)
-        )
+        await self._tell_of_pictures(asked)
+        told = accepted(asked, receipt.id)
+        return replies(asked, receipt.verdict, receipt.messages, told) if envelope.has_reply_each else (told,)
 
     async def _tell_owner(self, asked: Asked, refusal: Refusal) -> None:
         """A machine gets the reply, which it can't read: who looks after it gets the email, as often as others do."""
@@ -111,18 +110,14 @@ class Receiver:
         with suppress(Refusal):  # told often enough
             await self._accept.tell_refusal(writer, asked.origin, refusal, repeat)
 
-    async def _without_pictures(self, asked: Asked) -> str:
-        """Tell a machine, and who looks after it once a day, that its text goes and no picture does."""
-        if not asked.unfit:
-            return ""
+    async def _tell_of_pictures(self, asked: Asked) -> None:
+        """Tell who looks after a machine, once a day, that its texts go and no picture does, and why."""
+        if not (asked.unfit and asked.owner):
+            return
         writer, refusal = replace(asked.writer, address=asked.owner), Refusal(*asked.unfit)
-        reason = asked.unfit[0].reason
+        repeat = f"{writer.name} {asked.unfit[0].reason}"
         with suppress(Refusal, StoreUnavailable):  # told often enough; and the text itself is on disk
-            if asked.owner:
-                await self._accept.tell_refusal(
-                    writer, asked.origin, refusal, f"{writer.name} {reason}", is_sent=True
-                )
-        return f" sent without a picture: {smtp_reply(asked.unfit[0]).split(' ', 2)[2]}"
+            await self._accept.tell_refusal(writer, asked.origin, refusal, repeat, is_sent=True)
 
     async def _refuse_each(self, envelope: Envelope, asked: Asked, verdict: Verdict) -> tuple[str, ...]:
         """A refused recipient hears so itself, and its server tells the writer; of the mail itself an email does."""

@@ -1,4 +1,4 @@
-"""What each recipient hears after DATA, where each gets a reply of its own (LMTP, RFC 2033 section 4.2). Pure."""
+"""What is heard after DATA: by each recipient where each gets a reply of its own (LMTP, RFC 2033 section 4.2). Pure."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ def replies(asked: Asked, verdict: Verdict, messages: Sequence[MtMessage], told:
         problem = next((refused[key] for key in keys if key in refused), None)
         found.append(taken or (smtp_reply(problem) if problem else told))
     return tuple(found)
+
+
+def accepted(asked: Asked, id_: str) -> str:
+    """Return the reply for all: what was stored, and of a machine's pictures why none goes with it."""
+    why = smtp_reply(asked.unfit[0]).split(" ", 2)[2] if asked.unfit else ""
+    return f"250 2.0.0 {id_}" + (f" sent without a picture: {why}" if why else "")
