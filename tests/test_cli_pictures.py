@@ -66,6 +66,8 @@ def test_it_may_come_from_a_pipe_and_alone(
     _pipe(monkeypatch, sunset())
     assert run(["send", US, "--picture", "-", "--picture", str(photo), *socket_option]) == Exit.OK
     assert "as MMS" in capsys.readouterr().out
+    assert run(["send", US, FR, "", "--picture", str(photo), *socket_option]) == Exit.OK
+    assert "by a link" in capsys.readouterr().out
 
 
 def test_a_dry_run_says_how_it_would_go(
@@ -121,6 +123,8 @@ def test_what_is_wrong_before_anybody_is_asked(
     assert (code, "make them smaller, or send fewer" in err) == (Exit.REFUSED, True)
     code, err = send(US, "-", "--picture", "-")
     assert (code, "the text or one picture, not both" in err) == (Exit.USAGE, True)
+    code, err = send(US, FR, "--picture", str(photo))
+    assert (code, "the text stands last" in err) == (Exit.USAGE, True)
     code, err = send("--picture", str(photo))
     assert (code, "numbers and a text are needed" in err) == (Exit.USAGE, True)
 

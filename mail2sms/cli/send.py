@@ -52,8 +52,8 @@ def send(  # noqa: PLR0913, PLR0917  # a parameter is an option: typer's way
 ) -> None:
     """Send a text to one or more numbers.
 
-    Numbers first, the text last and as one word: quote it. With - as text, it is read from standard input. A picture
-    for one number needs no text.
+    Numbers first, the text last and as one word: quote it. With - as text, it is read from standard input. Pictures
+    need none: "" then.
     """
     files = picture or []
     to, text = _words(words or (), files, config_file)
@@ -101,6 +101,9 @@ def _text(to: list[str], last: str, files: Sequence[Path], config_file: Path | N
     """Return the text to send, as typed or piped in. Raises Failed."""
     if [last, *map(str, files)].count(enclosing.PIPE) > 1:
         raise Failed(Exit.USAGE, "standard input can be the text or one picture, not both")
+    if files and _NUMBER.fullmatch(last):
+        example = typed('send "06 39 98 12 34" "06 39 98 56 78" "" --picture FILE', config_file)
+        raise Failed(Exit.USAGE, f"the text stands last; pictures alone are sent so: {example}")
     if _NUMBER.fullmatch(last) and not all(map(_DIGIT.search, to)):
         swapped = shlex.join(["send", last, *to])
         raise Failed(Exit.USAGE, f"numbers first, the text last: {typed(swapped, config_file)}")
