@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,6 +163,24 @@ async def test_a_storm_shows_the_picture_of_its_first(house: House) -> None:
     kept = await house.store.read(read_picture, us.submission, 1)
     assert kept is not None
     assert (kind, len(kept.content) < len(sunset())) == ("image/png", True)
+
+
+async def test_only_the_first_of_a_storm_is_drawn(small: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others' pictures would keep their texts waiting for nothing."""
+    drawn: list[int] = []
+    fit = Worker.fit
+
+    async def counted(self: Worker, pictures: Sequence[bytes], *more: Any) -> Any:
+        drawn.append(len(pictures))
+        return await fit(self, pictures, *more)
+
+    monkeypatch.setattr(Worker, "fit", counted)
+    for n in range(3):
+        await says(small, CAM, snapshot(f"Motion {n}", sunset()), after_s=1)
+    assert drawn == [1]
+    await says(small, CAM, snapshot("Motion 4", sunset()), after_s=30)
+    assert drawn == [1, 1]
+    assert [view.media for view in (await found(small))[US]] == ["mms", "mms"]
 
 
 async def test_an_sms_that_waits_without_a_picture_gets_none(house: House) -> None:

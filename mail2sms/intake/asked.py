@@ -39,6 +39,9 @@ NOWHERE = Target()
 FindConversation = Callable[[Target], Awaitable[Conversation]]
 """Returns the conversation of a reply address. Raises Refusal when its key is none."""
 
+WouldJoin = Callable[[Submission], Awaitable[bool]]
+"""Returns whether another SMS will probably tell of a machine's alarm."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:

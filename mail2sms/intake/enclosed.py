@@ -24,9 +24,10 @@ def has_pictures(letter: Letter) -> bool:
     return any(attachment.is_picture for attachment in letter.attachments)
 
 
-def may_go(letter: Letter, phones: Iterable[Msisdn], policy: Policy) -> bool:
-    """Return whether the mail has pictures, and one of the phones may get them."""
-    return has_pictures(letter) and media.may_go(map(numbers.region, phones), policy)
+def may_go(letter: Letter, phones: Iterable[Msisdn], policy: Policy, device: str = "") -> bool:
+    """Return whether the mail (of a device) has pictures, and one of the phones may get them."""
+    is_one = bool(letter.attachments) if device else has_pictures(letter)
+    return is_one and media.may_go(map(numbers.region, phones), policy, device)
 
 
 def instead_of_text(letter: Letter) -> Problem:
@@ -76,19 +77,14 @@ async def pictures(
 
 
 async def of_alarm(
-    letter: Letter,
-    phones: Sequence[Msisdn],
-    raw: bytes,
-    policy: Policy,
-    device: str,
-    worker: Pictures | None,
+    letter: Letter, raw: bytes, policy: Policy, device: str, worker: Pictures | None
 ) -> tuple[tuple[Photo, ...], tuple[Problem, ...]]:
     """Return the pictures that go with a device's text, as phones take them; when none does, what is wrong with them.
 
     Nothing of them keeps the text from going, or for long. Where none is enclosed, those that the page shows are
     meant: nobody signs for a machine.
     """
-    if worker is None or not media.may_go(map(numbers.region, phones), policy, device):
+    if worker is None:
         return (), ()
     unfit = _videos(letter)
     found = [each for each in letter.attachments if each.is_picture]

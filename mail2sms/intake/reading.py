@@ -16,7 +16,7 @@ from mail2sms import numbers
 from mail2sms.clock import new_id, now_ms
 from mail2sms.errors import BadNumber, Problem, Refusal
 from mail2sms.intake import address_keys, devices, enclosed, headers, mime, quotes, smtp_dsn
-from mail2sms.intake.asked import NOWHERE, Asked, FindConversation, Target
+from mail2sms.intake.asked import NOWHERE, Asked, FindConversation, Target, WouldJoin
 from mail2sms.intake.clocks import written_at
 from mail2sms.intake.desk import Desk
 from mail2sms.intake.devices import Device
@@ -61,6 +61,7 @@ class Reader:
         find_conversation: FindConversation,
         mailauth: Mailauth | None = None,
         pictures: Pictures | None = None,
+        would_join: WouldJoin | None = None,
     ) -> None:
         """Without `mailauth` no rule asks for what a mail shows; without `pictures` none goes with a text."""
         self._desk = desk
@@ -70,6 +71,7 @@ class Reader:
         self._sandbox = sandbox
         self._conversation = find_conversation
         self._pictures = pictures
+        self._would_join = would_join
         self.target = lru_cache(maxsize=_TARGETS)(self._find_target)  # asked at RCPT, and again for the mail
 
     def begin(self, client: Client, *, offers_login: bool) -> Problem | None:
@@ -172,9 +174,12 @@ class Reader:
             made = devices.submission(device, heard, new_id("m", now), self._desk.account, now)
         except devices.TooOld as late:
             return replace(asked, refusal=late, late=(late.submission,))
-        photos, unfit = await enclosed.of_alarm(
-            letter, made.recipients, envelope.content, self._policy, device.name, self._pictures
+        worker = (
+            self._pictures if enclosed.may_go(letter, made.recipients, self._policy, device.name) else None
         )
+        if worker is not None and self._would_join is not None and await self._would_join(made):
+            worker = None  # the SMS has the picture of its first
+        photos, unfit = await enclosed.of_alarm(letter, envelope.content, self._policy, device.name, worker)
         left_out = tuple(enclosed.left_out(letter, photos))
         made = replace(made, original=original, pictures=photos, left_out=left_out)
         rcpts = tuple((made.id, device.phones or target.phones) for target in targets)

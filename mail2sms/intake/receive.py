@@ -18,10 +18,11 @@ from mail2sms.intake.reading import Reader
 from mail2sms.intake.replies import accepted, replies
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.log import log
-from mail2sms.model import Conversation
+from mail2sms.model import Conversation, Submission
 from mail2sms.pictures import Pictures
 from mail2sms.reasons import smtp_reply
 from mail2sms.store import Store
+from mail2sms.store.raised import would_join
 from mail2sms.store.views import conversation_by_key
 from mail2sms.verdict import Verdict, merge
 
@@ -45,7 +46,9 @@ class Receiver:
         self._identity = identity
         self._accept = accept
         self._store = store
-        self._reader = Reader(desk, identity, accept.policy, sandbox, self._conversation, mailauth, pictures)
+        self._reader = Reader(
+            desk, identity, accept.policy, sandbox, self._conversation, mailauth, pictures, self._would_join
+        )
 
     def begin(self, client: Client, *, offers_login: bool) -> str | None:
         """Refuse whose mail could prove nothing, whatever stood in it."""
@@ -139,6 +142,9 @@ class Receiver:
         repeat = asked.origin.message_id or new_id("x", now_ms())
         told = await self._accept.tell_refusal(asked.writer, asked.origin, refusal, repeat, asked.asking)
         return f"250 2.0.0 {told} not sent, an email says why"
+
+    async def _would_join(self, submission: Submission) -> bool:
+        return await self._store.read(would_join, submission, submission.created_at)
 
     async def _conversation(self, target: Target) -> Conversation:
         found = await self._store.read(

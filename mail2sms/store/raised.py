@@ -13,7 +13,7 @@ from mail2sms.ids import derive_id
 from mail2sms.model import Submission
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import EMAIL, VALID_MS, NewMessage, NewNotice
-from mail2sms.store.schema import device
+from mail2sms.store.schema import device, fold, storm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,12 +43,27 @@ class Raised:
     @property
     def storm(self) -> str:
         """The key of its device with these recipients."""
-        return derive_id("w", self.account, self.alarm.device, *sorted(self.submission.recipients))
+        return _storm_of(self.submission)
 
     @property
     def key(self) -> str:
         """The key of its text there."""
         return derive_id("t", self.storm, self.text)
+
+
+def _storm_of(submission: Submission) -> str:
+    device = submission.alarm.device if submission.alarm else ""
+    return derive_id("w", submission.writer.account, device, *sorted(submission.recipients))
+
+
+def would_join(connection: Connection, submission: Submission, now: int) -> bool:
+    """Return whether an SMS waits that will probably tell of this alarm too: its own pictures are then not needed."""
+    known = connection.execute(select(storm).where(storm.c.id == _storm_of(submission))).first()
+    if known is None:
+        return False
+    ids = [id_ for id_ in (known.fold, known.more) if id_]
+    ends = connection.scalars(select(fold.c.until).where(fold.c.id.in_(ids)))
+    return any(until > now for until in ends)
 
 
 def raised_in(submissions: Sequence[Submission], messages: tuple[NewMessage, ...], at: int) -> Raised | None:

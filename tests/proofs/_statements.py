@@ -84,6 +84,7 @@ from mail2sms.store import (
     notice_views,
     opt_outs,
     past,
+    raised,
     retention,
     sending,
     sent,
@@ -567,6 +568,8 @@ class Work:
             messages = tuple(replace(each, mt=_linked(each.mt)) for each in new.messages)
             new = replace(new, at=at, submissions=submissions, messages=messages, repeat_key=id_)
             await self.store.put(new)
+        self._names("would_join")
+        await self.store.read(raised.would_join, submissions[0], at)
         self._names("last_alarm")
         assert await self.store.read(acknowledged.last_alarm, conversation, self.now - 1)
         self._names("record_mo")
