@@ -273,6 +273,15 @@ async def test_an_alarm_is_never_lost_for_its_picture(
     assert await small.notices() == [("refused", "it@x.example", reason)]
 
 
+async def test_a_clip_alone_is_told_of_too(small: House) -> None:
+    """The subject goes; where no picture is wanted, nobody hears of it."""
+    clip = snapshot("Motion", b"clip", kind="video/mp4", name="clip.mp4", text=None)
+    assert "clip.mp4" in await says(small, CAM, clip)
+    assert [view.text for view in (await found(small))[US]] == ["Motion"]
+    assert await small.notices() == [("refused", "it@x.example", "media.video")]
+    assert "clip.mp4" not in await says(small, OFF, clip)
+
+
 async def test_of_several_pictures_those_go_that_can(small: House) -> None:
     """A clip beside the snapshot keeps nobody from seeing that, and nobody is told of it."""
     made = EmailMessage(policy=SMTP)

@@ -98,6 +98,12 @@ async def of_alarm(
     return photos, () if photos else (*unfit, *wrong)
 
 
+def unread(refusal: Refusal, policy: Policy, device: str) -> tuple[Problem, ...]:
+    """Return what is wrong with what a device enclosed in a mail that has nothing else."""
+    is_wanted = policy.pictures.otherwise_of(device) != "off"
+    return tuple(each for each in refusal.problems if is_wanted and each.reason == "media.video")
+
+
 async def _fit_some(
     found: list[Attachment], raw: bytes, policy: Policy, worker: Pictures
 ) -> tuple[tuple[Photo, ...], list[Problem]]:

@@ -180,6 +180,8 @@ class Reader:
         if worker is not None and self._would_join is not None and await self._would_join(made):
             worker = None  # the SMS has the picture of its first
         photos, unfit = await enclosed.of_alarm(letter, envelope.content, self._policy, device.name, worker)
+        if unread is not None:
+            unfit = enclosed.unread(unread, self._policy, device.name)
         left_out = tuple(enclosed.left_out(letter, photos))
         made = replace(made, original=original, pictures=photos, left_out=left_out)
         rcpts = tuple((made.id, device.phones or target.phones) for target in targets)
