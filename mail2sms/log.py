@@ -36,6 +36,7 @@ EVENTS = frozenset(
         "carrier_up", "carrier_down", "carrier_misconfigured", "webhook_refused", "webhook_unread", "proxy_refused",
         "mt_answered", "mo_incomplete", "bind_up", "bind_down", "carrier_event_failed",
         "certificate_renewed", "certificate_refused", "device_silent", "alarm_acknowledged", "pictures_killed",
+        "pictures_refused", "alarm_without_pictures",
         "media_fetched", "media_retry", "media_failed", "carrier_not_asked", "balance_low", "balance_unknown",
         "approval_decided", "sending_stopped", "sending_resumed",
     }

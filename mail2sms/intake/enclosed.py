@@ -93,7 +93,7 @@ async def of_alarm(
         async with asyncio.timeout(_PATIENCE_S):
             photos, wrong = await _fit_some(found[: _most(policy, device)], raw, policy, worker)
     except (TimeoutError, Refusal) as e:  # too many pictures at once
-        log.warning("alarm_without_pictures", device=device, error=type(e).__name__)
+        log.warning("alarm_without_pictures", where=device, error=type(e).__name__)
         return (), tuple(unfit)
     return photos, () if photos else (*unfit, *wrong)
 
