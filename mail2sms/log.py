@@ -39,6 +39,7 @@ EVENTS = frozenset(
         "pictures_refused", "alarm_without_pictures",
         "media_fetched", "media_retry", "media_failed", "carrier_not_asked", "balance_low", "balance_unknown",
         "approval_decided", "sending_stopped", "sending_resumed",
+        "modem_up", "modem_down", "modem_untraced", "modem_unread", "mo_unread",
     }
 )  # fmt: skip
 

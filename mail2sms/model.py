@@ -353,6 +353,7 @@ class DeliveryReport:
     """What a carrier says became of a part. `event_id` tells repeats apart; `code` is the carrier's own.
 
     `is_opt_out`: it failed since the phone told the carrier that it wants no messages from this sender.
+    `sent_at`: where ids come again, about when the part was sent.
     """
 
     carrier: str
@@ -363,6 +364,7 @@ class DeliveryReport:
     code: str = ""
     attempt_id: str | None = None
     is_opt_out: bool = False
+    sent_at: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -55,7 +55,13 @@ ORDER = (
         ),
         *("acknowledge", "consent", "repeats", "storms", "wording"),
     ),  # decisions
-    ("http", "clock", "lane", "sockets"),  # above the decisions: those get time and chance as arguments
+    (
+        "http",
+        "clock",
+        "lane",
+        "sockets",
+        "workers",
+    ),  # above the decisions: those get time and chance as arguments
     ("carriers", "dns", "hooks", "pictures", "reencode", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "fetch", "relay", "web"),  # stages
@@ -93,6 +99,7 @@ DOORS = {
     "cryptography": ("intake.dkim", "carriers._keys"),
     "dns": ("dns",),
     "fastapi": ("web",),
+    "gammu": ("carriers._modem_worker",),  # in a process of its own
     "idna": ("addresses",),
     "inscriptis": ("intake.html",),
     "jinja2": ("render",),

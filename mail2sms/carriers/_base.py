@@ -122,6 +122,9 @@ class Carrier(ABC):
     balance_below: Money | None = None
     """Less than that in its account, and administrators are told; None: it is not watched. The daemon sets it."""
 
+    probe_s: ClassVar[float] = 8.0
+    """How long `probe` may take."""
+
     asks_after_ms: int = 0
     """When no report has come for so long, the carrier may be asked; 0: it can't be."""
 
@@ -161,8 +164,8 @@ class Carrier(ABC):
     async def probe(self) -> str:
         """Ask the provider about the account, sending nothing; return its answer in a few words, for the operator.
 
-        Works without `start`. Raises Refused (our credentials or options), Unavailable (no answer). Empty: it can't
-        be asked.
+        Works without `start`. Raises Refused (our credentials or options), Unavailable (no answer), BadOption (with what
+        the operator does about it). Empty: it can't be asked.
         """
         return ""
 

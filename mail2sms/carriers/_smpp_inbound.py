@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from mail2sms import numbers
 from mail2sms.carriers import _smpp_receipt as receipts
 from mail2sms.carriers import _smpp_text as texts
+from mail2sms.carriers import _udh
 from mail2sms.carriers._base import CarrierEvent
 from mail2sms.carriers._smpp_options import Options
 from mail2sms.carriers._smpp_pdu import Address, Short, Tag
@@ -108,7 +109,7 @@ class Inbound:
             msisdn=msisdn,
             to=to,
             at=now,
-            text=texts.whole(text.text),
+            text=_udh.whole(text.text),
             repeats=repeats,
         )
 

@@ -12,6 +12,7 @@ from mail2sms.carriers import _smpp_text as texts
 from mail2sms.carriers._smpp_options import Options
 from mail2sms.carriers._smpp_pdu import Address, Tag
 from mail2sms.carriers._smpp_text import Long
+from mail2sms.carriers._udh import Segment
 from mail2sms.model import Part
 
 _RECEIPTS: Final = {"all": 1, "failures": 2, "none": 0}
@@ -55,7 +56,7 @@ class Writer:
         """Return the body for a part. Raises ValueError for what can't be written."""
         header, tlvs = b"", dict[int, bytes]()
         if part.count > 1:
-            segment = texts.Segment(part.reference, part.count, part.index + 1)
+            segment = Segment(part.reference, part.count, part.index + 1)
             if self._long in _WITH_HEADER:
                 header = texts.header(self._long, segment)
             else:

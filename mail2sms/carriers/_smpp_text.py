@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from mail2sms.carriers import _gsm
+from mail2sms.carriers import _gsm, _udh
 from mail2sms.carriers._smpp_pdu import Short, Tag
+from mail2sms.carriers._udh import Segment
 from mail2sms.segments import Encoding
 
 UDHI: Final = 0x40
 """The bit of esm_class that says that the text begins with a user data header."""
 UNICODE: Final = 8
 """data_coding of UCS-2."""
-_CONCAT_8, _CONCAT_16 = 0x00, 0x08  # information elements
 
 
 class Alphabet(StrEnum):
@@ -38,21 +38,9 @@ class Long(StrEnum):
     PAYLOAD = "payload"  # the SMSC splits
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Which part of which long text: a reference of its sender's, how many parts, and which one, from 1."""
-
-    reference: int
-    total: int
-    number: int
-
-
 def header(how: Long, segment: Segment) -> bytes:
     """Return the user data header of a part."""
-    ref, total, number = segment.reference, segment.total, segment.number
-    if how is Long.UDH16:
-        return bytes((6, _CONCAT_16, 4, ref >> 8 & 0xFF, ref & 0xFF, total, number))
-    return bytes((5, _CONCAT_8, 3, ref & 0xFF, total, number))
+    return _udh.header(segment, is_long=how is Long.UDH16)
 
 
 def sar(segment: Segment) -> dict[int, bytes]:
@@ -132,7 +120,7 @@ def read(short: Short, alphabet: Alphabet) -> Read:
     """Return the text of an MO, without its header."""
     octets, elements, skipped = short.text, dict[int, bytes](), 0
     if short.esm_class & UDHI:
-        octets, elements, skipped = _apart(short.text)
+        octets, elements, skipped = _udh.apart(short.text)
     charset = _charset(short.data_coding)
     if charset is not None:
         text = charset(octets)
@@ -141,46 +129,11 @@ def read(short: Short, alphabet: Alphabet) -> Read:
     else:
         is_packed = alphabet is Alphabet.PACKED
         text = _gsm.decode(_gsm.unpack(octets, skipped) if is_packed else octets)
-    return Read(text, _segment(elements) or _sar(short))
-
-
-def whole(text: str) -> str:
-    """Return a text with its surrogates joined; what has lost its other half becomes U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _apart(octets: bytes) -> tuple[bytes, dict[int, bytes], int]:
-    """Return the text behind a header, the header's elements, and its length; what is no header is text."""
-    length = octets[0] + 1 if octets else 0
-    if not 1 < length <= len(octets):
-        return octets, {}, 0
-    elements: dict[int, bytes] = {}
-    at = 1
-    while at + 1 < length:
-        tag, size = octets[at], octets[at + 1]
-        if at + 2 + size > length:
-            break
-        elements.setdefault(tag, octets[at + 2 : at + 2 + size])
-        at += 2 + size
-    return octets[length:], elements, length
-
-
-def _segment(elements: dict[int, bytes]) -> Segment | None:
-    short, long = elements.get(_CONCAT_8, b""), elements.get(_CONCAT_16, b"")
-    if len(short) == 3:
-        return _valid(Segment(*short))
-    if len(long) == 4:
-        return _valid(Segment(long[0] << 8 | long[1], long[2], long[3]))
-    return None
+    return Read(text, _udh.segment_in(elements) or _sar(short))
 
 
 def _sar(short: Short) -> Segment | None:
     values = [short.tlvs.get(tag, b"") for tag in (Tag.SAR_REFERENCE, Tag.SAR_TOTAL, Tag.SAR_NUMBER)]
     if [len(value) for value in values] != [2, 1, 1]:
         return None
-    return _valid(Segment(*(int.from_bytes(value, "big") for value in values)))
-
-
-def _valid(segment: Segment) -> Segment | None:
-    """A part of one, or beyond the last, is a text of its own (3GPP TS 23.040 section 9.2.3.24.1)."""
-    return segment if segment.total > 1 and 1 <= segment.number <= segment.total else None
+    return _udh.valid(Segment(*(int.from_bytes(value, "big") for value in values)))

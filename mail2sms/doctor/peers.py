@@ -64,9 +64,10 @@ async def all_carriers(patient: Patient) -> list[Finding]:
 
 async def _carrier(name: str, options: CarrierOptions, patient: Patient) -> Finding:
     left: Money | None = None
+    answer_s = _ANSWER_S
     try:
-        async with asyncio.timeout(_ANSWER_S):
-            carrier = carriers.load(options.type).build(name, options, patient.state)
+        carrier = carriers.load(options.type).build(name, options, patient.state)
+        async with asyncio.timeout(answer_s := carrier.probe_s):
             said = await carrier.probe()
             if options.watched_balance is not None:
                 left = await _left(carrier)
@@ -79,7 +80,7 @@ async def _carrier(name: str, options: CarrierOptions, patient: Patient) -> Find
         sentence = f"{options.type} says no: {e}"
         return Finding(name=name, level="FAIL", sentence=sentence, remedy=(_CREDENTIALS,))
     except TimeoutError:
-        sentence = f"{options.type} does not answer within {_ANSWER_S:.0f} s"
+        sentence = f"{options.type} does not answer within {answer_s:.0f} s"
         return Finding(name=name, level="FAIL", sentence=sentence, remedy=("does a firewall stand between?",))
     if not said:
         remedy = (f"try it:  {typed('doctor --send-test NUMBER', patient.config)}",)

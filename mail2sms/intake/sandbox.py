@@ -15,12 +15,13 @@ import resource
 import struct
 import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mail2sms import workers
 from mail2sms.errors import Problem, Refusal
 from mail2sms.intake import mime
 from mail2sms.intake.headers import Head, too_complex
@@ -106,7 +107,7 @@ class Sandbox:
         return answer
 
     async def _started(self) -> Process:
-        if self._worker is None or _is_gone(self._worker):
+        if self._worker is None or workers.is_gone(self._worker):
             try:
                 self._worker = await _start()
             except OSError as e:
@@ -125,22 +126,8 @@ class Sandbox:
 
 
 async def _start() -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "mail2sms.intake.sandbox",
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,  # a traceback could hold a text
-        env={"PYTHONPATH": _PACKAGE, "PYTHONUTF8": "1"},
-        cwd="/",
-    )
-
-
-def _is_gone(worker: Process) -> bool:
-    # The end of its output is seen at once, its exit by a thread some time later.
-    return worker.returncode is not None or worker.stdout is None or worker.stdout.at_eof()
+    program = (sys.executable, "-P", "-m", "mail2sms.intake.sandbox")
+    return await workers.start(program, environment={"PYTHONPATH": _PACKAGE, "PYTHONUTF8": "1"})
 
 
 async def _exchange(worker: Process, raw: bytes) -> dict[str, Any]:
@@ -158,12 +145,7 @@ async def _killed(worker: Process, trouble: str) -> None:
     from mail2sms.log import log  # the worker imports this file, and does without structlog
 
     log.warning("sandbox_killed", error=trouble)
-    if worker.returncode is None:
-        try:
-            worker.kill()
-        except ProcessLookupError:
-            return
-        await asyncio.shield(worker.wait())
+    await workers.kill(worker)
 
 
 def _letter(answer: dict[str, Any]) -> Letter:

@@ -42,6 +42,8 @@ _FROM_OUTCOME = {
     "unavailable": Status.QUEUED,
     None: Status.SENDING,
 }
+_CLOCKS_MS = 86_400_000  # between ours and that of a carrier that knows no time zones
+_SKEW_MS = 60_000
 _MENDABLE = (Status.ENROUTE.value, Status.EXPIRED.value)
 """What a part may have been reported as for another report to count."""
 
@@ -120,16 +122,28 @@ _BY_ATTEMPT = select(attempt).where(attempt.c.id.in_(_IDS))
 
 def _find(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Row[Any] | None]:
     """Return the attempt of each report: by the carrier's id (the latest that has it), else by ours."""
-    found: dict[tuple[str, str], Row[Any]] = {}
+    found: dict[tuple[str, str], list[Row[Any]]] = {}
     for carrier, cids in _by_carrier((r.carrier, r.carrier_message_id) for r in reports).items():
         for row in connection.execute(_BY_CARRIER, {"which": carrier, "ids": cids}):
-            found[carrier, row.carrier_message_id] = row
-    rows = [found.get((r.carrier, r.carrier_message_id)) for r in reports]
+            found.setdefault((carrier, row.carrier_message_id), []).append(row)
+    rows = [_nearest(r, found.get((r.carrier, r.carrier_message_id), [])) for r in reports]
     unknown = [r.attempt_id for r, row in zip(reports, rows, strict=True) if row is None and r.attempt_id]
     if not unknown:
         return rows
-    ours = {(row.carrier, row.id): row for row in connection.execute(_BY_ATTEMPT, {"ids": unknown})}
-    return [row or ours.get((r.carrier, r.attempt_id or "")) for r, row in zip(reports, rows, strict=True)]
+    ours = {(row.carrier, row.id): [row] for row in connection.execute(_BY_ATTEMPT, {"ids": unknown})}
+    return [
+        row or _nearest(r, ours.get((r.carrier, r.attempt_id or ""), []))
+        for r, row in zip(reports, rows, strict=True)
+    ]
+
+
+def _nearest(report: DeliveryReport, rows: Sequence[Row[Any]]) -> Row[Any] | None:
+    """Return the attempt that a report is about, of those that it may name: the latest, or the one of its time."""
+    at = report.sent_at
+    if at is None:
+        return rows[-1] if rows else None
+    near = (row for row in rows if abs(row.intent_at - at) <= _CLOCKS_MS)
+    return min(near, key=lambda row: abs(row.intent_at - at), default=None)
 
 
 def _by_carrier(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -246,8 +260,20 @@ def apply_strays(connection: Connection, ids: Iterable[tuple[str, str | None]]) 
         rows = connection.execute(_STRAYS, {"which": carrier, "ids": cids}).all()
         if rows:
             connection.execute(_NO_STRAYS, {"which": carrier, "ids": cids})
+        since = _since(connection, carrier, {row.carrier_message_id for row in rows})
         for row in rows:
-            record(connection, [_report(row)])
+            if row.at >= since.get(
+                row.carrier_message_id, 0
+            ):  # else it is of an older part: ids may come again
+                record(connection, [_report(row)])
+
+
+def _since(connection: Connection, carrier: str, cids: Iterable[str]) -> dict[str, int]:
+    """Return from when on reports with these ids are of the parts that have them now. Nodes' clocks differ a little."""
+    if not (ids := sorted(cids)):
+        return {}
+    found = connection.execute(_BY_CARRIER, {"which": carrier, "ids": ids})
+    return {row.carrier_message_id: row.intent_at - _SKEW_MS for row in found}
 
 
 def _report(row: Row[Any]) -> DeliveryReport:

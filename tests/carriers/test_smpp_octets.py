@@ -19,7 +19,8 @@ from mail2sms.carriers._smpp_inbound import Inbound
 from mail2sms.carriers._smpp_pdu import Address, Command, Short, Tag
 from mail2sms.carriers._smpp_receipt import Ids
 from mail2sms.carriers._smpp_submit import Writer
-from mail2sms.carriers._smpp_text import Alphabet, Segment
+from mail2sms.carriers._smpp_text import Alphabet
+from mail2sms.carriers._udh import Segment
 from mail2sms.carriers.smpp import Options
 from mail2sms.model import MoMessage, Part, SenderId, Status
 from mail2sms.segments import GSM_ALPHABET, GSM_EXTENSION
