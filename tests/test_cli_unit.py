@@ -24,6 +24,8 @@ PORT_25 = (
     'listen: {smtp: {address: "0.0.0.0:25"}, web: {address: "127.0.0.1:8025", url: "http://127.0.0.1:8025"}}'
 )
 
+MODEM = 'carriers: {sim: {type: modem, device: /dev/serial/by-id/x, number: "+33639980101"}}'
+
 
 def settings(
     extra: str = "", smtp_port: int = 2525, database: str = "sqlite:////var/lib/mail2sms/x.db"
@@ -65,6 +67,12 @@ HASH = "password: 'credential:marie'"
             [],
         ),
         ("template: /run/user/1000/order.txt", ["ProtectHome=read-only"], ["ProtectHome=yes"]),
+        ("", ["PrivateDevices=yes"], ["SupplementaryGroups=dialout"]),
+        (
+            MODEM,
+            ["SupplementaryGroups=dialout", "DeviceAllow=char-ttyUSB rw"],
+            ["PrivateDevices=yes", "PrivateUsers=yes"],
+        ),
     ],
 )  # fmt: skip
 def test_the_unit_follows_the_configuration(extra: str, there: list[str], not_there: list[str]) -> None:

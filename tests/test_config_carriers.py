@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.config_cases import found, whole
+from mail2sms import config
+from tests.config_cases import PATH, found, whole
 
 _HTTPS = 'listen: {smtp: {address: "127.0.0.1:2525"}, web: {address: "127.0.0.1:80", url: "https://sms.acme.example"}}\n'
 _PROVED = "webhook: {secret: env:S, networks: 192.0.2.0/24}"
@@ -97,6 +100,24 @@ _INFOBIP = "type: infobip, api: 'https://x.api.infobip.com', key: env:K"
             ["1:38 plain http would show texts and passwords to the network -> write https"],
         ),
         (
+            "{type: modem, device: /dev/ttyUSB2, number: '+33639980101'}",
+            "warning",
+            ["1:40 at the next start this may be another device -> look for it:  ls -l /dev/serial/by-id/"],
+        ),
+        (
+            "{type: modem, device: /dev/serial/by-id/x, number: '+33639980101', connection: at19200}",
+            "warning",
+            [],
+        ),
+        (
+            "{type: modem, device: /dev/x, number: '0639980101', connection: 115200}",
+            "error",
+            [
+                '1:56 expected a number with its country code, got "0639980101" -> such as +33639980101',
+                '1:82 expected how gammu speaks with it, got "115200" -> such as at115200 or at19200',
+            ],
+        ),
+        (
             f"{{type: http, url: 'https://x.example/', body: '{{too}}', answer: {{id: id}}, {_PROVED}}}",
             "error",
             [
@@ -118,6 +139,25 @@ def test_a_carrier(carrier: str, level: str, said: list[str]) -> None:
     """Each with its place and what to do."""
     text = whole(f"carriers: {{main: {carrier}, sim: {{type: simulated}}}}\n{_HTTPS}")
     assert [each for each in found(text, level) if "secret stands" not in each] == said
+
+
+def test_a_device_of_this_machine(tmp_path: Path) -> None:
+    """One that is not there is told of, where it would be used: it may be plugged in later."""
+    device = tmp_path / "stick"
+    text = whole(
+        f"mode: live\ncarriers: {{stick: {{type: modem, device: {device}, number: '+33639980101'}}}}\n"
+        "routes: [{to: any, via: stick}]\n"
+    )
+
+    def told(text: str) -> list[str]:
+        report = config.check(PATH, environment=True, text=text)
+        said = [*map(str, report.findings), *(note for stage in report.stages for note in stage.facts)]
+        return [each for each in said if str(device) in each]
+
+    assert any("is not there" in each for each in told(text))
+    assert not any("is not there" in each for each in told(text.replace("mode: live", "mode: simulate")))
+    device.touch()
+    assert any("can be used" in each for each in told(text))
 
 
 def test_providers_reach_us_by_https() -> None:

@@ -280,4 +280,5 @@ async def test_the_worker_imports_nothing_of_the_daemon() -> None:
     assert {name for name in own if not name.startswith("mail2sms.intake")} == {
         "mail2sms.addresses",
         "mail2sms.errors",
+        "mail2sms.workers",
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -62,6 +63,11 @@ class CarrierOptions(Options):
     @property
     def watched_balance(self) -> Money | None:
         """Below what its account is low; None where that is not watched."""
+        return None
+
+    @property
+    def used_device(self) -> Path | None:
+        """The device of this machine that it uses."""
         return None
 
     def findings(self) -> Iterator[OptionFinding]:
@@ -164,8 +170,8 @@ class Carrier(ABC):
     async def probe(self) -> str:
         """Ask the provider about the account, sending nothing; return its answer in a few words, for the operator.
 
-        Works without `start`. Raises Refused (our credentials or options), Unavailable (no answer), BadOption (with what
-        the operator does about it). Empty: it can't be asked.
+        Works without `start`. Raises Refused (our credentials or options), Unavailable (no answer), BadOption (it tells
+        what to do about it). Empty: it can't be asked.
         """
         return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -77,6 +78,10 @@ class Options(CarrierOptions):
             hint = f"look for it:  ls -l {_BY_ID}"
             message = "at the next start this may be another device"
             yield OptionFinding(option="device", message=message, hint=hint)
+
+    @property
+    def used_device(self) -> Path | None:
+        return self.device
 
     @property
     def rates(self) -> Rates:

@@ -88,7 +88,7 @@ class Modem:
             "maker": self._asked(self._machine.GetManufacturer) or "",
             "model": (self._asked(self._machine.GetModel) or ("", ""))[1],
             "network": network.get("State", ""),
-            "operator": network.get("NetworkName") or network.get("NetworkCode") or "",
+            "operator": network.get("NetworkName") or network.get("NetworkCode", "").replace(" ", ""),
             "signal": self._signal(),
         }
 

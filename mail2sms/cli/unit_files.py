@@ -21,6 +21,7 @@ SERVICE = "mail2sms.service"
 HEAD = "# Made by mail2sms unit"
 STATE_FOLDER = Path("/var/lib/mail2sms")
 USER = "mail2sms"
+SERIAL_GROUP = "dialout"
 _PRIVILEGED_PORTS = 1024
 _HOMES = ("/home", "/root", "/run/user")
 
@@ -55,7 +56,6 @@ ProtectSystem=strict
 ProtectProc=invisible
 ProcSubset=pid
 PrivateTmp=yes
-PrivateDevices=yes
 DevicePolicy=closed
 ProtectClock=yes
 ProtectHostname=yes
@@ -100,6 +100,7 @@ def service(settings: Settings, place: Place, *, has_sockets: bool) -> str:
             "Wants=network-online.target",
             "After=network-online.target nss-lookup.target",
             "StartLimitIntervalSec=0",
+            *_drivers(settings),
             "",
             "[Service]",
             *_run(place),
@@ -111,6 +112,7 @@ def service(settings: Settings, place: Place, *, has_sockets: bool) -> str:
             *_credentials(settings),
             "",
             *_rights(settings, has_sockets=has_sockets),
+            *_devices(settings),
             f"ProtectHome={'read-only' if _is_at_home(settings, place) else 'yes'}",
             _HARDENING,
             "",
@@ -249,4 +251,27 @@ def _rights(settings: Settings, *, has_sockets: bool) -> Iterator[str]:
         yield "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"
     else:
         yield "CapabilityBoundingSet="
-        yield "PrivateUsers=yes"
+        if not any(devices(settings)):  # there a user would not have the group that may use them
+            yield "PrivateUsers=yes"
+
+
+def devices(settings: Settings) -> Iterator[Path]:
+    """Yield the devices that carriers use."""
+    used = (options.used_device for options in settings.carriers.values())
+    yield from filter(None, used)
+
+
+def _devices(settings: Settings) -> Iterator[str]:
+    """Serial devices by their kind: a stick that is plugged in again may have another number."""
+    if not any(devices(settings)):
+        yield "PrivateDevices=yes"
+        return
+    yield f"SupplementaryGroups={SERIAL_GROUP}"
+    yield from (f"DeviceAllow=char-{kind} rw" for kind in ("ttyUSB", "ttyACM", "ttyS"))
+
+
+def _drivers(settings: Settings) -> Iterator[str]:
+    """What makes these kinds known, which they must be when the service starts."""
+    if any(devices(settings)):
+        drivers = "modprobe@usbserial.service modprobe@cdc_acm.service"
+        yield from (f"Wants={drivers}", f"After={drivers}")

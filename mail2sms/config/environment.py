@@ -32,6 +32,7 @@ def look(settings: Settings, document: Document, probe_database: ProbeDatabase |
     yield from _database(settings, document, probe_database)
     yield from _certificate(settings, document)
     yield from _listeners(settings, document)
+    yield from _devices(settings, document)
     yield from _template(settings, document)
     yield from _secrets(settings, document)
 
@@ -154,6 +155,24 @@ def _bind(address: Endpoint) -> OSError | None:
     except OSError as e:
         return e
     return None
+
+
+def _devices(settings: Settings, document: Document) -> _Look:
+    """What carriers use of this machine; it may be plugged in later."""
+    if settings.mode == "simulate":
+        return
+    for name, options in settings.carriers.items():
+        device, steps = options.used_device, ("carriers", name, "device")
+        if device is None:
+            continue
+        if not device.exists():
+            hint = "is it plugged in? is another name of it meant?"
+            yield _fault(document, steps, f"{device} is not there", hint, is_warning=True)
+        elif not os.access(device, os.R_OK | os.W_OK):
+            hint = "let this user be in the group dialout, as the service of `unit` is"
+            yield _fault(document, steps, f"{device} may not be used by this user", hint, is_warning=True)
+        else:
+            yield f"{device} can be used"
 
 
 def _template(settings: Settings, document: Document) -> _Look:

@@ -368,7 +368,7 @@ async def test_what_doctor_tells(gammu: None, tmp_path: Path) -> None:
     bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o700)
     cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-        ({}, {}, "ACME TEST 1, registered in 208 01 (at home), signal 60 %"),
+        ({}, {}, "ACME TEST 1, registered in 20801 (at home), signal 60 %"),
         ({"registered": 5}, {}, "(roaming)"),
         ({"registered": 3, "signal": 2}, {}, "not registered, signal 6 % -> is its antenna there?"),
         ({"centre": ""}, {}, "the SIM knows no message centre -> smsc:"),

@@ -61,7 +61,7 @@ async def statuses(store: Store, *ids: str) -> list[str]:
 
 
 async def test_a_report_is_of_the_part_of_its_time(store: Store) -> None:
-    """The older of two with the same id is still under way when the newer one leaves; without a time the newer one is it."""
+    """The older one may still be under way when the newer one leaves; without a time the newest is it."""
     for id_, at in (("m-1", NOW), ("m-2", NOW + HOUR), ("m-3", NOW + 2 * HOUR)):
         await settled(store, await intended(store, id_, at), at)
     await reported(store, NOW + 5000, NOW + 3 * HOUR)
