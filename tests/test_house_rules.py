@@ -61,7 +61,7 @@ ORDER = (
         "lane",
         "sockets",
         "workers",
-    ),  # above the decisions: those get time and chance as arguments
+    ),  # above the decisions, which get time and chance as arguments
     ("carriers", "dns", "hooks", "pictures", "reencode", "store", "mailer", "render"),  # tools
     ("accept", "inbound"),  # doors
     ("intake", "dispatch", "fetch", "relay", "web"),  # stages

@@ -17,7 +17,8 @@ from mail2sms.heard import MoPart
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Status
 
 _EXPIRED: Final = 0x46
-_STILL_TRYING, _ENDED, _RESERVED = 0x20, 0x40, 0x80
+_ENDED, _RESERVED = 0x40, 0x80
+_DAY_MS: Final = 86_400_000
 _MOST_SENT: Final = 5000  # ids whose times are remembered
 _ZONES_MS, _MOST_AHEAD_MS = 900_000, 15 * 3_600_000  # zones differ by quarters of an hour
 _DIGITS: Final = 8  # at the end of a number: with or without its country, they are the same
@@ -78,7 +79,7 @@ class Inbound:
     def __init__(self, name: str, to: str, key: bytes) -> None:
         self._name, self._to, self._key = name, to, key
         self._sent = Sent()
-        self._doubts: dict[str, str] = {}  # by phone: our id of the attempt; "" of several
+        self._doubts: dict[str, tuple[str, int]] = {}  # by phone: our id of the attempt, "" of several; when
 
     def taken(self, reference: int, number: str, now: int) -> str:
         """Return the id of a part that the modem took."""
@@ -86,10 +87,11 @@ class Inbound:
         self._sent.note(id_, now)
         return id_
 
-    def doubtful(self, number: str, attempt_id: str) -> None:
+    def doubtful(self, number: str, attempt_id: str, now: int) -> None:
         """A part may have been sent: a report of the phone that is of no other part settles it, if it is alone."""
         phone = message_id(0, number)
-        self._doubts[phone] = "" if phone in self._doubts else attempt_id
+        _, before = self._doubts.pop(phone, ("", now - _DAY_MS))
+        self._doubts[phone] = (attempt_id if now - before >= _DAY_MS else "", now)
         if len(self._doubts) > _MOST_SENT:
             del self._doubts[next(iter(self._doubts))]
 
@@ -136,6 +138,6 @@ class Inbound:
             at=now,
             event_id=f"{id_}-{item['at']}-{item['status']}",
             code="" if status is Status.DELIVERED else f"ST-{item['status']:02X}",
-            attempt_id=self._doubts.get(message_id(0, item["number"])) or None,
+            attempt_id=self._doubts.get(message_id(0, item["number"]), ("", 0))[0] or None,
             sent_at=self._sent.when(id_, item["at"]),
         )

@@ -40,6 +40,9 @@ class Memory:
         try:
             os.write(handle, data)
             os.fsync(handle)
+            if os.geteuid() == 0:  # `doctor` of root's: the daemon must be able to read it
+                owner = self._path.parent.stat()
+                os.fchown(handle, owner.st_uid, owner.st_gid)
         finally:
             os.close(handle)
         made.replace(self._path)

@@ -20,11 +20,15 @@ class Reader:
     def __init__(self, name: str, inbound: Inbound, record: Record) -> None:
         self.inbound = inbound
         self._name, self._record = name, record
-        self._untold: list[dict[str, Any]] = []  # reports that are nowhere but here
+        self._untold: list[dict[str, Any]] = []  # what is nowhere but here
+        self._skipped = 0  # places that cannot be read
 
     async def take(self, told: dict[str, Any]) -> list[int]:
         """Store it; return the places that may be deleted. What is not on disk is read again."""
-        self._untold += told["reports"]
+        self._untold += told["direct"]
+        if told["skipped"] != self._skipped:
+            self._skipped = told["skipped"]
+            log.warning("mo_unread", carrier=self._name, count=self._skipped)
         while self._untold and await self._is_stored(self._untold[0]):
             del self._untold[0]
         return [item["place"] for item in told["items"] if await self._is_stored(item)]

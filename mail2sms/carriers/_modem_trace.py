@@ -15,9 +15,11 @@ from typing import Final
 from mail2sms.carriers import _answers
 from mail2sms.errors import Misconfigured, Refused, SendFailed, Unavailable, Uncertain
 
-_CTRL_Z: Final = 0x1A
+_CTRL_Z, _CMGS = 0x1A, b"AT+CMGS="
+_THEIRS: Final = "Incoming SMS received (Deliver)"  # libgammu/phone/at/at-sms.c
 _FRAME: Final = re.compile(r"^SENDING frame type 0x[0-9A-F]{2}/length 0x[0-9A-F]+/(\d+) *$", re.MULTILINE)
-_CELL, _CELLS = 4, 16  # characters of an octet, octets a line (libgammu/debug.c)
+_CELL, _CELLS, _LINE = 4, 16, 81  # characters of an octet, octets a line, characters of it (libgammu/debug.c)
+_LONGEST: Final = 1000  # octets of a frame that are looked at
 _ERROR: Final = re.compile(r"^(CM[SE]) Error (\d+)(?=\D)", re.MULTILINE)
 
 
@@ -34,10 +36,16 @@ class Trace:
 
 
 def read(trace: str) -> Trace:
-    """Return what a trace shows."""
+    """Return what a trace shows.
+
+    gammu writes down what it sends and receives, too, and a text could look like a trace. Ours stands before the last
+    AT+CMGS; behind a text of somebody else's no code is believed.
+    """
     frames = [(found.start(), _octets(trace, found)) for found in _FRAME.finditer(trace)]
-    left = [place for place, octets in frames if _CTRL_Z in octets]
-    codes = _ERROR.findall(trace, left[0] if left else 0)
+    asked = max((place for place, octets in frames if octets.startswith(_CMGS)), default=0)
+    left = [place for place, octets in frames if place >= asked and _CTRL_Z in octets]
+    since = left[0] if left else asked
+    codes = _ERROR.findall(trace, since) if _THEIRS not in trace[since:] else []
     kind, number = codes[-1] if codes else ("", "")
     return Trace(
         is_readable=any(octets.startswith(b"AT") for _, octets in frames),
@@ -48,8 +56,9 @@ def read(trace: str) -> Trace:
 
 def _octets(trace: str, head: re.Match[str]) -> bytes:
     """Return the octets of a frame; one that is cut off, or has another form, as far as it can be read."""
-    wanted, octets = int(head[1]), bytearray()
-    for line in trace[head.end() + 1 :].split("\n", wanted // _CELLS + 1)[: wanted // _CELLS + 1]:
+    wanted, octets = min(int(head[1]), _LONGEST), bytearray()
+    dump = trace[head.end() + 1 : head.end() + 1 + (wanted // _CELLS + 1) * _LINE]
+    for line in dump.split("\n"):
         for at in range(0, _CELL * min(_CELLS, wanted - len(octets)), _CELL):
             try:
                 octets.append(int(line[at : at + 2], 16))

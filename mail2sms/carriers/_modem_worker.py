@@ -28,13 +28,13 @@ except ImportError:  # told to whoever asks
     gammu = None
 
 _LOOK_S = 1.0  # how often we look whether the device is still there, and what it has to say
-_MOST_ITEMS = 40  # read at once
+_MOST_ITEMS, _MOST_SKIPPED = 40, 300  # at once
+_UNREADABLE = ("CORRUPTED", "UNKNOWN", "NOTSUPPORTED", "INVALIDLOCATION", "UNKNOWNRESPONSE")  # of one entry
 _EVENTS = 20  # that may wait: gammu keeps ten
 _SIM_TRIES = 15  # it may take some seconds after its PIN
 _GONE = 3  # our exit status when the device is
 _PDU = re.compile(rb"^([0-9A-Fa-f]{30,400})\s*$", re.MULTILINE)  # on a line of its own
 _NOT_GAMMUS = (TypeError, ValueError, OverflowError, MemoryError)  # what it raises of what it can't convert
-_NUL = "\0"  # gammu counts escapes as characters and fills the rest
 
 
 class Failed(Exception):
@@ -47,7 +47,7 @@ class Modem:
     def __init__(self, trace: BinaryIO) -> None:
         self._trace = trace
         self._machine: Any = None
-        self._reports: list[dict[str, Any]] = []
+        self._direct: list[dict[str, Any]] = []  # what came at once, and is nowhere but here
         self._events = 0
 
     def open(self, *, device: str, connection: str) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Modem:
             "model": (self._asked(self._machine.GetModel) or ("", ""))[1],
             "network": network.get("State", ""),
             "operator": network.get("NetworkName") or network.get("NetworkCode", "").replace(" ", ""),
-            "signal": self._signal(),
+            "signal": int((self._asked(self._machine.GetSignalQuality) or {}).get("SignalPercent", -1)),
         }
 
     def _centre(self) -> str:
@@ -108,9 +108,6 @@ class Modem:
         except gammu.GSMError:
             return None
 
-    def _signal(self) -> int:
-        return int((self._asked(self._machine.GetSignalQuality) or {}).get("SignalPercent", -1))
-
     def send(self, **order: Any) -> dict[str, Any]:
         """Hand over one part; return the modem's reference, -1 when it told none."""
         sms = {
@@ -125,21 +122,26 @@ class Modem:
         return {"reference": self._machine.SendSMS(sms)}
 
     def read(self) -> dict[str, Any]:
-        """Return what lies in the memories, and the reports that came at once."""
+        """Return what lies in the memories, and what came at once; `skipped`: places that gammu can't read."""
         self.pump()
         items: list[dict[str, Any]] = []
-        where: dict[str, Any] = {"Start": True}
-        while len(items) < _MOST_ITEMS:
+        place, skipped, is_start = 0, 0, True
+        while len(items) < _MOST_ITEMS and skipped < _MOST_SKIPPED:
             mark = self._trace.seek(0, os.SEEK_END)
             try:
-                (found,) = self._machine.GetNextSMS(Folder=0, **where)
+                (found,) = self._machine.GetNextSMS(Folder=0, Start=is_start, Location=place)
             except gammu.ERR_EMPTY:
                 break
+            except tuple(
+                getattr(gammu, f"ERR_{name}") for name in _UNREADABLE
+            ):  # gammu looks behind the next place
+                place, skipped, is_start = place + 1, skipped + 1, False
+                continue
             items.append({"place": found["Location"], **self._item(found, mark)})
-            where = {"Location": found["Location"]}
+            place, is_start = found["Location"], False
         self.pump()
-        reports, self._reports = self._reports, []
-        return {"items": items, "reports": reports, "signal": self._signal()}
+        direct, self._direct = self._direct, []
+        return {"items": items, "direct": direct, "skipped": skipped}
 
     def delete(self, *, places: list[int]) -> dict[str, Any]:
         """Make room."""
@@ -149,18 +151,16 @@ class Modem:
 
     def pump(self) -> None:
         """Take what the modem said without being asked: gammu gives one event at a time."""
-        for _ in range(_EVENTS):
+        for _ in range(_EVENTS if self._machine is not None else 0):
             before = self._events
-            if self._machine is None:
-                return
             octets = self._machine.ReadDevice(False)
             if octets < 0 or (not octets and self._events == before):
                 return
 
     def _told(self, _: Any, kind: str, told: Any) -> None:
         self._events += 1
-        if kind == "SMS" and isinstance(told, dict) and told.get("Type") == "Status_Report":
-            self._reports.append(self._item(told, None))
+        if kind == "SMS" and isinstance(told, dict) and "Type" in told:  # else its place alone
+            self._direct.append(self._item(told, None))
 
     def _item(self, found: dict[str, Any], mark: int | None) -> dict[str, Any]:
         text = found["Text"]
@@ -169,7 +169,7 @@ class Modem:
             "type": found["Type"],
             "number": found["Number"],
             "octets": text.hex() if is_octets else "",
-            "text": "" if is_octets else self._whole(text.partition(_NUL)[0], found["Coding"], mark),
+            "text": "" if is_octets else self._whole(text.partition("\0")[0], found["Coding"], mark),
             "header": found["UDH"]["Text"].hex(),
             "at": str(found["DateTime"] or ""),
             "status": found["DeliveryStatus"],

@@ -82,7 +82,7 @@ class Modem(Carrier):
             except SendFailed as failed:
                 is_doubt = isinstance(failed, Uncertain)
                 if is_doubt:
-                    inbound.doubtful(part.msisdn, part.attempt_id)
+                    inbound.doubtful(part.msisdn, part.attempt_id, now_ms())
                 if is_doubt or failed.code in (TIMEOUT, GONE) or failed.code.startswith("ERR_"):
                     await link.drop(line, failed)  # it did not say clearly what happened: it is started anew
                 raise

@@ -43,7 +43,6 @@ _FROM_OUTCOME = {
     None: Status.SENDING,
 }
 _CLOCKS_MS = 86_400_000  # between ours and that of a carrier that knows no time zones
-_SKEW_MS = 60_000
 _MENDABLE = (Status.ENROUTE.value, Status.EXPIRED.value)
 """What a part may have been reported as for another report to count."""
 
@@ -108,6 +107,7 @@ def _stray_row(report: DeliveryReport) -> dict[str, Any]:
         "status": report.status.value,
         "code": report.code,
         "at": report.at,
+        "sent_at": report.sent_at,
     }
 
 
@@ -260,20 +260,8 @@ def apply_strays(connection: Connection, ids: Iterable[tuple[str, str | None]]) 
         rows = connection.execute(_STRAYS, {"which": carrier, "ids": cids}).all()
         if rows:
             connection.execute(_NO_STRAYS, {"which": carrier, "ids": cids})
-        since = _since(connection, carrier, {row.carrier_message_id for row in rows})
         for row in rows:
-            if row.at >= since.get(
-                row.carrier_message_id, 0
-            ):  # else it is of an older part: ids may come again
-                record(connection, [_report(row)])
-
-
-def _since(connection: Connection, carrier: str, cids: Iterable[str]) -> dict[str, int]:
-    """Return from when on reports with these ids are of the parts that have them now. Nodes' clocks differ a little."""
-    if not (ids := sorted(cids)):
-        return {}
-    found = connection.execute(_BY_CARRIER, {"which": carrier, "ids": ids})
-    return {row.carrier_message_id: row.intent_at - _SKEW_MS for row in found}
+            record(connection, [_report(row)])
 
 
 def _report(row: Row[Any]) -> DeliveryReport:
@@ -284,6 +272,7 @@ def _report(row: Row[Any]) -> DeliveryReport:
         at=row.at,
         event_id="",
         code=row.code,
+        sent_at=row.sent_at,
     )
 
 

@@ -181,6 +181,7 @@ stray_report = keyed(
     Column("status", Text, primary_key=True),
     Column("code", Text, nullable=False),
     time("at"),
+    time("sent_at", optional=True),
     Index(None, "at"),
 )
 """Reports that came before their attempt's outcome was written; settled with it."""

@@ -258,7 +258,7 @@ async def test_what_came_is_deleted_when_it_is_on_disk(gammu: None, tmp_path: Pa
 
 
 async def test_parts_and_what_is_for_no_person(gammu: None, tmp_path: Path) -> None:
-    """Half an emoji at the end of a part is kept; an MMS's notice is deleted unread; a draft is not ours."""
+    """Half an emoji at a part's end is kept; an MMS's notice is deleted; a draft, and what gammu can't read, stays."""
     emoji = "a😀".encode("utf-16-be")
     notice = bytes((6, 5, 4, 0x0B, 0x84, 0x23, 0xF0)) + b"\1\2\3"
     fake = Modem(tmp_path / "tty")
@@ -270,13 +270,21 @@ async def test_parts_and_what_is_for_no_person(gammu: None, tmp_path: Path) -> N
         5: draft,
         6: deliver(PHONE, b"caf\xe9", 4, coding=4),
     }
+    broken = {
+        4: fake.stored[1][:50],
+        7: "07913386094000F003",
+        8: "0791",
+    }  # cut off, of no known type, and neither
+    fake.stored |= broken
     with fake.plugged_in():
         async with opened(tmp_path, fake) as (_, heard):
-            await until(lambda: fake.stored == {5: draft})
+            await until(lambda: fake.stored == {5: draft, **broken})
+            fake.bring(text_pdu("Behind them"))
+            await until(lambda: fake.stored == {5: draft, **broken})
     parts = [event for event in heard if isinstance(event, MoPart)]
     assert [(each.reference, each.total, each.number) for each in parts] == [(9, 2, 1), (9, 2, 2)]
     assert _udh.whole("".join(each.text for each in parts)) == "a😀"
-    assert [event.text for event in heard if isinstance(event, MoMessage)] == ["café"]
+    assert [event.text for event in heard if isinstance(event, MoMessage)] == ["café", "Behind them"]
 
 
 async def test_reports(gammu: None, tmp_path: Path) -> None:
@@ -448,10 +456,12 @@ def test_of_two_doubts_a_report_settles_none() -> None:
     """It could be of either."""
     inbound = Inbound("modem", OURS, b"key")
     item = {"type": "Status_Report", "number": PHONE, "reference": 3, "status": 0, "at": ""}
-    inbound.doubtful(PHONE, "a-1")
+    inbound.doubtful(PHONE, "a-1", 0)
     assert inbound.report(item, 0).attempt_id == "a-1"
-    inbound.doubtful(PHONE, "a-2")
+    inbound.doubtful(PHONE, "a-2", 1000)
     assert inbound.report(item, 0).attempt_id is None
+    inbound.doubtful(PHONE, "a-3", 3 * 86_400_000)  # the others are over
+    assert inbound.report(item, 0).attempt_id == "a-3"
 
 
 SENDING = "SENDING frame type 0x00/length 0x{0:02X}/{0}\n"
@@ -478,6 +488,14 @@ CMS = 'CMS Error {}: "words of gammu"\n'
         ),  # of another command
         (ASKED + LEFT + CMS.format(38), traces.Trace(is_readable=True, may_have_left=True, code="38")),
         (ASKED + LEFT + "CME Error 30\n", traces.Trace(is_readable=True, may_have_left=True, code="CME-30")),
+        (
+            LEFT + CMS.format(42) + ASKED + CMS.format(38),
+            traces.Trace(is_readable=True, code="38"),
+        ),  # a text of ours
+        (
+            ASKED + LEFT + "Incoming SMS received (Deliver)\n" + CMS.format(42),  # somebody else's
+            traces.Trace(is_readable=True, may_have_left=True),
+        ),
         ("SENDING 41 54 0D\n" + CMS.format(38), traces.Trace(code="38")),  # another gammu
     ],
 )

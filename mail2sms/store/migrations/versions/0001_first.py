@@ -247,6 +247,7 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("sent_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("carrier", "carrier_message_id", "status", name=op.f("pk_stray_report")),
         sqlite_with_rowid=False,
     )
