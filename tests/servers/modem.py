@@ -26,6 +26,7 @@ FAULTS: Final = (
     "unplug after prompt",
     "unplug after pdu",
     "unplug after taking",
+    "unplug in answer",
     "silent after pdu",
     "silent after taking",
     "error N",
@@ -248,6 +249,10 @@ class Modem:
         if fault == "late":
             threading.Event().wait(self.late_s)
         reference, self.reference = self.reference, (self.reference + 1) % 256
+        if fault == "unplug in answer":
+            self._write(f"\r\n+CMGS: {reference}\r\n")
+            threading.Event().wait(0.2)
+            return self.unplug()
         said = "" if fault == "no reference" else f"\r\n+CMGS: {reference}\r\n"
         return self._write(f"{said}\r\nOK\r\n")
 
