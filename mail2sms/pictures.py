@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import struct
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from itertools import chain, repeat
 from pathlib import Path
 
+from mail2sms import workers
 from mail2sms.errors import BadPicture, Problem, Refusal
 from mail2sms.log import log
 from mail2sms.media import ENDINGS
@@ -21,7 +22,7 @@ from mail2sms.model import Photo
 
 _WALL_S = 20.0
 _WAITING = 20
-_MODULE = "mail2sms.reencode"
+_PROGRAM = (sys.executable, "-P", "-m", "mail2sms.reencode")
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 # As `reencode` has them; that module would bring Pillow into the daemon.
 _HEAD, _ANSWER = struct.Struct(">16sII"), struct.Struct(">16sI")
@@ -55,7 +56,7 @@ class Pictures:
 
 async def _fitted(orders: Sequence[tuple[bytes, str]], each_bytes: int) -> tuple[Photo, ...]:
     try:
-        worker = await _start()
+        worker = await workers.start(_PROGRAM, environment={"PYTHONPATH": _PACKAGE, "PYTHONUTF8": "1"})
     except OSError as e:
         raise Refusal(Problem(reason="system.error")) from e
     made: list[Photo] = []
@@ -68,22 +69,8 @@ async def _fitted(orders: Sequence[tuple[bytes, str]], each_bytes: int) -> tuple
         log.warning("pictures_killed", error=type(e).__name__)
         raise BadPicture(len(made), "media.unreadable") from e
     finally:
-        await asyncio.shield(_end(worker))
+        await workers.kill(worker)  # nothing that it still does is needed
     return tuple(made)
-
-
-async def _start() -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        _MODULE,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=DEVNULL,
-        env={"PYTHONPATH": _PACKAGE, "PYTHONUTF8": "1"},
-        cwd="/",
-    )
 
 
 async def _exchange(worker: Process, head: bytes, picture: bytes, number: int) -> Photo:
@@ -97,12 +84,3 @@ async def _exchange(worker: Process, head: bytes, picture: bytes, number: int) -
     if kind == _WRONG:
         raise BadPicture(number, content.decode("ascii"))
     return Photo(name=f"photo-{number + 1}.{ENDINGS[kind]}", media_type=kind, content=content)
-
-
-async def _end(worker: Process) -> None:
-    if worker.returncode is None:
-        try:
-            worker.kill()  # nothing that it still does is needed
-        except ProcessLookupError:
-            return
-    await worker.wait()

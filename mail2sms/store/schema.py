@@ -185,7 +185,6 @@ stray_report = keyed(
     Index(None, "at"),
 )
 """Reports that came before their attempt's outcome was written; settled with it."""
-
 notice = keyed(
     "notice",
     id_(),
