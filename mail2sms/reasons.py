@@ -146,11 +146,13 @@ REASONS: dict[str, Reason] = {
     "media.heic": _no(
         550,
         "5.6.0",
-        'the picture "{value}" is in the iPhone\'s own format (HEIC): choose Settings > Camera > Formats > '
-        "Most Compatible there, and send it as JPEG",
+        'the picture "{value}" is in the iPhone\'s own format (HEIC), which many phones do not show; choose '
+        "Settings > Camera > Formats > Most Compatible there, and send it as JPEG",
     ),
     "media.video": _no(
-        550, "5.6.0", 'videos and sounds cannot be sent ("{value}"); send a picture, or a link in the text'
+        550,
+        "5.6.0",
+        'videos and sounds cannot be sent to phones from here ("{value}"); send a picture, or a link in the text',
     ),
     "media.too_large": _no(
         550, "5.6.0", 'the picture "{value}" has more than 50 million pixels; send a smaller one'

@@ -30,6 +30,7 @@ THEIR_OWN = {
     "config.environment": "days that a certificate is still valid for",
     "certificates": "days that the one in force is still valid for",
     "intake.mailauth": "signatures expire by everybody's clock",
+    "log": "when a line is written, by which nothing is decided",
     "cli.moments": "what a person types is relative to that person's clock",
 }
 

@@ -168,7 +168,9 @@ def test_an_unknown_reason_is_shown_by_its_code() -> None:
 )
 def test_an_email_is_in_the_nearest_language(language: str, subject: str) -> None:
     """fr-CH, fr, en."""
-    assert RENDER.in_language("refused.subject", language, subject="", is_partly=False) == subject
+    assert (
+        RENDER.in_language("refused.subject", language, subject="", is_partly=False, is_sent=False) == subject
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
