@@ -25,7 +25,9 @@ from mail2sms.intake.identity import Identity
 from mail2sms.intake.receive import Receiver
 from mail2sms.intake.sandbox import Sandbox
 from mail2sms.lifecycle import after_uncertain
+from mail2sms.media import Links
 from mail2sms.model import MessageClass, MoMessage, Msisdn, Status
+from mail2sms.pictures import Pictures
 from mail2sms.store import Claim, NoticeClaim, Store, Vigil, views
 from tests.config_cases import PATH, whole
 from tests.fakes import ACCOUNT, NOW, bundle, mt
@@ -88,15 +90,22 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def opened(url: str, extra: str = "") -> AsyncIterator[House]:
+async def opened(
+    url: str,
+    extra: str = "",
+    *,
+    base: str = CONFIG,
+    links: Links | None = None,
+    pictures: Pictures | None = None,
+) -> AsyncIterator[House]:
     """Build everything that a mail goes through; `extra` is more of the configuration."""
-    settings = config.load(PATH, whole(CONFIG + extra))
+    settings = config.load(PATH, whole(base + extra))
     store = await Store.open(url)
     devices = derived.devices(settings)
     identity = Identity(settings.sender_rules(), {}, {}, account=ACCOUNT, devices=devices)
     policy, sandbox = derived.policy(settings), Sandbox()
-    accept = Accept(store, policy, settings.route_table(), settings.validity)
-    receiver = Receiver(derived.desk(settings), identity, accept, store, sandbox)
+    accept = Accept(store, policy, settings.route_table(), settings.validity, links)
+    receiver = Receiver(derived.desk(settings), identity, accept, store, sandbox, pictures=pictures)
     told = derived.acknowledge(settings, policy)
     inbound = Inbound(store, ACCOUNT, {}, "", settings.reply_window, derived.consent(settings, policy), told)
     try:

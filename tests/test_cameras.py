@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
@@ -12,22 +12,16 @@ from typing import Any
 
 import pytest
 
-from mail2sms import config, segments
-from mail2sms.accept import Accept
+from mail2sms import segments
 from mail2sms.carriers._picture import sunset
-from mail2sms.config import derived
-from mail2sms.inbound import Inbound
 from mail2sms.intake import enclosed, reading
 from mail2sms.intake.envelope import Client
-from mail2sms.intake.identity import Identity
-from mail2sms.intake.receive import Receiver
-from mail2sms.intake.sandbox import Sandbox
 from mail2sms.media import Links
 from mail2sms.model import Msisdn
 from mail2sms.pictures import Pictures as Worker
-from mail2sms.store import MessageView, Search, Store, views
+from mail2sms.store import MessageView, Search, views
 from mail2sms.store.media import read_picture, read_pictures
-from tests.config_cases import PATH, whole
+from tests import test_alarms as alarms
 from tests.fakes import ACCOUNT
 from tests.test_alarms import House, answer, both
 from tests.test_pictures import picture
@@ -55,23 +49,9 @@ CAM, MMS, OFF, TINY = (Client(ip=f"10.0.0.{n}") for n in (1, 2, 3, 4))
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
 
 
-@contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[House]:
+def opened(url: str) -> AbstractAsyncContextManager[House]:
     """Build everything that a camera's mail goes through."""
-    settings = config.load(PATH, whole(CONFIG))
-    store = await Store.open(url)
-    identity = Identity(settings.sender_rules(), {}, {}, account=ACCOUNT, devices=derived.devices(settings))
-    policy, sandbox = derived.policy(settings), Sandbox()
-    accept = Accept(store, policy, settings.route_table(), settings.validity, LINKS)
-    receiver = Receiver(derived.desk(settings), identity, accept, store, sandbox, pictures=Worker())
-    told = derived.acknowledge(settings, policy)
-    inbound = Inbound(store, ACCOUNT, {}, "", settings.reply_window, derived.consent(settings, policy), told)
-    try:
-        yield House(store, receiver, inbound)
-    finally:
-        await sandbox.close()
-        identity.close()
-        await store.close()
+    return alarms.opened(url, base=CONFIG, links=LINKS, pictures=Worker())
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import pytest
 
 from mail2sms.carriers import _gsm, _modem_link, _modem_open, _udh, modem
 from mail2sms.carriers import _modem_trace as traces
-from mail2sms.carriers._base import CarrierEvent
 from mail2sms.carriers._modem_inbound import Inbound, Sent, message_id, status_of
 from mail2sms.carriers._modem_memory import Memory
 from mail2sms.errors import (
@@ -25,7 +24,6 @@ from mail2sms.errors import (
     Misconfigured,
     Refused,
     SendFailed,
-    StoreUnavailable,
     Unavailable,
     Uncertain,
 )
@@ -33,6 +31,7 @@ from mail2sms.heard import MoPart
 from mail2sms.model import DeliveryReport, MoMessage, Status, Taken
 from mail2sms.segments import GSM_ALPHABET, GSM_EXTENSION
 from tests.carriers.cases import part
+from tests.carriers.hearing import Heard
 from tests.servers.modem import Modem, deliver, report, submitted
 
 PHONE, OURS = "+33639981234", "+33639980101"
@@ -51,18 +50,6 @@ def gammu() -> None:
     """gammu is there."""
     if not _has_gammu():
         pytest.skip("needs gammu (Debian: python3-gammu)")
-
-
-class Heard(list[CarrierEvent]):
-    """Remembers events; `is_broken`: as a database that does not commit."""
-
-    is_broken = False
-
-    async def record(self, event: CarrierEvent) -> None:
-        """Store it."""
-        if self.is_broken:
-            raise StoreUnavailable("no database")
-        self.append(event)
 
 
 def options(device: Path, **more: Any) -> modem.Options:

@@ -15,29 +15,17 @@ import uvloop
 
 from mail2sms.carriers import _pace, _smpp_binds, smpp
 from mail2sms.carriers import _smpp_pdu as wire
-from mail2sms.carriers._base import CarrierEvent
 from mail2sms.carriers._smpp_pdu import Address, Command, Tag
 from mail2sms.carriers._smpp_text import UDHI
-from mail2sms.errors import BadOption, Refused, SendFailed, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.errors import BadOption, Refused, SendFailed, Unavailable, Uncertain
 from mail2sms.heard import LateAnswer, MoPart, Sent
 from mail2sms.model import DeliveryReport, MoMessage, Part, SenderId, Status, Taken
+from tests.carriers.hearing import Heard
 from tests.fakes import OURS, PHONE
 from tests.servers.certificates import certificate
 from tests.servers.smsc import Smsc, receipt, written
 
 ANSWER = "300ms"
-
-
-class Heard(list[CarrierEvent]):
-    """Remembers events; `is_broken`: as a database that does not commit."""
-
-    is_broken = False
-
-    async def record(self, event: CarrierEvent) -> None:
-        """Store it."""
-        if self.is_broken:
-            raise StoreUnavailable("no database")
-        self.append(event)
 
 
 def options(smsc: Smsc, **more: Any) -> smpp.Options:
