@@ -81,6 +81,12 @@ async def browser(
         await browser.close()
 
 
+# In a picture's own tab its scripts, when they come late, meet the sandbox that is there for others.
+_BY_PLAYWRIGHT = re.compile(
+    r"Blocked script execution in '\S+/photos/\d+' because the document's frame is sandboxed"
+)
+
+
 @asynccontextmanager
 async def opened(browser: Browser, address: str, width: int, **more: Any) -> AsyncIterator[Page]:
     """The page in a window; at the end, nothing may have gone wrong in it or gone out to another host."""
@@ -97,7 +103,7 @@ async def opened(browser: Browser, address: str, width: int, **more: Any) -> Asy
     await page.goto(address)
     yield page
     await page.close()
-    assert wrong == []
+    assert [line for line in wrong if not _BY_PLAYWRIGHT.match(line)] == []
 
 
 SMALLEST = """(() => {
