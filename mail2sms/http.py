@@ -112,9 +112,11 @@ class Http:
     ) -> Answer:
         """Send it once and return the answer, whatever its status. Plain http goes to this machine only.
 
+        Connecting, TLS included, takes at most half of the time: its end must be told from an answer that did not come.
         Raises NotSent or NoAnswer. Their texts name the host, never the URL: it may hold secrets and numbers.
         """
         host = _host(url, headers or {}, allow_plain=allow_plain)
+        connect_s = min(connect_s, timeout_s / 2)
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s, sock_connect=connect_s)
         try:
             async with self._open().request(

@@ -199,6 +199,21 @@ async def test_a_server_without_tls_gets_nothing(http: Http) -> None:
     assert [first[:1] for first in seen] == [b"\x16"]  # a TLS handshake
 
 
+async def test_a_handshake_without_an_answer_is_no_doubt(http: Http) -> None:
+    """However little time there is in all: nothing was sent."""
+    seen: list[bytes] = []
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.read(5))
+        await reader.read()
+        writer.close()
+
+    async with serving(peer) as url:
+        with pytest.raises(NotSent):
+            await http.post(url.replace("http:", "https:"), body=b"x", timeout_s=0.4)
+    assert [first[:1] for first in seen] == [b"\x16"]
+
+
 async def test_a_header_with_a_line_break_is_not_sent(http: Http) -> None:
     """Whatever a carrier's code puts there."""
     with pytest.raises(NotSent):

@@ -253,7 +253,8 @@ def _compare(
             figures.lost.append(f"{id_} {status}")
         if taken > most:
             figures.twice.append(id_)
-        if doubtful > most or (status == "unknown") != (those[-1].answer.name == "doubt"):
+        is_doubtful = bool(those) and those[-1].answer.name == "doubt"
+        if doubtful > most or (status == "unknown") != is_doubtful:
             figures.wrong.append(f"{id_} {status}")
         _time(figures, those)
     return figures
