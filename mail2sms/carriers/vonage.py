@@ -15,7 +15,7 @@ from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import digest, fields, moment, must, must_be_fresh, same
-from mail2sms.carriers._request import HttpRequest, basic, json_request
+from mail2sms.carriers._request import HttpRequest, basic, get_request, json_request
 from mail2sms.errors import Uncertain
 from mail2sms.http import Answer
 from mail2sms.model import Part, Status, Taken
@@ -104,8 +104,8 @@ class Vonage(HttpCarrier):
         return next((each for each in statuses if each), "") if _OK not in statuses else ""
 
     def probing(self, now_s: int) -> HttpRequest:
-        headers = {"Authorization": basic(self._key, self._secret)}
-        return HttpRequest(url=f"{self.api}/account/get-balance", method="GET", headers=headers)
+        login = basic(self._key, self._secret)
+        return get_request(f"{self.api}/account/get-balance", Authorization=login)
 
     def left(self, answer: Any) -> Money | None:
         return told(dig(answer, "value"), "EUR")
