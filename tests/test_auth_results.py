@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from mail2sms.intake import auth_results
+from tests.cpu import least_s
 
 POSTFIX = "mx.acme.example; dmarc=pass (p=none dis=none) header.from=acme.example"
 GOOGLE = (
@@ -78,6 +77,5 @@ def test_properties() -> None:
 @pytest.mark.parametrize("piece", ["(", ")", '"', "=", ";", "a", "\\", " ", "a=b ", '"a" ', "(a) "])
 def test_no_field_costs_more_than_its_length(piece: str) -> None:
     """Sixteen kilobytes of anything, which is all that a field may have."""
-    started = time.process_time()
-    auth_results.read("mx; " + piece * (16_000 // len(piece)))
-    assert time.process_time() - started < 0.05
+    value = "mx; " + piece * (16_000 // len(piece))
+    assert least_s(lambda: auth_results.read(value), 0.05) < 0.05

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from mail2sms.intake import expressions
 from mail2sms.intake.expressions import ExpressionInvalid
+from tests.cpu import least_s
 
 FACTS = {
     "subject": "Alarm: UPS on battery",
@@ -104,9 +103,6 @@ def test_no_body_costs_much(body: str) -> None:
         f"{{body|{each}}}"
         for each in (*("line:9", "with:'a'", "without:'a'", "after:'b'", "one_line", "last_line"), "5000")
     )
-    begun_s = time.process_time()
-    assert (
-        len(expressions.read(text + "{body|replace:'a','aaaaaaaaaa'}").fill({"body": body}))
-        <= expressions.MOST
-    )
-    assert time.process_time() - begun_s < 0.5
+    expression = expressions.read(text + "{body|replace:'a','aaaaaaaaaa'}")
+    assert len(expression.fill({"body": body})) <= expressions.MOST
+    assert least_s(lambda: expression.fill({"body": body}), 0.5) < 0.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from ipaddress import ip_network
 
@@ -16,6 +15,7 @@ from mail2sms.intake.envelope import Client
 from mail2sms.intake.identity import Busy, Identity, SenderRule
 from mail2sms.model import Msisdn, Proof, User, Writer
 from mail2sms.options import read_networks
+from tests.cpu import least_s
 
 MARIE = User(
     address="marie@acme.example",
@@ -215,10 +215,12 @@ def test_a_writer_costs_little() -> None:
     known = _identity(*rules)
     here = Client(ip="10.3.231.1")
     known.author(here, ("user-999@acme.example",), "x")
-    started = time.process_time()
-    for _ in range(1000):
-        known.author(here, ("user-999@acme.example",), "x")
-    assert time.process_time() - started < 0.05
+
+    def each() -> None:
+        for _ in range(1000):
+            known.author(here, ("user-999@acme.example",), "x")
+
+    assert least_s(each, 0.05) < 0.05
 
 
 class Clock:
