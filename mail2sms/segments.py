@@ -109,7 +109,7 @@ def capacity(text: str, parts: int) -> int:
 
 def not_gsm(text: str) -> tuple[str, ...]:
     """Return the characters that GSM-7 does not hold, each once, in their order: they make a text Unicode."""
-    return tuple(dict.fromkeys(_NOT_GSM.findall(text)))
+    return tuple(_NOT_GSM.findall("".join(dict.fromkeys(text))))
 
 
 def split(

@@ -14,7 +14,8 @@ def judge(candidate: Candidate, policy: Policy) -> Verdict:
     parts, limit = candidate.segments, policy.max_parts
     if parts <= limit:
         return None
-    special = segments.not_gsm(segments.plain(candidate.text))  # without them the rest would be made plain
+    distinct = "".join(dict.fromkeys(candidate.text))  # judged for each phone: a long text is not gone through again
+    special = segments.not_gsm(segments.plain(distinct))  # without them the rest would be made plain
     facts = {
         "parts": str(parts),
         "limit": str(limit),
