@@ -14,7 +14,7 @@ def judge(candidate: Candidate, policy: Policy) -> Verdict:
     parts, limit = candidate.segments, policy.max_parts
     if parts <= limit:
         return None
-    distinct = "".join(dict.fromkeys(candidate.text))  # judged for each phone: a long text is not gone through again
+    distinct = "".join(dict.fromkeys(candidate.text))  # for each phone again: a long text costs too much
     special = segments.not_gsm(segments.plain(distinct))  # without them the rest would be made plain
     facts = {
         "parts": str(parts),
