@@ -133,7 +133,10 @@ class Daemon:
             await carrier.start(self._record)
             self._opened.push_async_callback(carrier.stop)
         self.dispatch = Dispatch(self.store, self.carriers, owner, settings.on_unknown, settings.account)
-        self.dispatch.policy, self.dispatch.links = self.parts.accept.policy, self.parts.links
+        self.dispatch.attempts.policy, self.dispatch.attempts.links = (
+            self.parts.accept.policy,
+            self.parts.links,
+        )
         self.fetch = Fetch(self.store, self.carriers, settings.account, settings.media.received)
         http = Http()
         self._opened.push_async_callback(http.close)
@@ -219,7 +222,7 @@ class Daemon:
             demo_inbox=self.demo_inbox,
             demo_smtp=self.addresses.get("smtp"),
             health=self.health,
-            spent=lambda: self.dispatch.spent,
+            spent=lambda: self.dispatch.attempts.spent,
             links=parts.links,
             pictures=self._base.pictures,
             certificate=self._certificate,
@@ -267,9 +270,9 @@ class Daemon:
     def _adopt(self, parts: Parts) -> None:
         """Swap all parts in one turn of the loop. What is under way finishes with what it began with."""
         before, self.parts, self.settings = self.parts, parts, parts.settings
-        self.dispatch.on_unknown = parts.settings.on_unknown
+        self.dispatch.attempts.on_unknown = parts.settings.on_unknown
         self._vigils.watched = derived.watched(parts.settings)
-        self.dispatch.policy, self.dispatch.links = parts.accept.policy, parts.links
+        self.dispatch.attempts.policy, self.dispatch.attempts.links = parts.accept.policy, parts.links
         self.fetch.limit_bytes = parts.settings.media.received
         self._budget.limits = parts.limits
         dismissed = before.changed_logins(parts)
@@ -342,7 +345,9 @@ class Daemon:
             loop.add_signal_handler(number, hear, number)
         if self.config is not None:
             loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
-        watching = asyncio.create_task(Watch(self.store, self.health, lambda: self.dispatch.sent).run())
+        watching = asyncio.create_task(
+            Watch(self.store, self.health, lambda: self.dispatch.attempts.sent).run()
+        )
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait([waiting, *self._loops], return_when=asyncio.FIRST_COMPLETED)
         log.info("daemon_stopping")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType, timezone
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, timezone
 
 from mail2sms.errors import BadNumber, BadOption
 from mail2sms.model import Msisdn, SenderId
@@ -54,10 +54,11 @@ _SEPARATORS = str.maketrans("", "", " .-()/\u00a0")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Reading:
-    """What digits mean in a country. `region` is ISO, or one of _NOWHERE; `kind` is libphonenumber's."""
+    """What digits mean in a country. `region` is ISO, or one of _NOWHERE; `kind` and `number` are libphonenumber's."""
 
     msisdn: Msisdn
     region: str
+    number: PhoneNumber | None = None
     kind: str = ""
     is_valid: bool = False
     is_mobile: bool = False
@@ -186,10 +187,8 @@ def is_fiction(msisdn: Msisdn) -> bool:
 @lru_cache(maxsize=4096)
 def display(msisdn: Msisdn) -> str:
     """Return the number in groups, for people: +33 6 39 98 12 34. What no plan knows is returned as it is."""
-    try:
-        return phonenumbers.format_number(phonenumbers.parse(msisdn), PhoneNumberFormat.INTERNATIONAL)
-    except phonenumbers.NumberParseException:
-        return msisdn
+    number = _read(msisdn, "").number
+    return msisdn if number is None else phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)
 
 
 def mask(msisdn: Msisdn) -> str:
@@ -242,8 +241,14 @@ def _digits(text: str) -> str | None:
     return digits if digits.strip("+") else None
 
 
-@lru_cache(maxsize=8192)
 def _read(digits: str, country: str) -> _Reading:
+    if digits[:1] == "+" and (known := _parsed(digits, "")).msisdn:  # the same everywhere: one entry for all
+        return known
+    return _parsed(digits, country)
+
+
+@lru_cache(maxsize=8192)
+def _parsed(digits: str, country: str) -> _Reading:
     try:
         number = phonenumbers.parse(digits, country or None)
     except NumberParseException as e:
@@ -254,15 +259,23 @@ def _read(digits: str, country: str) -> _Reading:
     fiction = _FICTION_OF.fullmatch(msisdn)
     if fiction and fiction.lastgroup != "NANP":
         return _Reading(
-            msisdn=msisdn, region=str(fiction.lastgroup), is_valid=True, is_mobile=True, is_fiction=True
+            msisdn=msisdn,
+            region=str(fiction.lastgroup),
+            number=number,
+            is_valid=True,
+            is_mobile=True,
+            is_fiction=True,
         )
-    is_valid = found is not None and phonenumbers.is_valid_number_for_region(number, found)
-    where = found or phonenumbers.region_code_for_country_code(number.country_code or 0)
     kind = phonenumbers.number_type(number)
+    is_valid = (
+        found is not None and kind != PhoneNumberType.UNKNOWN
+    )  # which is all that makes it invalid there
+    where = found or phonenumbers.region_code_for_country_code(number.country_code or 0)
     is_mobile = is_valid and kind in _MOBILE and where not in _NOWHERE
     return _Reading(
         msisdn=msisdn,
         region=where,
+        number=number,
         kind=PhoneNumberType.to_string(kind).lower(),
         is_valid=is_valid,
         is_mobile=is_mobile,

@@ -60,7 +60,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def dispatching(store: Store, carrier: Carrier) -> AsyncIterator[None]:
     """Dispatch, with somebody to tell."""
     loop = Dispatch(store, {carrier.name: carrier}, "node", "hold", ACCOUNT)
-    loop.policy = replace(loop.policy, quotas=replace(loop.policy.quotas, approvers=(IT,)))
+    loop.attempts.policy = replace(
+        loop.attempts.policy, quotas=replace(loop.attempts.policy.quotas, approvers=(IT,))
+    )
     running = asyncio.create_task(loop.run())
     yield
     loop.stop()

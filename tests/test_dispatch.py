@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,9 @@ from mail2sms.inbound import Inbound
 from mail2sms.media import Links, Mms
 from mail2sms.model import Part, Photo, Taken
 from mail2sms.money import read
-from mail2sms.store import Claim, Intent, MessageView, NewMessage, Outage, Recovery, Store, outages, views
+from mail2sms.options import Rate
+from mail2sms.rates import Rates
+from mail2sms.store import Claim, MessageView, NewMessage, Outage, Recovery, Store, outages, views
 from tests.fakes import ACCOUNT, bundle, mt, submission
 
 HOUR = 3_600_000
@@ -163,7 +166,7 @@ async def test_what_carriers_took_is_added_up(store: Store) -> None:
         await until(store, "enroute", id_=f"m-{number}")
     dispatch.stop()
     await running
-    assert (dispatch.sent, dispatch.spent) == (3, {("sim-b", "EUR"): 240_000})
+    assert (dispatch.attempts.sent, dispatch.attempts.spent) == (3, {("sim-b", "EUR"): 240_000})
 
 
 async def test_a_carrier_that_is_down_gets_nothing_and_the_others_get_its_work(
@@ -228,21 +231,23 @@ async def test_a_node_that_starts_knows_who_is_down(store: Store) -> None:
     assert (view.carrier, sick.parts) == ("sim-b", [])
 
 
+@pytest.mark.parametrize(("verb", "rates"), [("claim", Rates()), ("intend", Rates(whole=Rate(9, 1)))])
 async def test_an_intent_whose_answer_was_lost_is_no_doubt(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, verb: str, rates: Rates
 ) -> None:
     """It may have been committed, but nothing was sent: it is tried again, and nobody has to look into it."""
-    intend, lost = store.intend, [True]
+    original, lost = getattr(store, verb), [True]
 
-    async def losing(intent: Intent) -> bool:
-        agreed = await intend(intent)
-        if lost:
+    async def losing(wanted: Any) -> Any:
+        answer = await original(wanted)
+        if answer and lost:
             lost.clear()
             raise StoreUnavailable("the answer was lost")
-        return agreed
+        return answer
 
-    monkeypatch.setattr(store, "intend", losing)
+    monkeypatch.setattr(store, verb, losing)
     carrier = Scripted("sim-a")
+    carrier.rates = rates
     view = await dispatching(store, [carrier], lambda: until(store, "enroute", "unknown"))
     assert (view.status, view.attempts, len(carrier.parts)) == ("enroute", 2, 1)
 
@@ -298,11 +303,11 @@ async def test_a_claim_that_was_lost_does_not_end_its_successors_lease(store: St
     await store.recover(Recovery(now=now, on_unknown="hold"))
     had_again = await store.claim(wanted)
     dispatch = Dispatch(store, {"sim-a": carrier}, "node", "hold", ACCOUNT)
-    sending = asyncio.create_task(dispatch._send(carrier, had_again[0]))
+    sending = asyncio.create_task(dispatch.attempts.send(carrier, had_again[0]))
     async with asyncio.timeout(10):
         while not carrier.parts:
             await asyncio.sleep(0.01)
-    await dispatch._send(carrier, lost[0])
+    await dispatch.attempts.send(carrier, lost[0])
     await dispatch._renew()
     assert (await until(store, "sending", "unknown")).status == "sending"
     sending.cancel()
@@ -331,7 +336,7 @@ async def test_an_mms_never_leaves_without_its_pictures(
     await store.put(replace(bundle(), submissions=(submission(pictures=photos),), messages=(new,)))
     dispatch = Dispatch(store, {"sim-a": carrier}, "node", "hold", ACCOUNT)
     if has_links:
-        dispatch.links = Links(base="https://sms.acme.example", secret=b"s", valid_ms=HOUR)
+        dispatch.attempts.links = Links(base="https://sms.acme.example", secret=b"s", valid_ms=HOUR)
     running = asyncio.create_task(dispatch.run())
     tried = ("enroute",) if urls else ("queued",)
     async with asyncio.timeout(10):

@@ -128,8 +128,9 @@ FILE_LINES, CARRIER_LINES, FUNCTION_LINES, NESTING = 400, 250, 50, 3
 STAGE_TOPS = {
     ("intake.smtp", "_call"),
     ("intake.smtp", "_attend"),
-    ("dispatch", "_send"),
-    ("dispatch", "_send_part"),
+    ("dispatch.attempts", "_failing"),
+    ("dispatch.attempts", "at_once"),
+    ("dispatch.attempts", "_send_part"),
     ("store.writer", "_write_together"),
     ("relay.loop", "_deliver"),
     ("fetch", "_tried"),

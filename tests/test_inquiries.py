@@ -79,7 +79,7 @@ async def sent_by(store: Store, *carriers: Carrier, count: int = 1) -> None:
     dispatch = Dispatch(store, {c.name: c for c in carriers}, "node", "hold", ACCOUNT)
     running = asyncio.create_task(dispatch.run())
     async with asyncio.timeout(20):
-        while dispatch.sent < count * len(carriers):
+        while dispatch.attempts.sent < count * len(carriers):
             await asyncio.sleep(0.01)
     dispatch.stop()
     await running

@@ -94,7 +94,7 @@ async def dispatched(store: Store, policy: Policy, *answers: object) -> tuple[Me
     """Let a daemon run until it has sent the message or put it off."""
     carriers = [Scripted("sim-a", *answers), Scripted("sim-b")]
     dispatch = Dispatch(store, {c.name: c for c in carriers}, "node", "hold", ACCOUNT)
-    dispatch.policy = policy
+    dispatch.attempts.policy = policy
     running = asyncio.create_task(dispatch.run())
     try:
         async with asyncio.timeout(20):
@@ -153,7 +153,7 @@ async def test_what_fails_at_night_is_not_tried_by_the_next_carrier(store: Store
     (claimed,) = await store.claim(Claim(carrier="sim-a", owner="node", now=now, lease_ms=60_000, limit=1))
     carriers = {"sim-a": Scripted("sim-a", Unavailable("503", "down")), "sim-b": Scripted("sim-b")}
     dispatch = Dispatch(store, dict(carriers), "node", "hold", ACCOUNT)
-    await dispatch._send(carriers["sim-a"], claimed)
+    await dispatch.attempts.send(carriers["sim-a"], claimed)
     view, others = await dispatched(store, night())
     assert (view.attempts, [c.parts for c in others]) == (1, [[], []])
     assert view.detail.startswith("503 down; quiet hours of FR until")
@@ -197,8 +197,8 @@ async def test_a_claim_that_was_lost_is_not_put_off(store: Store) -> None:
     wanted = Claim(carrier="sim-a", owner="node", now=now_ms(), lease_ms=60_000, limit=1)
     (claimed,) = await store.claim(wanted)
     dispatch = Dispatch(store, {}, "node", "hold", ACCOUNT)
-    dispatch.policy = night()
+    dispatch.attempts.policy = night()
     await store.wish(Wished(account=ACCOUNT, id="m-1", wish=Wish.HOLD, now=now_ms(), is_quiet=True))
-    assert await dispatch._postpone(claimed.mt), "it must not be sent either"
+    assert await dispatch.attempts._postpone(claimed.mt), "it must not be sent either"
     view = await store.read(views.read_one, ACCOUNT, "m-1")
     assert view is not None and view.reason == "held"

@@ -17,7 +17,7 @@ _WORK = Work(url="", name="", count=150, limit=200, limit_of_all=200, pause_s=0.
 
 def test_nothing_is_lost_or_sent_twice_whatever_stops_or_dies(postgresql: PostgreSQL) -> None:
     """A stop past the lease, a kill and a restart of the database, under six clients and a phone."""
-    with Pair(postgresql.create_database(), nodes.SHORT) as pair:
+    with Pair(postgresql.create_database(), nodes.APART, nodes.SHORT) as pair:
         figures = nodes.mixed(pair, postgresql, 1)
     assert figures.is_kept, [str(figures), *figures.details()]
     assert figures.found.replies > 0

@@ -40,7 +40,7 @@ from mail2sms.store import (
     Store,
     views,
 )
-from mail2sms.store.queue import PartOutcome
+from mail2sms.store.outcomes import PartOutcome
 from tests.fakes import ACCOUNT, NOW, PHONE, mt, submission, writer
 from tests.store.test_store import intend, part
 from tests.store.test_store import report as carrier_says

@@ -438,7 +438,7 @@ def test_the_largest_text_of_any_shape_costs_little(unit: str, template: Templat
     context = replace(CONTEXT, strip=_without_quotes)
 
     def read() -> None:
-        numbers._read.cache_clear()
+        numbers._parsed.cache_clear()
         try:
             template.read(text, context)
         except Refusal as refusal:

@@ -46,7 +46,7 @@ async def served(tmp_path: Path) -> AsyncIterator[World]:
         )
         accept = Accept(context.store, policy, ROUTES, HOUR, links)
         object.__setattr__(context, "accept", accept)
-        found.dispatch.links = links
+        found.dispatch.attempts.links = links
         yield found
 
 

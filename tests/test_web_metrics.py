@@ -22,7 +22,7 @@ async def test_metrics_are_numbers_by_route_and_status(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
         body = {"to": "+33639981234", "text": "x", "at": "2199-01-01T00:00Z"}
         await here.http.post("/api/v1/messages", json=body, headers=here.keyed())
-        here.dispatch.spent.update({("sim", "EUR"): 45_000, ("b", "USD"): 2 * 8_300})
+        here.dispatch.attempts.spent.update({("sim", "EUR"): 45_000, ("b", "USD"): 2 * 8_300})
         await here.http.get("/sim/phones/+33639981234")
         await here.http.get("/nothing/+33639981234?to=+33639981234")
         async with here.http.get("/metrics") as answer:

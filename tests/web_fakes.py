@@ -92,7 +92,7 @@ async def world(folder: Path, *, is_demo: bool = False, **changes: object) -> As
         await sim.start(context.inbound.record)
         stack.push_async_callback(sim.stop)
         dispatch = Dispatch(store, {"sim": sim}, "node", "hold", context.account)
-        context = replace(context, spent=lambda: dispatch.spent)
+        context = replace(context, spent=lambda: dispatch.attempts.spent)
         loop = asyncio.create_task(dispatch.run())
         if is_demo:
             context = await stack.enter_async_context(_mail(context, folder))

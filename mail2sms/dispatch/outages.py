@@ -52,26 +52,33 @@ class Outages:
         else:
             self._tried.discard(name)
 
-    async def note(self, name: str, outcomes: Sequence[Outcome]) -> None:
-        """Note how attempts ended."""
+    def note(self, name: str, outcomes: Sequence[Outcome]) -> bool:
+        """Note how attempts ended; returns whether there is something for `tell`."""
         was, now = self._breakers[name], now_ms()
         for outcome in outcomes:
             chance = random.random()  # noqa: S311  # spreads the pauses of nodes
             self._breakers[name] = breaker.after(self._breakers[name], outcome, now, chance)
         found = self._breakers[name]
         if (found.is_down, found.until) == (was.is_down, was.until):
-            return
+            return False
         self._log(name, was)
         self._untold.add(name)
-        with contextlib.suppress(StoreUnavailable):  # `look` tells it again
+        return True
+
+    async def tell(self) -> None:
+        """Tell the other nodes; `look` does it again should that fail."""
+        with contextlib.suppress(StoreUnavailable):
             await self._tell()
 
     async def look(self) -> None:
         """Tell the other nodes what they do not know yet, and see what they found. Raises StoreUnavailable."""
         await self._tell()
+        before = dict(self._breakers)
         found = await self._store.read(down, self._account)
         for name, was in self._breakers.items():
             theirs = found.get(name, Breaker())
+            if name in self._untold or was is not before[name]:
+                continue  # what we found meanwhile is news to them
             if theirs.is_down != was.is_down or theirs.until > was.until:
                 self._breakers[name] = theirs
                 self._log(name, was)

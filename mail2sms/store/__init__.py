@@ -33,6 +33,7 @@ from mail2sms.store import (
     notices,
     opt_outs,
     outages,
+    outcomes,
     past,
     put,
     queue,
@@ -54,8 +55,9 @@ from mail2sms.store.mos import NewMo, RecordedMo
 from mail2sms.store.notices import Notice, NoticeClaim, NoticeOutcome
 from mail2sms.store.opt_outs import Blocked, Blocking, Lifting
 from mail2sms.store.outages import Diverted, Diverting, Outage, Warned
+from mail2sms.store.outcomes import PartOutcome, Settlement
 from mail2sms.store.put import Bundle, Repeat, Stored
-from mail2sms.store.queue import Claim, Claimed, Intent, PartOutcome, Settlement
+from mail2sms.store.queue import Claim, Claimed, Intent
 from mail2sms.store.rated import RatedClaim, RatedClaimed, Regathering
 from mail2sms.store.reports import Moved
 from mail2sms.store.rescue import Postponement, Recovery, Renewal, Rerouting
@@ -225,8 +227,12 @@ class Store:
         await self._write.run(past.REMEMBER_PAST, was, bulk=True)
 
     async def claim(self, claim: Claim) -> list[Claimed]:
-        """Lease due messages of a carrier."""
+        """Lease due messages of a carrier, and with `parts` commit that these are about to leave."""
         return await self._write.run(queue.CLAIM, claim)
+
+    async def stands(self, claim: Claim) -> list[Claimed]:
+        """Return what a claim got with an intent, if that was committed: for whoever did not hear of it."""
+        return await self._write.run(queue.STANDS, claim)
 
     async def claim_at_rate(self, claim: RatedClaim) -> RatedClaimed:
         """Lease due messages of a carrier as its rates allow."""
@@ -246,7 +252,7 @@ class Store:
 
     async def settle(self, settlement: Settlement) -> Status:
         """Write how an attempt ended."""
-        return await self._write.run(queue.SETTLE, settlement)
+        return await self._write.run(outcomes.SETTLE, settlement)
 
     async def recover(self, recovery: Recovery) -> int:
         """Take back the leases of the dead; returns how many there were."""

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select, update
 
 from mail2sms import lifecycle
 from mail2sms.rules._base import Reservation
-from mail2sms.store import notices, owed, queue, schema
+from mail2sms.store import notices, outcomes, owed, schema
 from mail2sms.store.counters import Ledger
 from mail2sms.store.holds import OPEN, notice
 from mail2sms.store.put import insert_notices
@@ -76,11 +76,11 @@ def _apply(connection: Connection, row: Row[Any], decision: Decision) -> None:
         change = lifecycle.after_approval(
             read_message(each), decision.now, is_released=decision.status == RELEASED
         )
-        values = {**queue.changed(change, read_message(each), decision.now), "fence": message.c.fence + 1}
+        values = {**outcomes.changed(change, read_message(each), decision.now), "fence": message.c.fence + 1}
         changed = update(message).where(message.c.id == each.id).values(**values).returning(message)
         after = connection.execute(changed).one()
         told = replace(change, detail=f"{decision.status} by {decision.by}")
-        queue.write_event(connection, each, told, decision.now)
+        outcomes.write_event(connection, each, told, decision.now)
         notices.about_change(connection, after, decision.now)
     if decision.status == REFUSED and rows:
         _tell_writer(connection, row, rows, decision.now)

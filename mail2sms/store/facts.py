@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, select
 
-from mail2sms.ids import base32
+from mail2sms.ids import base32, keyed
 from mail2sms.model import Msisdn
 from mail2sms.rules._base import Facts, OptOut
 from mail2sms.store import schema
@@ -25,7 +24,7 @@ def phone_key(connection: Connection, account: str, msisdn: str) -> str:
     if secret is None:
         query = select(schema.setting.c.value).where(schema.setting.c.key == SECRET)
         secret = connection.info[SECRET] = bytes.fromhex(connection.execute(query).scalar_one())
-    return base32(hmac.digest(secret, f"{account}\0{msisdn}".encode(), "sha256"), 26)
+    return base32(keyed(secret, f"{account}\0{msisdn}".encode()), 26)
 
 
 def facts(connection: Connection, account: str, msisdns: Collection[Msisdn]) -> Facts:

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, TextClause, and_, 
 from mail2sms import lifecycle
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Status
-from mail2sms.store import notices, queue, reports, schema, teaching
+from mail2sms.store import notices, outcomes, reports, schema, teaching
 from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import carried, clock_ms, read_message
 from mail2sms.store.writer import Verb
@@ -93,10 +93,10 @@ def _declare_uncertain(connection: Connection, row: Row[Any], recovery: Recovery
 
 def _change(connection: Connection, row: Row[Any], change: Change, now: int) -> None:
     """Write a change to a locked row, its event, and what is to be told."""
-    values = {**queue.changed(change, read_message(row), now), "fence": message.c.fence + 1}
+    values = {**outcomes.changed(change, read_message(row), now), "fence": message.c.fence + 1}
     changed = update(message).where(message.c.id == row.id).values(**values).returning(message)
     after = connection.execute(changed).one()
-    queue.write_event(connection, after, change, now)
+    outcomes.write_event(connection, after, change, now)
     notices.about_change(connection, after, now)
 
 
@@ -255,7 +255,7 @@ def _cancel_one(connection: Connection, account: str, id_: str, now: int) -> Sta
         .returning(message)
     ).first()
     if row is not None:
-        queue.write_event(connection, row, Change(status=Status.CANCELLED), now)
+        outcomes.write_event(connection, row, Change(status=Status.CANCELLED), now)
         notices.about_change(connection, row, now)
         return Status.CANCELLED
     current = connection.execute(select(message.c.status).where(mine)).scalar_one_or_none()

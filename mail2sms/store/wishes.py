@@ -18,7 +18,7 @@ from mail2sms.lifecycle import Change, Denial, Wish
 from mail2sms.model import MtMessage, Status
 from mail2sms.rules import quiet_hours
 from mail2sms.rules._base import Policy
-from mail2sms.store import queue, schema
+from mail2sms.store import outcomes, schema
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.put import insert_notices
 from mail2sms.store.rows import EMAIL, VALID_MS, NewNotice, event_row, read_message
@@ -93,7 +93,7 @@ def _reason_before(connection: Connection, id_: str) -> str:
 
 def _write(connection: Connection, row: Row[Any], change: Change, wished: Wished) -> Row[Any]:
     now = wished.now
-    values = {**queue.changed(change, read_message(row), now), "fence": message.c.fence + 1}
+    values = {**outcomes.changed(change, read_message(row), now), "fence": message.c.fence + 1}
     changed = update(message).where(message.c.id == row.id).values(**values).returning(message)
     after = connection.execute(changed).one()
     told = event_row(after, change.status, now, reason=change.reason, detail=_BY_OPERATOR)

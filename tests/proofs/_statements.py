@@ -286,9 +286,25 @@ class Work:
         await self.store.put(replace(new, at=self.now, reservations=(allowance,)))
 
     async def claim(self, limit: int = 10) -> list[MtMessage]:
-        """Claim as dispatch does."""
+        """Claim alone."""
         wanted = Claim(carrier=self.carrier, owner="node", now=self.now, lease_ms=60_000, limit=limit)
         return [claimed.mt for claimed in await self.store.claim(wanted)]
+
+    async def begin(self, limit: int = 10) -> list[MtMessage]:
+        """Claim with intents, as dispatch does where there is no rate."""
+        wanted = Claim(
+            carrier=self.carrier,
+            owner="node",
+            now=self.now,
+            lease_ms=60_000,
+            limit=limit,
+            parts=lambda claimed: (part(claimed.mt),),
+        )
+        claimed = await self.store.claim(wanted)
+        assert all(one.intended for one in claimed)
+        self._names("stands")
+        assert await self.store.stands(wanted) == claimed
+        return [one.mt for one in claimed]
 
     async def intend(self, mt: MtMessage) -> None:
         """Commit an intent."""
@@ -317,9 +333,7 @@ class Work:
     async def attempt(self, outcome: str, change: Change, limit: int = 10) -> list[MtMessage]:
         """Bring what is due to a carrier that answers so."""
         self._names("claim")
-        claimed = await self.claim(limit)
-        self._names("intend")
-        await asyncio.gather(*(self.intend(mt) for mt in claimed))
+        claimed = await self.begin(limit)
         self._names("settle")
         await asyncio.gather(*(self.settle(mt, outcome, change) for mt in claimed))
         assert claimed, "nothing was due"

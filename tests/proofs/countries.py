@@ -273,12 +273,12 @@ def _same_code(region: str, policy: SimpleNamespace) -> None:
 
 @contextmanager
 def _without(*patches: contextlib.AbstractContextManager[object]) -> Iterator[None]:
-    numbers._read.cache_clear()
+    numbers._parsed.cache_clear()
     with contextlib.ExitStack() as stack:
         for patch in patches:
             stack.enter_context(patch)
         yield
-    numbers._read.cache_clear()
+    numbers._parsed.cache_clear()
 
 
 def _any_kind() -> contextlib.AbstractContextManager[object]:

@@ -42,7 +42,8 @@ POINTS = {
     "after-insert": _AGAIN,
     "after-commit": _AGAIN,
     "before-250": _AGAIN,
-    "after-claim": _KEPT,
+    "after-claim-at-rate": _KEPT,
+    "after-intent-at-rate": _IN_DOUBT,
     "before-intent": _KEPT,
     "after-intent-insert": _KEPT,
     "after-intent": _IN_DOUBT,
@@ -83,7 +84,8 @@ class Crashing(Daemon):
 
 def observe(point: str, database: str = "") -> State:
     """Let the daemon die at one point, start it again, and say what is."""
-    extra = "carriers: {sim: {type: simulated, delay: 200ms}}\n"
+    rate = ", rate: 10/s" if "-at-rate" in point else ""
+    extra = f"carriers: {{sim: {{type: simulated, delay: 200ms{rate}}}}}\n"
     with (
         MailSink() as sink,
         Crashing(point, database=database, smarthost_port=sink.port, extra=extra) as daemon,

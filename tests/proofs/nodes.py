@@ -36,7 +36,8 @@ from tests.servers.daemon import _CHECKOUT
 from tests.servers.postgresql import PostgreSQL
 
 SHORT = {"lease_ms": 1500, "pause_s": 0.05}
-BROKEN = {"lease_ms": 1500, "pause_s": 0.15, "broken": ["fence"]}
+APART = {**SHORT, "is_apart": True}
+BROKEN = {**APART, "pause_s": 0.15, "broken": ["fence"]}
 _REAL_LEASE_S = 15.0
 _AWAY_S = 8.0  # longer than the writer tries by itself
 _CALM_S = 0.6
@@ -249,7 +250,7 @@ def _stored(url: str) -> int:
 
 
 def _prove_stops(server: PostgreSQL) -> bool:
-    with Pair(server.create_database(), SHORT) as pair:
+    with Pair(server.create_database(), APART, SHORT) as pair:
         figures = stops(pair, 100, SHORT["lease_ms"] / 1000)
         # Else no stop came between claim and intent, or none between intent and answer.
         is_good = _tell(figures) and figures.stale > 0 < figures.doubted

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -126,8 +126,13 @@ class Round:
         while True:
             was_over = self._is_over
             wanted = Claim(carrier="sim-a", owner=owner, now=NOW, lease_ms=600_000, limit=_AT_ONCE)
-            claimed = [one.mt for one in await store.claim(wanted)]
-            await asyncio.gather(*(self._intend(store, mt) for mt in claimed))
+            if self._number % 4 < 2:  # each kind of STOP, with each way to come by an intent
+                wanted = replace(wanted, parts=lambda one: (_part(one.mt),))
+            claimed = await store.claim(wanted)
+            for one in claimed:
+                if one.intended:
+                    self._agreed.release()
+            await asyncio.gather(*(self._intend(store, one.mt) for one in claimed if one.intended is None))
             if was_over and not claimed:
                 return
 

@@ -15,7 +15,7 @@ from mail2sms import mailer
 from mail2sms.carriers.simulated import Phones, Simulated
 from mail2sms.cli.main import main
 from mail2sms.intake import receive
-from mail2sms.store import Store, mos, put, queue
+from mail2sms.store import Store, mos, outcomes, put, queue
 
 AT = os.environ.get("MAIL2SMS_CRASH_AT", "")
 
@@ -34,7 +34,7 @@ def around(owner: Any, name: str, before: str = "", after: str = "") -> None:
     async def waited(*args: Any, **kwargs: Any) -> Any:
         here(before)
         result = await original(*args, **kwargs)
-        if result != []:  # a claim that found nothing passes no point
+        if result != [] and getattr(result, "claimed", True):  # a claim that found nothing passes no point
             here(after)
         return result
 
@@ -67,12 +67,13 @@ def shown(original: Callable[..., None]) -> Callable[..., None]:
 
 inside(put.PUT, "before-insert", "after-insert")
 inside(queue.INTEND, "before-intent", "after-intent-insert")
-inside(queue.SETTLE, "before-outcome", "after-outcome-insert")
+inside(outcomes.SETTLE, "before-outcome", "after-outcome-insert")
 inside(mos.RECORD_MO, "before-mo", "after-mo-insert")
 around(Store, "put", after="after-commit")
 around(receive.Receiver, "mail", after="before-250")
-around(Store, "claim", after="after-claim")
-around(Store, "intend", after="after-intent")
+around(Store, "claim", after="after-intent")
+around(Store, "claim_at_rate", after="after-claim-at-rate")
+around(Store, "intend", after="after-intent-at-rate")
 around(Simulated, "send", before="before-send", after="after-answer")
 around(Store, "settle", after="after-outcome")
 around(Store, "record_mo", after="after-mo")

@@ -1,8 +1,9 @@
 """The daemon's command line, slower where a message moves, with other leases, and broken where a control wants it.
 
 The product has no such switches: they are wrapped around its functions here. MAIL2SMS_HAMPERED is a JSON object of:
-`pause_s` (each step of a message waits up to so long), `send_s` (the carrier takes so long), `lease_ms`, and `broken`,
-a list of what does not work: `fence`, `bell`, `claims`.
+`pause_s` (each step of a message waits up to so long), `send_s` (the carrier takes so long), `lease_ms`, `is_apart`
+(no claim commits an intent: it follows, as where carriers have rates), and `broken`, a list of what does not work:
+`fence`, `bell`, `claims`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sqlalchemy import Connection, insert, update
 from mail2sms import dispatch
 from mail2sms.carriers.simulated import Simulated
 from mail2sms.cli.main import main
+from mail2sms.dispatch import attempts
 from mail2sms.model import Status
 from mail2sms.relay import loop
 from mail2sms.store import Intent, Store, bell, queue, schema
@@ -76,15 +78,25 @@ def break_(what: str) -> None:
         raise ValueError(what)
 
 
-def hamper(pause_s: float = 0.0, send_s: float = 0.0, lease_ms: int = 0, broken: Sequence[str] = ()) -> None:
+def hamper(
+    pause_s: float = 0.0,
+    send_s: float = 0.0,
+    lease_ms: int = 0,
+    broken: Sequence[str] = (),
+    *,
+    is_apart: bool = False,
+) -> None:
     """Wrap the product's functions."""
     if pause_s or send_s:
 
         def pause() -> float:
             return random.uniform(0, pause_s)
 
+        slow(Store, "claim", lambda: 0.0, pause)
         slow(Store, "intend", pause, pause)
         slow(Simulated, "send", lambda: pause() + send_s, pause)
+    if is_apart:
+        attempts.Attempts.at_once = lambda self, carrier, claimed: None  # type: ignore[method-assign]
     if lease_ms:
         lease(lease_ms)
     for what in broken:
