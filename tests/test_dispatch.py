@@ -18,11 +18,21 @@ from mail2sms.dispatch import Dispatch
 from mail2sms.errors import Refused, StoreUnavailable, Unavailable, Uncertain
 from mail2sms.inbound import Inbound
 from mail2sms.media import Links, Mms
-from mail2sms.model import Part, Photo, Taken
+from mail2sms.model import Part, Photo, Status, Taken
 from mail2sms.money import read
 from mail2sms.options import Rate
 from mail2sms.rates import Rates
-from mail2sms.store import Claim, MessageView, NewMessage, Outage, Recovery, Store, outages, views
+from mail2sms.store import (
+    Claim,
+    MessageView,
+    NewMessage,
+    Outage,
+    Recovery,
+    Settlement,
+    Store,
+    outages,
+    views,
+)
 from tests.fakes import ACCOUNT, bundle, mt, submission
 
 HOUR = 3_600_000
@@ -250,6 +260,81 @@ async def test_an_intent_whose_answer_was_lost_is_no_doubt(
     carrier.rates = rates
     view = await dispatching(store, [carrier], lambda: until(store, "enroute", "unknown"))
     assert (view.status, view.attempts, len(carrier.parts)) == ("enroute", 2, 1)
+
+
+class Stalling:
+    """Keeps outcomes from being written until `go` is set."""
+
+    def __init__(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go, self.waiting = asyncio.Event(), 0
+        self._settle = store.settle
+        monkeypatch.setattr(store, "settle", self._wait)
+
+    async def _wait(self, settlement: Settlement) -> Status:
+        self.waiting += 1
+        await self.go.wait()
+        return await self._settle(settlement)
+
+
+async def test_a_place_is_free_when_the_answer_is_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outcomes are written beside; but where that takes long, no more goes out than two windows: all of it is doubt."""
+    stalling, carrier = Stalling(store, monkeypatch), Scripted("sim-a")
+    carrier.window = 3
+    for number in range(2, 21):
+        await store.put(bundle(f"m-{number}", due_at=now_ms(), expires_at=now_ms() + HOUR))
+
+    async def look() -> MessageView:
+        async with asyncio.timeout(10):
+            while stalling.waiting < 6:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        assert (len(carrier.parts), stalling.waiting) == (6, 6)
+        stalling.go.set()
+        async with asyncio.timeout(10):
+            while len(carrier.parts) < 20:
+                await asyncio.sleep(0.01)
+        return await until(store, "enroute", id_="m-20")
+
+    await dispatching(store, [carrier], look)
+    assert len({part.message for part in carrier.parts}) == 20
+
+
+async def test_stopping_waits_for_what_is_known_to_be_written(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that are there are not forgotten: they would be doubt."""
+    stalling, carrier = Stalling(store, monkeypatch), Scripted("sim-a")
+
+    async def look() -> MessageView:
+        async with asyncio.timeout(10):
+            while not stalling.waiting:
+                await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.2, stalling.go.set)
+        return await until(store, "sending")
+
+    await dispatching(store, [carrier], look)
+    assert (await until(store, "enroute", "sending")).status == "enroute"
+
+
+async def test_a_message_that_cannot_be_made_fails_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fault of ours in one text stops no other one, though a claim takes both."""
+    carrier, split = Scripted("sim-a"), Scripted.split
+
+    def failing(self: Scripted, text: str) -> tuple[str, ...]:
+        if text == "odd":
+            raise RuntimeError("a fault")
+        return split(self, text)
+
+    monkeypatch.setattr(Scripted, "split", failing)
+    now = now_ms()
+    await store.put(bundle("m-2", text="odd", due_at=now - 1000, expires_at=now + HOUR))
+    await dispatching(store, [carrier], lambda: until(store, "enroute"))
+    assert [part.message for part in carrier.parts] == ["m-1"]
+    assert (await until(store, "queued", id_="m-2")).status == "queued"
 
 
 async def test_a_segmenting_carrier_gets_parts_and_only_the_missing_ones_again(store: Store) -> None:
