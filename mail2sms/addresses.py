@@ -11,6 +11,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+# RFC 5322 section 3.4.1 has "_" in domains too, which are found where people name their machines so.
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9._-]{1,253}")
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _LETTERS = frozenset("LMN")  # categories: letters, their marks, digits
 
@@ -37,6 +39,11 @@ def canonical(address: str) -> str:
     except idna.IDNAError:
         return ""
     return f"{local}@{'.'.join(labels)}"
+
+
+def is_address(text: str) -> bool:
+    """Whether this is one address as mail can be written to it: in its one form, safe in a header, not too long."""
+    return _ADDRESS.fullmatch(shape(text)) is not None and (text.isascii() or canonical(text) == text)
 
 
 def matches(pattern: str, address: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mail2sms.addresses import canonical, shape
+from mail2sms.addresses import canonical, is_address, shape
+from mail2sms.intake import headers
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,38 @@ def test_the_one_form(address: str, form: str) -> None:
     """Lower case, composed, the domain as DNS has it; and it is its own form."""
     assert canonical(address) == form
     assert canonical(form) == form
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("marie@acme.example", True),
+        ("ups_1@machine_room.local", True),  # "_" is for RFC 5322, if not for DNS
+        ("zoé@xn--exmple-cua.fr", True),
+        ("zoé@exämple.fr", False),
+        ("Zoé@xn--exmple-cua.fr", False),
+        ("a@" + "d" * 253, True),
+        ("a@" + "d" * 254, False),
+        ("a" * 65 + "@acme.example", False),
+        ("marie", False),
+        ("marie@acme@example", False),
+        ("marie@acme.example\r\nBcc: eve@evil.example", False),
+        ('"a b"@acme.example', False),
+        ("<marie@acme.example>", False),
+    ],
+)
+def test_what_can_be_written_to(address: str, expected: bool) -> None:
+    """In its one form, as it may stand in a header."""
+    assert is_address(address) is expected
+
+
+@pytest.mark.parametrize(
+    "value", ["dispatch@acme.exa_ple", "Zoé <zoe@" + "ä" * 50 + ".fr>", "a@" + ".".join(["ää"] * 80)]
+)
+def test_who_is_taken_for_an_author_can_be_answered(value: str) -> None:
+    """Or is nobody: refused while the sender's own server still has the mail."""
+    (author,), _ = headers.authors([value.encode().decode("latin-1")])
+    assert author == "" or is_address(author)
 
 
 def test_no_other_character_becomes_ascii() -> None:

@@ -318,7 +318,10 @@ def _address(text: str) -> str:
         return ""
     if not _ADDRESS.match(addresses.shape(text)):
         return ""
-    return f"{local}@{domain.lower()}" if text.isascii() else addresses.canonical(text)
+    if text.isascii():
+        return f"{local}@{domain.lower()}"
+    found = addresses.canonical(text)
+    return found if addresses.is_address(found) else ""  # longer in ASCII, it could not be answered
 
 
 def _mailboxes(text: str) -> list[tuple[str, str]]:

@@ -32,7 +32,6 @@ _LINE: Final = 76  # RFC 2047 section 2: a line that holds an encoded word
 _BLANKS = re.compile("[\t-\r\x85\u2028\u2029]+")
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _UNSAFE_IN_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _BOUNDARY = re.compile(rb"^--=_(.)([0-9a-f]{20})(--)?\s*$", re.MULTILINE)
 _FILE_NAME = re.compile(r'[\\/:*?"<>|%]+')
 
@@ -73,9 +72,7 @@ def unstructured(name: str, text: str) -> str:
 
 def mailbox(name: str, shown: str, address: str) -> str:
     """Return the value of the header `name` for one mailbox. Raises DeliveryFailed for a bad address."""
-    if not _ADDRESS.fullmatch(addresses.shape(address)) or (
-        not address.isascii() and addresses.canonical(address) != address
-    ):
+    if not addresses.is_address(address):
         raise DeliveryFailed("the address cannot be written to", is_final=True)
     phrase = clean_header(shown)
     if not phrase:

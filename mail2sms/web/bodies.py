@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -27,7 +26,6 @@ PICTURE_LENGTH = 7_000_000  # base64 characters
 _RECIPIENTS = 10_000
 _YEAR_MS = 366 * 86_400_000
 _SECONDS = 100_000_000_000  # epoch numbers below are seconds: as milliseconds they are in 1973
-_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}")
 
 Short = Annotated[str, Field(max_length=64)]
 
@@ -357,7 +355,7 @@ def read_reference(text: str) -> str:
 def read_address(text: str) -> str:
     """Read where replies go. Raises HttpProblem."""
     address = addresses.canonical(text)
-    if not _ADDRESS.fullmatch(addresses.shape(address)):
+    if not addresses.is_address(address):
         raise HttpProblem(400, "reply_to: this is no email address", field="reply_to")
     return address
 
