@@ -420,8 +420,8 @@ def told(id_, writer, *words, **more):
 teaching.refused_notice = told
 """
 ERRORS_TEXT = """
-from mail2sms import dispatch
-dispatch.where = repr
+from mail2sms.dispatch import attempts
+attempts.where = repr
 """
 ANOTHERS = """
 import logging
