@@ -18,6 +18,9 @@ Work = TypeVar("Work")
 _POLL_S = 1.0  # a bell may be lost, and nobody rings when a time has come
 _CLOSED_S = 0.1  # where there is no room at all, nobody rings when there is again
 _PAUSE_S = 1.0
+# Where there is room for more than there is, what comes meanwhile is claimed, and then written, together: so long for
+# each piece of the last claim.
+_PACE_S, _LONGEST_PACE_S = 0.001, 0.03
 
 
 class Lane(Generic[Work]):
@@ -39,6 +42,7 @@ class Lane(Generic[Work]):
         self._do = do
         self.turned_s = time.monotonic()  # when it last looked for work, or found all its places taken
         self._is_stopping = False
+        self._next_claim_s = 0.0  # not before
         self._wake_s = float("inf")  # by the loop's clock
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -83,9 +87,16 @@ class Lane(Generic[Work]):
                 await self._bell.wait()
 
     async def _take(self, free: int) -> Sequence[Work]:
+        loop = asyncio.get_running_loop()
+        if (early_s := self._next_claim_s - loop.time()) > 0:
+            await asyncio.sleep(early_s)
+            self._bell.clear()
         self._wake_s = float("inf")
         try:
-            return await self._claim(free)
+            taken = await self._claim(free)
         except StoreUnavailable:
             await asyncio.sleep(_PAUSE_S)
             return []
+        if len(taken) < free:
+            self._next_claim_s = loop.time() + min(_PACE_S * len(taken), _LONGEST_PACE_S)
+        return taken
