@@ -59,7 +59,7 @@ class Attempts:
     def room(self, carrier: Carrier) -> int:
         """Return how many messages may be under way at a carrier.
 
-        Should we die, those whose answer is not written yet are in doubt: they are never more than that.
+        Should we die, all that has no outcome on disk is in doubt: no more than two windows of it.
         """
         most = carrier.room()
         return max(0, min(most, 2 * most - len(self._ending.get(carrier.name, ()))))
@@ -107,13 +107,16 @@ class Attempts:
         self._held.discard((mt.id, mt.fence))
 
     async def _give_back(self, carrier: Carrier, claim: Claim) -> None:
-        for claimed in await self._persist(lambda: self._store.stands(claim)):
+        try:
+            standing = await self._persist(lambda: self._store.stands(claim))
+        except StoreUnavailable:
+            log.error("store_failed", where="claim")
+            return
+        for claimed in standing:
             parts = claimed.intended or ()
+            end = self._end(carrier, claimed, parts, [_NOT_INTENDED] * len(parts))
             self._held.add((claimed.mt.id, claimed.mt.fence))
-            self._begin(
-                carrier,
-                self._last(claimed.mt, self._end(carrier, claimed, parts, [_NOT_INTENDED] * len(parts))),
-            )
+            self._begin(carrier, self._last(claimed.mt, end))
 
     def _parts(self, carrier: Carrier, claimed: Claimed) -> tuple[Part, ...]:
         parts = parts_of(claimed.mt, carrier, self.links)
@@ -122,7 +125,6 @@ class Attempts:
     async def _attempt(self, carrier: Carrier, claimed: Claimed) -> Coroutine[None, None, None] | None:
         """Send a message; return what writes how that ended, None if it was not sent."""
         mt, parts = claimed.mt, claimed.intended
-        outcomes: Sequence[Outcome] = ()
         if parts is None:
             if carrier.rates:  # before the intent: what dies here was certainly not sent
                 await self._await_place(carrier, claimed.wait_ms / 1000)
@@ -133,12 +135,11 @@ class Attempts:
                 if not await self._store.intend(Intent(mt=mt, parts=parts, now=now_ms())):
                     parts = ()
             except StoreUnavailable:  # the intent may stand all the same: that nothing left must be known
-                outcomes = [_NOT_INTENDED] * len(parts)
+                return self._end(carrier, claimed, parts, [_NOT_INTENDED] * len(parts))
         if not parts:
             log.info("mt_stale", mt=mt.id)
             return None
-        if not outcomes:
-            outcomes = await _send_parts(carrier, parts, mt.media)
+        outcomes = await _send_parts(carrier, parts, mt.media)
         is_news = self._outages.note(mt.carrier, outcomes)
         return self._end(carrier, claimed, parts, outcomes, is_news=is_news)
 

@@ -54,14 +54,12 @@ class Claim(Lease):
     """Ask for due messages of a carrier.
 
     `parts` says what leaves of a message at once (None: it does not), and its intent is committed with the claim. It
-    is called in the writer's thread, and raises nothing.
+    is called in the writer's thread, and raises nothing. `tried` is what the writer got last: for a COMMIT in doubt.
     """
 
     carrier: str
     parts: Leaving | None = None
-    tried: list[Claimed] = field(
-        default_factory=list, compare=False
-    )  # what was got last: for a COMMIT in doubt
+    tried: list[Claimed] = field(default_factory=list, compare=False)
 
 
 def _claim(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed]]:
@@ -74,9 +72,7 @@ _URGENT = leasing(message, "carrier", sending.ALLOWED, message.c["class"] == lit
 
 def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
     """Alarms first, however long others have waited."""
-    if claim.tried and (
-        stood := _standing(connection, claim)
-    ):  # a COMMIT in doubt is run again: it did stand
+    if claim.tried and (stood := _standing(connection, claim)):  # it was in doubt, and is run again
         return stood
     if claim.parts is not None and connection.dialect.name != "sqlite":
         _hold_still(connection)  # before any row is ours: who has these locks may want that row
