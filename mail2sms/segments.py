@@ -295,4 +295,4 @@ _UNSENDABLE = re.compile(f"[^\n -~\u00a0-\ud7ff\ue000-\ufdcf\ufdf0-\ufffd{_ASTRA
 
 def unsendable(text: str) -> tuple[str, ...]:
     """Return the control characters but LF, lone surrogates and noncharacters of a cleaned text, each once."""
-    return tuple(dict.fromkeys(_UNSENDABLE.findall(text)))
+    return tuple(_UNSENDABLE.findall("".join(dict.fromkeys(text))))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import email
 import email.policy
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mail2sms.errors import Refusal
+from mail2sms.errors import Problem, Refusal
 from mail2sms.lifecycle import Wish
 from mail2sms.model import Origin, Status, User
 from mail2sms.money import read as read_money
@@ -211,3 +212,20 @@ async def test_who_is_asked_hears_of_what_still_waits(store: Store) -> None:
         for mail in filter(None, mails):
             assert ("m-1-1" in mail.content.decode()) is (released == "m-1-0")
         assert mails[0] is None or left.split()[0] in mails[0].content.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\nb", "a\nb"),
+        ("x" * 16_384, "x" * 16_384),
+        ("x" * 16_385, "x" * 16_384 + "…"),
+        ("a\n" * 999 + "b", "a\n" * 999 + "b"),
+        ("a\n" * 5000, "a\n" * 999 + "a…"),
+    ],
+)
+def test_a_text_that_is_sent_back_is_bounded_in_characters_and_lines(text: str, expected: str) -> None:
+    """Each line is written twice, by a template, on the event loop."""
+    refusal = Refusal(Problem(reason="text.too_long"), text=text)
+    told = refused_notice("n-1", writer(), Origin(source="email"), refusal, NOW)
+    assert json.loads(told.payload or b"")["text"] == expected

@@ -15,7 +15,7 @@ from mail2sms.store.rows import NewNotice
 from mail2sms.verdict import RefusedPhone, Verdict, merge, refuse_phones
 
 _NOTICE_VALID_MS = 86_400_000
-_QUOTED = 16_384  # characters of a text that is sent back
+_QUOTED, _QUOTED_LINES = 16_384, 1000  # characters, lines of a text that is sent back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,7 +183,7 @@ def refused_notice(
         "source": list(refusal.source),
         "corrected": refusal.corrected,
         "is_example": refusal.is_example,
-        "text": refusal.text[:_QUOTED] + "…" * (len(refusal.text) > _QUOTED),
+        "text": _quoted(refusal.text),
         "language": writer.language,
         "origin": asdict(origin),
         "is_partly": is_partly or is_sent,
@@ -202,3 +202,9 @@ def refused_notice(
         due_at=now,
         expires_at=now + _NOTICE_VALID_MS,
     )
+
+
+def _quoted(text: str) -> str:
+    lines = text[:_QUOTED].split("\n", _QUOTED_LINES)
+    quoted = "\n".join(lines[:_QUOTED_LINES])
+    return quoted + "…" * (len(quoted) < len(text))
