@@ -293,7 +293,8 @@ class History:
             self._insert(connection, how, over, "counter", _COUNTER, (days, self.count), "i % 10 = 0")
             self._insert(connection, how, over, "mo_part", _MO_PART, (days, self.count), "i % 10 = 3")
             self._insert(connection, how, over, "stray_report", _STRAY, (days, self.count), "i % 10 = 0")
-            for table, row in (("device", _DEVICE), ("storm", _STORM), ("fold", _FOLD), ("alarm", _ALARM)):
+            self._insert(connection, how, over, "alarm", _ALARM, (days, self.count), "i % 10 = 7")
+            for table, row in (("device", _DEVICE), ("storm", _STORM), ("fold", _FOLD)):
                 self._insert(connection, how, over, table, row, all_, "i % 10 = 7")
             for table, row in (("opt_out", _OPT_OUT), ("audit", _AUDIT), ("approval", _APPROVAL)):
                 self._insert(connection, how, over, table, row, all_, "i % 10 = 5")
