@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mail2sms.ids import base32
+from mail2sms.ids import base32, keyed
 from mail2sms.model import Media
 
 ENDINGS: Final = {"image/jpeg": "jpg", "image/png": "png", "image/gif": "gif"}
@@ -70,7 +70,7 @@ class Links:
 
     def _key(self, submission: str, ends: str) -> str:
         said = f"pictures {submission} {ends}".encode("utf-8", "replace")
-        return base32(hmac.digest(self.secret, said, "sha256"), _KEY)
+        return base32(keyed(self.secret, said), _KEY)
 
 
 def linked(text: str, url: str) -> str:

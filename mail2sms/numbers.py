@@ -267,9 +267,7 @@ def _parsed(digits: str, country: str) -> _Reading:
             is_fiction=True,
         )
     kind = phonenumbers.number_type(number)
-    is_valid = (
-        found is not None and kind != PhoneNumberType.UNKNOWN
-    )  # which is all that makes it invalid there
+    is_valid = found is not None and kind != PhoneNumberType.UNKNOWN  # all that makes it invalid there
     where = found or phonenumbers.region_code_for_country_code(number.country_code or 0)
     is_mobile = is_valid and kind in _MOBILE and where not in _NOWHERE
     return _Reading(

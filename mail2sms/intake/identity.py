@@ -22,6 +22,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from mail2sms.addresses import canonical, matches
 from mail2sms.errors import BadOption, Problem, Refusal
+from mail2sms.ids import keyed
 from mail2sms.intake import address_keys
 from mail2sms.intake.devices import Device
 from mail2sms.intake.limits import Attempt, Lockout
@@ -173,7 +174,7 @@ class Identity:
         logs in for every mail costs one verification.
         """
         name = canonical(name)
-        digest = hmac.digest(self._key, f"{len(name)} {name} {password}".encode(), "sha256")
+        digest = keyed(self._key, f"{len(name)} {name} {password}".encode())
         recent, until_s = self._recent.get(name, (b"", 0.0))
         if hmac.compare_digest(recent, digest) and self._clock() < until_s:
             return True

@@ -9,9 +9,7 @@ from mail2sms.errors import Problem
 from mail2sms.rules._base import Candidate, Policy, Verdict
 
 _SHOWN = 5  # characters
-_REMEMBERED = (
-    2  # texts: each phone of a mail is judged by itself, and the longest text takes 3 ms to go through
-)
+_REMEMBERED = 2  # texts: each phone of a mail is judged by itself, and the longest text takes 3 ms
 
 
 def judge(candidate: Candidate, policy: Policy) -> Verdict:
