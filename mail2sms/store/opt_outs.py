@@ -95,17 +95,15 @@ def _exclude_intents(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
-STEADY = select(func.pg_advisory_xact_lock_shared(_LOCK))
-"""On PostgreSQL, before one asks who is on the list: nobody is added until the transaction ends."""
+STEADY = func.pg_advisory_xact_lock_shared(_LOCK)
+"""On PostgreSQL, selected before one asks who is on the list: nobody is added until the transaction ends."""
 
 
 def opted_out(connection: Connection, mts: Sequence[MtMessage]) -> set[str]:
-    """Return the messages that must not be sent. Until our commit nobody can add to the list."""
+    """Return the messages that must not be sent. The caller has made the list STEADY."""
     asked = [mt for mt in mts if mt.class_ is not MessageClass.CONSENT]
     if not asked:
         return set()
-    if connection.dialect.name != "sqlite":
-        connection.execute(STEADY)
     keys = {(mt.account, mt.msisdn): "" for mt in asked}
     keys = {pair: phone_key(connection, *pair) for pair in keys}
     listed = {(row.phone, row.our_address) for row in facts.listed(connection, list(keys.values()))}

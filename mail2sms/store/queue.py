@@ -74,7 +74,7 @@ def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
     """Alarms first, however long others have waited."""
     if claim.tried and (stood := _standing(connection, claim)):  # it was in doubt, and is run again
         return stood
-    if claim.parts is not None and connection.dialect.name != "sqlite":
+    if claim.parts is not None:
         _hold_still(connection)  # before any row is ours: who has these locks may want that row
     ids = _URGENT.lease(connection, claim.carrier, claim)
     if len(ids) < claim.limit:
@@ -98,10 +98,13 @@ def _intended(
     return [replace(one, intended=() if one.mt.id in stopped else leaving.get(one.mt.id)) for one in claimed]
 
 
+_STILL = select(sending.STEADY, opt_outs.STEADY)
+
+
 def _hold_still(connection: Connection) -> None:
-    """Let nobody stop sending, or opt out, until our commit."""
-    connection.execute(sending.STEADY)
-    connection.execute(opt_outs.STEADY)
+    """Let nobody stop sending, or opt out, until our commit. SQLite has one writer."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(_STILL)
 
 
 def _standing(connection: Connection, claim: Claim) -> list[Claimed]:
@@ -179,8 +182,7 @@ _FIT = (
 
 def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     """Commit that the parts are about to leave. False: the message is no longer ours to send."""
-    if connection.dialect.name != "sqlite":
-        connection.execute(sending.STEADY)
+    _hold_still(connection)
     unwanted = opt_outs.opted_out(connection, [i.mt for i in intents])
     if unwanted:
         opt_outs.cancel(connection, message.c.id.in_(unwanted), max(i.now for i in intents))
@@ -197,7 +199,7 @@ def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
         insert_rows(connection, attempt, attempts)
         events = [event_row(intent.mt, Status.SENDING, intent.now) for intent in new]
         insert_rows(connection, schema.event, events)
-    if connection.dialect.name != "sqlite":
+    if len(new) < len(intents) and connection.dialect.name != "sqlite":
         agreed |= _intended_before(connection, intents)
     return [any(part.attempt_id in agreed for part in intent.parts) for intent in intents]
 

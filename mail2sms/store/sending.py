@@ -22,8 +22,8 @@ _LOCK = 0x6D32735F73746F70  # "m2s_stop": this database's other advisory locks h
 ALLOWED = ~exists().where(setting.c.key == _KEY)
 """Whether anything may leave, as a condition of a statement."""
 
-STEADY = select(func.pg_advisory_xact_lock_shared(_LOCK))
-"""On PostgreSQL, before such a statement: it stays so until the transaction ends."""
+STEADY = func.pg_advisory_xact_lock_shared(_LOCK)
+"""On PostgreSQL, selected before such a statement: it stays so until the transaction ends."""
 
 
 _STOPPED = select(setting.c.value).where(setting.c.key == _KEY)
