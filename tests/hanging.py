@@ -11,6 +11,12 @@ import pytest
 _HANGS_AFTER_S = 180
 
 
+def pytest_configure() -> None:
+    """Listen to Ctrl-C, as what the tests start then does: a shell's background is told not to, by inheritance."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _give_up(signum: int, frame: FrameType | None) -> None:
     pytest.fail(f"hangs: no end after {_HANGS_AFTER_S} s")
 

@@ -6,11 +6,11 @@ Sources: 3GPP TS 23.040 sections 9.2.2.1 (deliver), 9.2.2.3 (status report) and 
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mail2sms import ids
 from mail2sms.carriers import _udh
 from mail2sms.carriers._base import CarrierEvent
 from mail2sms.heard import MoPart
@@ -118,7 +118,7 @@ class Inbound:
                 text=text,
             )
         said = "\0".join((item["number"], item["at"], item["header"], text))
-        event_id = hmac.digest(self._key, said.encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
+        event_id = ids.keyed(self._key, said.encode("utf-8", "surrogatepass")).hex()[:32]
         return MoMessage(
             carrier=self._name,
             event_id=event_id,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from mail2sms import numbers
+from mail2sms import ids, numbers
 from mail2sms.carriers import _smpp_receipt as receipts
 from mail2sms.carriers import _smpp_text as texts
 from mail2sms.carriers import _udh
@@ -130,7 +129,7 @@ class Inbound:
         theirs = short.tlvs.get(Tag.OVH_INCOMING_ID, b"").rstrip(b"\0")
         said = (short.source.digits, short.destination.digits, str(short.data_coding), theirs.hex())
         octets = "\0".join(said).encode() + b"\0" + short.text
-        prefix = hmac.digest(self._key, octets, "sha256").hex()[:_PREFIX]
+        prefix = ids.keyed(self._key, octets).hex()[:_PREFIX]
         if theirs:
             return prefix, None
         now_s, known = self._steady(), self._recent.pop(prefix, None)
