@@ -149,7 +149,7 @@ class KeyReused(Exception):
 
 
 class StoreUnavailable(Exception):
-    """Our database did not commit: nothing was promised, the client may try again."""
+    """Our database did not say that it committed: nothing is promised, the client may try again."""
 
 
 class BadOption(ValueError):

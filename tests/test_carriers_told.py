@@ -35,6 +35,7 @@ class Ailing(Carrier):
     is_well = False
     left: Money | None = None
     asked = 0
+    silence: Exception = Unavailable("500", "no answer that says what is left")
 
     async def send(self, part: Part) -> Taken:
         if not self.is_well:
@@ -44,7 +45,7 @@ class Ailing(Carrier):
     async def balance(self) -> Money:
         self.asked += 1
         if self.left is None:
-            raise Unavailable("500", "no answer that says what is left")
+            raise self.silence
         return self.left
 
 
@@ -119,10 +120,14 @@ async def test_little_left(store: Store) -> None:
     assert carrier.asked == 1
 
 
+@pytest.mark.parametrize("silence", [Ailing.silence, RuntimeError("a fault")])
 @pytest.mark.parametrize("is_watched", [True, False])
-async def test_who_says_nothing_is_not_asked_again_at_once(store: Store, is_watched: bool) -> None:
-    """And who is not watched, never."""
+async def test_who_says_nothing_is_not_asked_again_at_once(
+    store: Store, is_watched: bool, silence: Exception
+) -> None:
+    """Not even where the fault is ours. And who is not watched, never."""
     carrier = Ailing("orange")
+    carrier.silence = silence
     carrier.balance_below = read("20 EUR") if is_watched else None
     for _ in range(3):
         await dispatch.balances.look(store, ACCOUNT, [carrier], (IT,))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mail2sms import breaker, segments
+from mail2sms import dispatch as dispatch_package
 from mail2sms.carriers._base import Abilities, Carrier
 from mail2sms.carriers.simulated import Options, Simulated, build
 from mail2sms.clock import now_ms
@@ -256,6 +257,28 @@ async def test_an_intent_whose_answer_was_lost_is_no_doubt(
         return answer
 
     monkeypatch.setattr(store, verb, losing)
+    carrier = Scripted("sim-a")
+    carrier.rates = rates
+    view = await dispatching(store, [carrier], lambda: until(store, "enroute", "unknown"))
+    assert (view.status, view.attempts, len(carrier.parts)) == ("enroute", 2, 1)
+
+
+@pytest.mark.parametrize(("verb", "rates"), [("claim", Rates()), ("intend", Rates(whole=Rate(9, 1)))])
+async def test_an_intent_that_comes_late_is_not_relied_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch, verb: str, rates: Rates
+) -> None:
+    """Whoever sends what others take for dead may send it twice. It waits again, and nobody has to look into it."""
+    original, slow = getattr(store, verb), [True]
+
+    async def late(wanted: Any) -> Any:
+        answer = await original(wanted)
+        if answer and slow:
+            slow.clear()
+            await asyncio.sleep(0.3)
+        return answer
+
+    monkeypatch.setattr(dispatch_package, "LEASE_MS", 500)
+    monkeypatch.setattr(store, verb, late)
     carrier = Scripted("sim-a")
     carrier.rates = rates
     view = await dispatching(store, [carrier], lambda: until(store, "enroute", "unknown"))

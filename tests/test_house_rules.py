@@ -131,6 +131,8 @@ STAGE_TOPS = {
     ("dispatch.attempts", "_failing"),
     ("dispatch.attempts", "at_once"),
     ("dispatch.attempts", "_send_part"),
+    ("dispatch.balances", "_ask"),
+    ("dispatch.inquiries", "_ask"),
     ("store.writer", "_write_together"),
     ("relay.loop", "_deliver"),
     ("fetch", "_tried"),

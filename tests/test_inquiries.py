@@ -137,12 +137,15 @@ async def test_what_is_on_its_way_is_not_the_last_word(store: Store, clock: Cloc
     assert sorted(carrier.asked) == sorted([enroute, silent])
 
 
-async def test_who_gives_no_answer_holds_up_nobody_and_is_asked_again(store: Store, clock: Clock) -> None:
-    """It is asked once in a look, and goes on where it stood."""
+@pytest.mark.parametrize("what", [Unavailable("429", "too many"), RuntimeError("a fault")])
+async def test_who_gives_no_answer_holds_up_nobody_and_is_asked_again(
+    store: Store, clock: Clock, what: Exception
+) -> None:
+    """It is asked once in a look, and goes on where it stood. Nor does a fault of ours end more than that."""
     down, well = Askable("a"), Askable("b")
     await sent_by(store, down, well, count=2)
     clock.ahead_ms = 2 * MINUTE
-    down.stands = Unavailable("429", "too many")
+    down.stands = what
     asking = Inquiries(store, ACCOUNT, [down, well])
     await asking.look()
     assert (len(down.asked), len(well.asked)) == (0, 2)

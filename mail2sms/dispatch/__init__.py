@@ -4,7 +4,7 @@ A lane holds at most its carrier's window of messages, so a carrier that stands 
 that fails again and again gets nothing for a while, and what waits for it goes by another of its route. What goes out
 is first committed as an intent, with its claim if nothing is to be awaited between; what was not answered is never
 sent again unless the configuration says so. A message's place is free when its answer is there: its outcome is
-committed with the next claim.
+written beside, mostly in one commit with the next claim.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Dispatch:
         self._inquiries = Inquiries(store, account, self._carriers)
         self._owner, self._account = owner, account
         self._closed_s: dict[str, float] = {}  # by carrier: until when its rate gives nobody a place
-        self.attempts = Attempts(store, self._outages, on_unknown)
+        self.attempts = Attempts(store, self._outages, on_unknown, LEASE_MS)
         self._stopping = asyncio.Event()
         self._lanes = [self._lane(carrier) for carrier in carriers.values()]
 
@@ -104,6 +104,7 @@ class Dispatch:
         return lane
 
     async def _claim(self, carrier: Carrier, lane: Lane[Claimed], most: int) -> list[Claimed]:
+        clock = asyncio.get_running_loop().time
         if not carrier.rates:
             wanted = Claim(
                 carrier=carrier.name,
@@ -113,12 +114,16 @@ class Dispatch:
                 limit=most,
                 parts=partial(self.attempts.at_once, carrier),
             )
+            asked_s = clock()
             try:
-                return await self._store.claim(wanted)
+                claimed = await self._store.claim(wanted)
             except StoreUnavailable:
                 self.attempts.give_back(carrier, wanted)
                 raise
-        clock = asyncio.get_running_loop().time
+            if self.attempts.is_late(asked_s):
+                self.attempts.give_back(carrier, wanted)
+                return []
+            return claimed
         if (closed_s := self._closed_s.get(carrier.name, 0.0) - clock()) > 0:
             lane.wake(closed_s)
             return []

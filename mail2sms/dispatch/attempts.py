@@ -32,15 +32,17 @@ from mail2sms.store import Blocking, Claim, Claimed, Intent, Postponement, Settl
 T = TypeVar("T")
 
 _NEARLY = 0.9  # of the time that each takes: clocks and loops are not exact, and must not add up
-_PATIENCE_S = 20.0  # at the end: how long an outcome may take to be written
+_PATIENCE_S = (
+    20.0  # at the end: how long an outcome is tried again; each try may take as long as the writer's patience
+)
 _NOT_INTENDED = Unavailable("intent", "the database did not answer", retry_after_s=1.0, same_carrier=True)
 
 
 class Attempts:
     """Makes attempts, and knows which are under way."""
 
-    def __init__(self, store: Store, outages: Outages, on_unknown: str) -> None:
-        self._store, self._outages = store, outages
+    def __init__(self, store: Store, outages: Outages, on_unknown: str, lease_ms: int) -> None:
+        self._store, self._outages, self._lease_ms = store, outages, lease_ms
         self.on_unknown = on_unknown
         self.policy = Policy()  # whose quiet hours count
         self.links: Links | None = None  # by which carriers fetch pictures
@@ -63,6 +65,13 @@ class Attempts:
         """
         most = carrier.room()
         return max(0, min(most, 2 * most - len(self._ending.get(carrier.name, ()))))
+
+    def is_late(self, asked_s: float) -> bool:
+        """Whether what the store was asked for then, by the loop's clock, may be taken back from us any moment.
+
+        Sent all the same, it could be sent twice.
+        """
+        return asyncio.get_running_loop().time() - asked_s > self._lease_ms / 2000
 
     async def ended(self) -> None:
         """Wait until all that has its answer is written, as far as that is possible within a time."""
@@ -93,7 +102,7 @@ class Attempts:
             self._begin(carrier, self._last(claimed.mt, end))
 
     def give_back(self, carrier: Carrier, claim: Claim) -> None:
-        """Take care of what a claim got whose answer was lost: nothing of it left, so it must not become doubt."""
+        """Take care of what a claim got whose answer was lost, or late: nothing left, so it must not become doubt."""
         self._begin(carrier, self._give_back(carrier, claim))
 
     def _begin(self, carrier: Carrier, end: Coroutine[None, None, None]) -> None:
@@ -131,17 +140,25 @@ class Attempts:
             if await self._postpone(mt):
                 return None
             parts = self._parts(carrier, claimed)
-            try:
-                if not await self._store.intend(Intent(mt=mt, parts=parts, now=now_ms())):
-                    parts = ()
-            except StoreUnavailable:  # the intent may stand all the same: that nothing left must be known
+            is_agreed = await self._intend(mt, parts)
+            if is_agreed is None:  # the intent may stand all the same: that nothing left must be known
                 return self._end(carrier, claimed, parts, [_NOT_INTENDED] * len(parts))
+            parts = parts if is_agreed else ()
         if not parts:
             log.info("mt_stale", mt=mt.id)
             return None
         outcomes = await _send_parts(carrier, parts, mt.media)
         is_news = self._outages.note(mt.carrier, outcomes)
         return self._end(carrier, claimed, parts, outcomes, is_news=is_news)
+
+    async def _intend(self, mt: MtMessage, parts: tuple[Part, ...]) -> bool | None:
+        """Return whether the parts may leave; None: nobody knows, or not in time."""
+        asked_s = asyncio.get_running_loop().time()
+        try:
+            is_agreed = await self._store.intend(Intent(mt=mt, parts=parts, now=now_ms()))
+        except StoreUnavailable:
+            return None
+        return None if is_agreed and self.is_late(asked_s) else is_agreed
 
     async def _end(
         self,

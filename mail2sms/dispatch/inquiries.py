@@ -9,7 +9,7 @@ from mail2sms.carriers._base import Carrier
 from mail2sms.clock import now_ms
 from mail2sms.errors import SendFailed, StoreUnavailable
 from mail2sms.heard import Sent
-from mail2sms.log import log
+from mail2sms.log import log, where
 from mail2sms.model import Status
 from mail2sms.store import Store
 from mail2sms.store.sent import Place, Unreported, read_unreported
@@ -46,6 +46,8 @@ class Inquiries:
             log.error("store_failed", where="inquiries")
         except SendFailed as e:  # the rest would get no answer either
             log.warning("carrier_not_asked", carrier=carrier.name, code=e.code)
+        except Exception as e:  # a fault of one carrier's module must not end what the others do
+            log.error("carrier_not_asked", carrier=carrier.name, code="error", error=where(e))
 
     async def _ask_about(self, carrier: Carrier, status: Status) -> None:
         now, key = now_ms(), (carrier.name, status)

@@ -251,7 +251,7 @@ class Store:
         return await self._write.run(rescue.POSTPONE, postponement)
 
     async def settle(self, settlement: Settlement) -> Status:
-        """Write how an attempt ended."""
+        """Write how an attempt ended; returns the status that was wanted."""
         return await self._write.run(outcomes.SETTLE, settlement)
 
     async def recover(self, recovery: Recovery) -> int:

@@ -60,7 +60,11 @@ class Settlement:
 
 
 def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[Status]:
-    """Write outcomes and the change they cause; reports that came early are applied. Returns the statuses."""
+    """Write outcomes and the change they cause; reports that came early are applied.
+
+    Returns the statuses that were wanted. Where a message was no longer the sender's to change, what is now known of
+    its parts counts all the same.
+    """
     carrier_ids = [
         (s.mt.carrier, cid)
         for s in settlements
@@ -70,10 +74,8 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[S
     reports.lock(connection, carrier_ids, [s.mt.id for s in settlements])
     _write_outcomes(connection, settlements)
     done = _settle_taken(connection, [s for s in settlements if s.change == _TAKEN_WHOLE])
-    for settlement in settlements:
-        if settlement.mt.id not in done:
-            _settle_one(connection, settlement)
-    _settle_answered(connection, settlements)
+    late = [s for s in settlements if s.mt.id not in done and not _settle_one(connection, s)]
+    _settle_answered(connection, settlements, late)
     reports.apply_strays(connection, carrier_ids)
     return [settlement.change.status for settlement in settlements]
 
@@ -81,11 +83,15 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[S
 _ANSWERED = select(attempt.c.message).where(attempt.c.id.in_(_IDS), attempt.c.outcome != "uncertain")
 
 
-def _settle_answered(connection: Connection, settlements: Sequence[Settlement]) -> None:
-    """An answer may have come after it was given up, and before its settlement: it counts."""
+def _settle_answered(
+    connection: Connection, settlements: Sequence[Settlement], late: Sequence[Settlement]
+) -> None:
+    """An answer counts that came after it was given up and before its settlement, or too late for the sender."""
     doubts = [o.attempt_id for s in settlements for o in s.outcomes if o.outcome == "uncertain"]
+    answered = {s.mt.id for s in late if any(o.outcome != "uncertain" for o in s.outcomes)}
     if doubts:
-        answered = set(connection.scalars(_ANSWERED, {"ids": doubts}))
+        answered |= set(connection.scalars(_ANSWERED, {"ids": doubts}))
+    if answered:
         reports.fold(connection, {s.mt.id: s.now for s in settlements if s.mt.id in answered})
 
 
@@ -183,7 +189,8 @@ def _settle_taken(connection: Connection, settlements: Sequence[Settlement]) -> 
     return {row.id for row in rows}
 
 
-def _settle_one(connection: Connection, settlement: Settlement) -> None:
+def _settle_one(connection: Connection, settlement: Settlement) -> bool:
+    """Return whether the message was the sender's to change."""
     now, change, mt = settlement.now, settlement.change, settlement.mt
     # Without our lease somebody declared us dead; that the carrier has it is still worth knowing.
     fits: ColumnElement[bool] = and_(message.c.fence == mt.fence, message.c.status == "sending")
@@ -198,6 +205,7 @@ def _settle_one(connection: Connection, settlement: Settlement) -> None:
     if row is not None:
         write_event(connection, row, change, now)
         notices.about_change(connection, row, now, is_reported=settlement.is_reported)
+    return row is not None
 
 
 def changed(change: Change, mt: MtMessage, now: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The queue of messages: claim, intent, outcome.
+"""The queue of messages: claim and intent. What became of them: `outcomes`.
 
 A claim leases a message and gives it a new fence; the intent, committed before the first byte leaves, checks that
 fence, the expiry and the list of opt-outs again. Where nothing is to be awaited between the two, they share a commit.
@@ -24,9 +24,9 @@ from sqlalchemy import (
 from mail2sms import lifecycle
 from mail2sms.media import MMS
 from mail2sms.model import MtMessage, Part, Status
-from mail2sms.store import media, opt_outs, schema, sending
+from mail2sms.store import media, opt_outs, reports, schema, sending
 from mail2sms.store.inserts import insert_rows
-from mail2sms.store.rows import Lease, event_row, held, held_by, leasing, read_message
+from mail2sms.store.rows import Lease, clock_ms, event_row, held, held_by, leasing, read_message
 from mail2sms.store.writer import Verb
 
 message, attempt = schema.message, schema.attempt
@@ -74,8 +74,6 @@ def _claim_one(connection: Connection, claim: Claim) -> list[Claimed]:
     """Alarms first, however long others have waited."""
     if claim.tried and (stood := _standing(connection, claim)):  # it was in doubt, and is run again
         return stood
-    if claim.parts is not None:
-        _hold_still(connection)  # before any row is ours: who has these locks may want that row
     ids = _URGENT.lease(connection, claim.carrier, claim)
     if len(ids) < claim.limit:
         ids += _LEASING.lease(connection, claim.carrier, replace(claim, limit=claim.limit - len(ids)))
@@ -102,16 +100,34 @@ _STILL = select(sending.STEADY, opt_outs.STEADY)
 
 
 def _hold_still(connection: Connection) -> None:
-    """Let nobody stop sending, or opt out, until our commit. SQLite has one writer."""
+    """Let nobody stop sending, or opt out, until our commit: who has these locks may want rows that we have."""
     if connection.dialect.name != "sqlite":
         connection.execute(_STILL)
 
 
+_KEPT = (
+    update(message)
+    .where(held(message), message.c.lease_owner == bindparam("owner"))
+    .values(lease_until=bindparam("until"))
+    .returning(message.c.id)
+)
+
+
 def _standing(connection: Connection, claim: Claim) -> list[Claimed]:
-    """Return what a claim got, if its intents did reach the disk. Written after it: by the same writer, in turn."""
+    """Return what a claim got and still has, if its intents did reach the disk: for as long again.
+
+    Nobody waits for the claim itself any more, or it is the one that is run again.
+    """
+    mts = [one.mt for one in claim.tried]
+    # Its COMMIT may be under way even now, on a connection that we lost: it has these rows until then.
+    reports.lock(connection, [], [mt.id for mt in mts])
     ids = [part.attempt_id for one in claim.tried for part in one.intended or ()]
-    stands = connection.scalars(select(attempt.c.id).where(attempt.c.id.in_(ids))).first() is not None
-    return list(claim.tried) if stands else []
+    if connection.scalars(select(attempt.c.id).where(attempt.c.id.in_(ids))).first() is None:
+        return []
+    until = connection.scalar(select(clock_ms(connection) + claim.lease_ms))
+    kept = {**held_by(mts), "owner": claim.owner, "until": until}
+    ours = set(connection.scalars(_KEPT, kept))
+    return [one for one in claim.tried if one.mt.id in ours]
 
 
 def _stand(connection: Connection, claims: Sequence[Claim]) -> list[list[Claimed]]:
@@ -182,7 +198,6 @@ _FIT = (
 
 def _intend(connection: Connection, intents: Sequence[Intent]) -> list[bool]:
     """Commit that the parts are about to leave. False: the message is no longer ours to send."""
-    _hold_still(connection)
     unwanted = opt_outs.opted_out(connection, [i.mt for i in intents])
     if unwanted:
         opt_outs.cancel(connection, message.c.id.in_(unwanted), max(i.now for i in intents))
@@ -245,7 +260,11 @@ def _attempt_row(intent: Intent, part: Part) -> dict[str, Any]:
 
 
 CLAIM: Verb[Claim, list[Claimed]] = Verb(
-    _claim, wakes=lambda _, found: ("notice",) * any(one.intended == () for one in found)
+    _claim,
+    wakes=lambda _, found: ("notice",) * any(one.intended == () for one in found),
+    locks=_hold_still,
 )
 STANDS: Verb[Claim, list[Claimed]] = Verb(_stand)
-INTEND: Verb[Intent, bool] = Verb(_intend, wakes=lambda _, agreed: ("notice",) * (not agreed))
+INTEND: Verb[Intent, bool] = Verb(
+    _intend, wakes=lambda _, agreed: ("notice",) * (not agreed), locks=_hold_still
+)

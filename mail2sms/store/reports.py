@@ -43,6 +43,14 @@ _FROM_OUTCOME = {
     None: Status.SENDING,
 }
 _CLOCKS_MS = 86_400_000  # between ours and that of a carrier that knows no time zones
+_ANY = frozenset(Status)
+# What is known of a part already, and what a later attempt at it says nothing about: a doubt outlives a second try that
+# failed for certain.
+_NOT_AFTER = {
+    Status.DELIVERED: _ANY,
+    Status.ENROUTE: _ANY,
+    Status.UNKNOWN: frozenset({Status.QUEUED, Status.REJECTED}),
+}
 _MENDABLE = (Status.ENROUTE.value, Status.EXPIRED.value)
 """What a part may have been reported as for another report to count."""
 
@@ -213,7 +221,7 @@ def _parts(attempts: Sequence[Row[Any]]) -> list[tuple[Status, str]]:
             continue
         status = Status(row.report) if row.report else _FROM_OUTCOME[row.outcome]
         so_far = known.get(row.part)
-        if row.report or so_far is None or so_far[0] not in (Status.DELIVERED, Status.ENROUTE):
+        if row.report or so_far is None or status not in _NOT_AFTER.get(so_far[0], ()):
             known[row.part] = (status, row.code)
     return list(known.values())
 

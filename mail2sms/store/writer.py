@@ -1,9 +1,10 @@
 """Group commit: one thread writes, and every write that waits shares one durable transaction.
 
 Callers await `run(verb, item)`; the thread takes all that waits, gives each verb its items in one call, commits once
-and wakes everybody. When a batch fails for what one item holds, it is rolled back and redone by halves, so that one bad
-item fails alone. A COMMIT whose answer was lost (PostgreSQL) is in doubt: verbs are written so that running them again
-does no harm (ids are made before the insert), and the batch is run again.
+and wakes everybody: what waits at the same time is written by its verbs, not in its own order. When a batch fails for
+what one item holds, it is rolled back and redone by halves, so that one bad item fails alone. A COMMIT whose answer was
+lost (PostgreSQL) is in doubt: verbs are written so that running them again does no harm (ids are made before the
+insert), and the batch is run again.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ def _nobody(_item: object, _result: object) -> tuple[str, ...]:
 class Verb(Generic[Item, Result]):
     """A write: `write(connection, items)` returns one result per item, in order, and can be run again harmlessly.
 
-    `wakes(item, result)` names the loops that have new work after the commit. `is_alone`: on a database with other
-    writers, in a transaction of its own, so that rows are locked in one order.
+    `wakes(item, result)` names the loops that have new work after the commit. `locks(connection)` comes before all that
+    its transaction writes. `is_alone`: on a database with other writers, in a transaction of its own. Both so that rows
+    and names are locked in one order on all nodes.
     """
 
     write: Callable[[Connection, Sequence[Item]], Sequence[Result]]
     wakes: Callable[[Item, Result], tuple[str, ...]] = _nobody
+    locks: Callable[[Connection], None] | None = None
     is_alone: bool = False
 
 
@@ -62,6 +65,11 @@ class _Waiting:
     since_s: float
     result: Any = None
     error: BaseException | None = None
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the caller was told that it failed, and may have begun to undo it."""
+        return self.future.done() and not self.future.cancelled()
 
 
 def _topics(written: Iterable[_Waiting]) -> set[str]:
@@ -104,7 +112,10 @@ class Writer:
         return not self._has_failed and (began_s is None or time.monotonic() - began_s < _HUNG_S)
 
     async def run(self, verb: Verb[Item, Result], item: Item, *, bulk: bool = False) -> Result:
-        """Write one item; return after the commit is on disk. Raises StoreUnavailable when it is not."""
+        """Write one item; return after the commit is on disk.
+
+        Raises StoreUnavailable when nobody knows that it is; what is asked for then comes after it, if it is written.
+        """
         waiting = _Waiting(verb, item, self._loop.create_future(), self._loop.time())
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
@@ -158,11 +169,17 @@ class Writer:
 
     def _take(self) -> list[_Waiting]:
         with self._ready:
-            while not (self._urgent or self._bulk or self._is_closed):
-                self._ready.wait()
-            urgent = [self._urgent.popleft() for _ in range(min(_BATCH, len(self._urgent)))]
-            # One piece of bulk work rides with every batch: it waits for nobody for ever.
-            self._batch = urgent + ([self._bulk.popleft()] if self._bulk else [])
+            self._batch = []
+            while not self._batch:
+                while not (self._urgent or self._bulk or self._is_closed):
+                    self._ready.wait()
+                if not (self._urgent or self._bulk):
+                    break
+                urgent = [self._urgent.popleft() for _ in range(min(_BATCH, len(self._urgent)))]
+                # One piece of bulk work rides with every batch: it waits for nobody for ever.
+                waiting = urgent + ([self._bulk.popleft()] if self._bulk else [])
+                # Written together with what undoes it, it could be written after that.
+                self._batch = [one for one in waiting if not one.is_given_up]
             return self._batch
 
     def _tell(self, batch: list[_Waiting], topics: set[str]) -> None:
@@ -210,6 +227,8 @@ class Writer:
         for waiting in batch:
             groups.setdefault(waiting.verb, []).append(waiting)
         with self._connection.begin():
+            for lock in {verb.locks: None for verb in groups if verb.locks is not None}:
+                lock(self._connection)
             for verb, group in groups.items():
                 results = verb.write(self._connection, [w.item for w in group])
                 for waiting, result in zip(group, results, strict=True):

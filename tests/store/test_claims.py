@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from sqlalchemy import Connection
 
 from mail2sms.model import Part
-from mail2sms.store import Blocking, Claim, Claimed, Stop, Store, queue, views
+from mail2sms.store import Blocking, Claim, Claimed, Recovery, Renewal, Stop, Store, queue, views
+from mail2sms.store.engine import writer_engine
 from mail2sms.store.writer import Verb
 from tests.fakes import ACCOUNT, NOW, PHONE, bundle
 from tests.store.test_store import part
@@ -93,6 +95,42 @@ async def test_a_claim_that_is_run_again_returns_what_it_got(store: Store) -> No
     again = await store._write.run(Verb(write), wanted)
     assert [one.mt.id for one in first] == ["m-1", "m-2"]
     assert again == first == await store.stands(wanted)
+
+
+async def test_what_a_claim_got_and_lost_since_does_not_stand(store: Store) -> None:
+    """It was taken for dead; what it still has stays its own."""
+    for number in (1, 2):
+        await store.put(bundle(f"m-{number}", due_at=NOW - 10 + number))
+    wanted = wanting(owner="node")
+    await store.claim(wanted)
+    await store.renew(Renewal(owner="node", lease_ms=-1, messages=("m-1",)))
+    await store.recover(Recovery(now=NOW, on_unknown="hold"))
+    await store.renew(Renewal(owner="node", lease_ms=-1, messages=("m-2",)))
+    assert [one.mt.id for one in await store.stands(wanted)] == ["m-2"]
+    await store.recover(Recovery(now=NOW, on_unknown="hold"))
+    assert [await status_of(store, id_) for id_ in ("m-1", "m-2")] == ["unknown", "sending"]
+
+
+@pytest.mark.parametrize("stands", [True, False])
+async def test_a_commit_that_is_under_way_is_waited_for(postgresql_url: str, stands: bool) -> None:
+    """A standby keeps it waiting, and we lost the connection that asked for it."""
+    store = await Store.open(postgresql_url)
+    await store.put(bundle("m-1"))
+    wanted = wanting()
+    engine = writer_engine(postgresql_url)
+    with engine.connect() as connection:
+        transaction = connection.begin()
+        (found,) = queue.CLAIM.write(connection, [wanted])
+        standing = asyncio.create_task(store.stands(wanted))
+        await asyncio.sleep(0.3)
+        assert not standing.done()
+        if stands:
+            transaction.commit()
+        else:
+            transaction.rollback()
+    assert await standing == (found if stands else [])
+    await store.close()
+    engine.dispose()
 
 
 async def test_a_claim_that_was_rolled_back_stands_for_nothing(store: Store) -> None:

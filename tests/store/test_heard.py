@@ -10,7 +10,7 @@ import pytest
 from mail2sms.clock import now_ms
 from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.inbound import Inbound
-from mail2sms.lifecycle import Change
+from mail2sms.lifecycle import RESEND, Change
 from mail2sms.model import DeliveryReport, MoMessage, Repeats, Status
 from mail2sms.store import Claim, Intent, PartOutcome, Settlement, Store, mo_parts, schema, views
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
@@ -90,6 +90,25 @@ async def test_one_answer_of_two_leaves_the_doubt(store: Store) -> None:
     await store.settle(doubt)
     assert await _status(store) == "unknown"
     assert await store.record_answer(replace(_answer(1), attempt_id="a-nobody's")) is None
+
+
+@pytest.mark.parametrize("outcome", ["unavailable", "refused"])
+async def test_a_late_no_to_the_second_try_leaves_the_doubt_about_the_first(
+    store: Store, outcome: str
+) -> None:
+    """Else there would be a third, or a failure told of what may have arrived."""
+    doubt = await _sending(store)
+    again = Change(status=Status.QUEUED, reason=RESEND, due_at=NOW)
+    await store.settle(replace(doubt, change=again))
+    wanted = Claim(carrier="sim-a", owner="node", now=NOW, lease_ms=60_000, limit=1)
+    (claimed,) = await store.claim(wanted)
+    assert await store.intend(Intent(mt=claimed.mt, parts=(part(claimed.mt, "a-1"),), now=NOW))
+    second = PartOutcome(attempt_id="a-1", outcome="uncertain")
+    await store.settle(Settlement(mt=claimed.mt, outcomes=(second,), change=UNKNOWN, now=NOW))
+    assert await store.record_answer(_answer(1, outcome)) is None
+    assert await _status(store) == "unknown"
+    assert await store.record_answer(_answer(0, outcome)) is not None
+    assert await _status(store) == {"unavailable": "queued", "refused": "rejected"}[outcome]
 
 
 async def test_a_receipt_before_its_late_answer_waits_for_it(store: Store) -> None:

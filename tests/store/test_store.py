@@ -478,14 +478,33 @@ async def test_that_the_carrier_has_it_is_believed_even_late(store: Store, statu
     assert await claim(store, now=NOW + DAY) == []
 
 
-async def test_a_dead_nodes_failure_is_not_believed(store: Store) -> None:
-    """Only good news may mend an unknown; its retry would be a second sending."""
+async def test_that_the_carrier_did_not_take_it_is_believed_even_late(store: Store) -> None:
+    """A node declared dead comes back with a certain no: it is as if nothing had been in doubt."""
     await store.put(bundle())
     message = (await claim(store))[0].mt
     await intend(store, message)
     await store.recover(Recovery(now=NOW, on_unknown="hold", is_first=True))
     change = Change(status=Status.QUEUED, due_at=NOW, position=1)
     await store.settle(settlement(message, "unavailable", change))
+    assert await status_of(store) == "queued"
+    assert [one.mt.attempts for one in await claim(store, now=NOW + 10)] == [1]
+
+
+async def test_a_late_no_says_nothing_of_what_was_sent_since(store: Store) -> None:
+    """The second try is under way, or over."""
+    await store.put(bundle())
+    first = (await claim(store))[0].mt
+    await intend(store, first)
+    await store.recover(Recovery(now=NOW, on_unknown="resend", is_first=True))
+    second = (await claim(store, now=NOW + 60_000))[0].mt
+    assert await intend(store, second, "a-2", NOW + 60_000)
+    change = Change(status=Status.QUEUED, due_at=NOW, position=1)
+    await store.settle(settlement(first, "unavailable", change))
+    assert await status_of(store) == "sending"
+    doubt = PartOutcome(attempt_id="a-2", outcome="uncertain")
+    unknown = Change(status=Status.UNKNOWN, reason="carrier.unknown")
+    await store.settle(Settlement(mt=second, outcomes=(doubt,), change=unknown, now=NOW + 60_010))
+    await store.settle(settlement(first, "unavailable", change))
     assert await status_of(store) == "unknown"
 
 

@@ -56,6 +56,55 @@ async def test_who_waits_too_long_is_told_and_the_write_may_stand(monkeypatch: p
     await one.close()
 
 
+async def test_what_was_given_up_is_not_written_with_what_undoes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verb that undoes it waits already for another: they share a batch, and it would be written first."""
+    monkeypatch.setattr(writer, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(writer, "_WATCH_S", 0.02)
+    is_let_go = threading.Event()
+    written: list[str] = []
+
+    def stand(_: object, items: Sequence[str]) -> Sequence[str]:
+        assert is_let_go.wait(10)
+        return items
+
+    def write(_: object, items: Sequence[str]) -> Sequence[str]:
+        written.extend(items)
+        return items
+
+    undo, do = Verb(write), Verb(write)
+    one = Writer(create_engine("sqlite://"), lambda _: None)
+    standing = asyncio.create_task(one.run(Verb(stand), ""))
+    await asyncio.sleep(0.03)
+    waiting = [asyncio.create_task(one.run(verb, what)) for verb, what in ((undo, "undo 1"), (do, "do 2"))]
+    for task in (standing, *waiting):
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            await task
+    undoing = asyncio.create_task(one.run(undo, "undo 2"))
+    await asyncio.sleep(0)
+    is_let_go.set()
+    await undoing
+    assert written == ["undo 2"]
+    await one.close()
+
+
+async def test_locks_come_before_all_that_is_written() -> None:
+    """Once, whichever verb of the batch was there first."""
+    done: list[str] = []
+
+    def write(_: object, items: Sequence[str]) -> Sequence[str]:
+        done.extend(items)
+        return items
+
+    def lock(_: object) -> None:
+        done.append("locked")
+
+    plain, first, second = Verb(write), Verb(write, locks=lock), Verb(write, locks=lock)
+    one = Writer(create_engine("sqlite://"), lambda _: None)
+    await asyncio.gather(one.run(plain, "a"), one.run(first, "b"), one.run(second, "c"))
+    assert done == ["locked", "a", "b", "c"]
+    await one.close()
+
+
 async def test_a_database_that_hangs_is_told_from_one_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what the writer does anyway: while a batch takes too long, and until something is written again."""
     is_there, is_let_go = threading.Event(), threading.Event()
