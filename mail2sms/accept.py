@@ -255,31 +255,29 @@ class Accept:
     ) -> str:
         """Store the email that tells a proven writer of a refusal, and the report that was asked for; returns its id.
 
-        `repeat` recognises the same mail coming again; `is_sent`: only its pictures are refused. Raises the refusal
-        itself when the writer was told often enough this hour, or the same of the same words: a program that answers
-        us says nothing else.
+        `repeat` recognises the same mail coming again, to the same phones; `is_sent`: only its pictures are refused.
+        Raises the refusal itself when the writer was told often enough this hour, or the same of the same words: a
+        program that answers us says nothing else.
         """
         now = now_ms()
-        notices = teaching.refused_notices(
-            new_id("n", now), writer, origin, refusal, now, asking, is_sent=is_sent
-        )
-        notice = notices[0]
-        hour = now // _HOUR_MS
+        id_ = new_id("n", now)
+        notices = teaching.refused_notices(id_, writer, origin, refusal, now, asking, is_sent=is_sent)
+        hour, whose = now // _HOUR_MS, (writer.account, writer.address)
         cap = Reservation(
-            key=f"notice:{writer.account}:{writer.address}:{refusal.problems[0].reason}:{hour}"[:128],
+            key=f"notice:{repeats.digest(*whose, refusal.problems[0].reason, str(hour))}",
             amount=1,
             limit=_NOTICES_PER_HOUR,
             until=(hour + 1) * _HOUR_MS,
         )
-        key = repeats.repeat_key(writer, repeat, "refused", "")
-        caps = (cap, loops.told(repeats.digest(writer.account, writer.address, *_said(refusal)), now))
-        bundle = Bundle(id=notice.id, at=now, notices=notices, reservations=caps, repeat_key=key)
+        key = repeats.repeat_key(writer, repeat, "refused", *_of_whom(refusal, asking))
+        caps = (cap, loops.told(repeats.digest(*whose, *_said(refusal)), now))
+        bundle = Bundle(id=id_, at=now, notices=notices, reservations=caps, repeat_key=key)
         stored = await self._store.put(bundle)
         if stored.exceeded is not None:
             raise refusal
         event = "pictures_refused" if is_sent else "mail_refused"
-        log.info(event, notice=notice.id, reason=refusal.problems[0].reason)
-        return stored.repeated.get(notice.id, notice.id)
+        log.info(event, notice=id_, reason=refusal.problems[0].reason)
+        return stored.repeated.get(id_, id_)
 
     def _news(self, verdict: Verdict, submissions: Sequence[Submission]) -> tuple[NewMessage, ...]:
         by_id = {submission.id: submission for submission in submissions}
@@ -331,7 +329,8 @@ class Accept:
         """Tell by email whom a limit left out: known when the others were stored, and told before our answer."""
         notices = teaching.over_notices(first, over)
         if notices:
-            key = repeats.repeat_key(first.writer, first.origin.message_id or first.id, "over", "")
+            known, phones = first.origin.message_id or first.id, sorted(each.msisdn for each in over)
+            key = repeats.repeat_key(first.writer, known, "over", *phones)
             bundle = Bundle(id=notices[0].id, at=first.created_at, notices=notices, repeat_key=key)
             await self._store.put(bundle)
 
@@ -365,6 +364,14 @@ def _as_sent(submission: Submission, verdict: Verdict) -> Submission:
     if sent is None:
         sent = sendable(submission) if mine else submission.text
     return submission if sent == submission.text else replace(submission, text=sent)
+
+
+def _of_whom(refusal: Refusal, asking: teaching.Asking) -> Iterator[str]:
+    """Yield why not, and to whom: the same words to other phones are another refusal."""
+    yield from sorted({problem.reason for problem in refusal.problems})
+    if isinstance(refusal, NothingGoes):
+        yield from sorted({each.msisdn for each in refusal.verdict.refused})
+    yield from sorted(address for address, _ in asking.recipients)
 
 
 def _said(refusal: Refusal) -> tuple[str, ...]:

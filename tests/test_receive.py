@@ -28,7 +28,7 @@ from mail2sms.options import read_networks
 from mail2sms.render import own_folder
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
-from mail2sms.store import NoticeClaim, Store, views
+from mail2sms.store import Blocking, NoticeClaim, Store, views
 from mail2sms.web import help
 from tests.fakes import ACCOUNT, OURS, PHONE
 
@@ -201,6 +201,21 @@ async def test_when_nothing_can_go_one_email_tells_all(receiver: Receiver, store
     assert await answer(receiver, mail) == reply
     assert await _notices(store) == []
     assert await _texts(store) == []
+
+
+async def test_each_part_of_a_mail_that_comes_in_parts_is_told(receiver: Receiver, store: Store) -> None:
+    """Relays split a mail by its recipients: the second refusal is about others, the first once more is not."""
+    phones = [Msisdn("+33639980123"), Msisdn("+33639980145")]
+    for phone in phones:
+        await store.block(Blocking(account=ACCOUNT, msisdn=phone, now=now_ms(), source="api"))
+    first, second = (
+        _mail("Bonjour", f"{phone[1:]}@{ACCOUNT}", Message_ID="<1@acme.example>") for phone in phones
+    )
+    replies = [await answer(receiver, mail) for mail in (first, second, first)]
+    assert replies[0] == replies[2] != replies[1]
+    notices = await _notices(store)
+    assert [_reasons(notice) for notice in notices] == [["optout"]] * 2
+    assert len({notice["problems"][0]["facts"]["to"] for notice in notices}) == 2
 
 
 @pytest.mark.parametrize(
