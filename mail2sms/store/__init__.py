@@ -43,6 +43,7 @@ from mail2sms.store import (
     retention,
     sending,
     settings,
+    strays,
     vigils,
     wishes,
 )
@@ -329,11 +330,15 @@ class Store:
 
     async def record_answer(self, answer: LateAnswer) -> Moved | None:
         """Store an answer that came late; returns the message that it moved, and where to."""
-        return await self._write.run(reports.RECORD_ANSWER, answer)
+        return await self._write.run(strays.RECORD_ANSWER, answer)
 
     async def keep_part(self, new: NewPart) -> tuple[Joined, ...]:
         """Store a part of an MO; returns the texts that can be recorded now."""
         return await self._write.run(mo_parts.KEEP_PART, new)
+
+    async def give_out_overdue(self, now: int) -> tuple[Joined, ...]:
+        """Return texts of parts whose rest is waited for no longer, to be recorded."""
+        return await self._write.run(mo_parts.GIVE_OUT_OVERDUE, mo_parts.Overdue(now=now))
 
     async def record_mo(self, new: NewMo) -> RecordedMo:
         """Store an MO once, with what it changes if it is STOP or START, and queue its relay."""

@@ -180,7 +180,11 @@ def _has_room(connection: Connection, wanted: Wanted, more_bytes: int) -> bool:
 
 
 def _let_go(connection: Connection, mo: str, now: int) -> None:
-    """Let the text be told of when the last of its files is settled."""
+    """Let the text be told of when the last of its files is settled.
+
+    Locked first, looked at then: of two nodes that settle the last two files, the second one sees both.
+    """
+    connection.execute(select(notice.c.id).where(notice.c.mo == mo).order_by(notice.c.id).with_for_update())
     rest = select(literal(1)).where(media.c.mo == mo, media.c.status == "queued")
     ready = (notice.c.mo == mo, notice.c.status == "queued", notice.c.due_at > now, ~rest.exists())
     connection.execute(update(notice).where(*ready).values(due_at=now))

@@ -1,7 +1,8 @@
 """Long texts from phones, kept part by part until they are whole: a carrier is told "taken" for each part on disk.
 
 A part that comes again is the same row, also after its text was joined. A phone that uses a reference anew while an
-older text lacks parts starts another text: the older one is given out as it is.
+older text lacks parts starts another text: the older one is given out as it is. What is given out is `joined`, and of
+no other text any more; until it is recorded as an MO, it is given out again as the same.
 """
 
 from __future__ import annotations
@@ -49,6 +50,13 @@ class Joined:
     parts: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overdue:
+    """Parts of texts whose rest is waited for no longer."""
+
+    now: int
+
+
 def _keep(connection: Connection, news: Sequence[NewPart]) -> list[tuple[Joined, ...]]:
     lock_keys(connection, map(_whole, news))  # the last two parts may come on two nodes
     return [_keep_one(connection, new) for new in news]
@@ -79,15 +87,31 @@ def _keep_one(connection: Connection, new: NewPart) -> tuple[Joined, ...]:
         "our_address": new.part.to,
         "at": new.part.at,
         "created_at": new.now,
+        "joined": None,
         "mo": None,
     }
     if insert_rows(connection, part, [row], anew_with_ids):
         insert_rows(connection, content, [content_row(id_, new.account, id_, text, new.now)])
     rows = connection.execute(_OPEN, {"whole": whole}).all()
-    others = [other for other in rows if other.number == new.part.number and other.id != id_]
-    if others and any(each.id == id_ for each in rows):  # the reference is used anew
-        return (_join([each for each in rows if each.id != id_]),)
-    return (_join(rows),) if len(rows) == new.part.total else ()
+    mine = next((row for row in rows if row.id == id_), None)
+    if mine is None:  # it is in an MO already
+        return ()
+    if mine.joined is not None:
+        return (_join([row for row in rows if row.joined == mine.joined]),)
+    lacking = [row for row in rows if row.joined is None]
+    older = [row for row in lacking if row.id != id_]
+    if any(row.number == mine.number for row in older):  # the reference is used anew
+        return (_give_out(connection, older),)
+    return (_give_out(connection, lacking),) if len(lacking) == mine.total else ()
+
+
+_JOINED = update(part).where(part.c.id.in_(_IDS)).values(joined=bindparam("of"))
+
+
+def _give_out(connection: Connection, rows: Sequence[Row[Any]]) -> Joined:
+    joined = _join(rows)
+    connection.execute(_JOINED, {"ids": joined.parts, "of": joined.mo.event_id})
+    return joined
 
 
 def _whole(new: NewPart) -> str:
@@ -138,10 +162,18 @@ _OVERDUE = (
 )
 
 
-def overdue(connection: Connection, now: int) -> list[Joined]:
-    """Return the texts whose missing parts are waited for no longer."""
-    wholes = connection.scalars(_OVERDUE, {"until": now - PATIENCE_MS}).all()
-    return [_join(connection.execute(_OPEN, {"whole": whole}).all()) for whole in wholes]
+def _give_out_overdue(connection: Connection, asked: Sequence[Overdue]) -> list[tuple[Joined, ...]]:
+    """Return the texts whose missing parts are waited for no longer, and those that nobody has recorded yet."""
+    until = {"until": max(each.now for each in asked) - PATIENCE_MS}
+    wholes = set(connection.scalars(_OVERDUE, until))
+    lock_keys(connection, wholes)  # a last part may come on another node
+    found: list[Joined] = []
+    for whole in sorted(wholes.intersection(connection.scalars(_OVERDUE, until))):
+        rows = connection.execute(_OPEN, {"whole": whole}).all()
+        for name in sorted({row.joined or "" for row in rows}):
+            those = [row for row in rows if (row.joined or "") == name]
+            found.append(_join(those) if name else _give_out(connection, those))
+    return [tuple(found)] * len(asked)
 
 
 _CLOSED = update(part).where(part.c.id.in_(_IDS)).values(mo=bindparam("of"))
@@ -162,3 +194,4 @@ def forget(connection: Connection, now: int) -> int:
 
 
 KEEP_PART: Verb[NewPart, tuple[Joined, ...]] = Verb(_keep, is_alone=True)
+GIVE_OUT_OVERDUE: Verb[Overdue, tuple[Joined, ...]] = Verb(_give_out_overdue, is_alone=True)

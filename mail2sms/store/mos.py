@@ -212,5 +212,7 @@ def _woken(new: NewMo, recorded: RecordedMo) -> tuple[str, ...]:
 
 
 RECORD_MO: Verb[NewMo, RecordedMo] = Verb(_record, wakes=_woken)
-RECORD_SAID: Verb[NewMo, RecordedMo] = Verb(_record, wakes=_woken, is_alone=True)
+RECORD_SAID: Verb[NewMo, RecordedMo] = Verb(
+    _record, wakes=_woken, locks=opt_outs.exclude_intents, is_alone=True
+)
 """The same for what changes the list of opt-outs."""

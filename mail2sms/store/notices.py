@@ -67,7 +67,7 @@ def _about_failure(connection: Connection, row: Row[Any], now: int) -> None:
         connection,
         [
             NewNotice(
-                id=derive_id("n", about, row.status, channel),
+                id=derive_id("n", about, row.status, channel, *owed.doubted(row)),
                 account=row.account,
                 kind="undelivered",
                 channel=channel,

@@ -89,7 +89,7 @@ class Blocked:
     cancelled: int
 
 
-def _exclude_intents(connection: Connection) -> None:
+def exclude_intents(connection: Connection) -> None:
     """Wait until no intent is being committed anywhere, and let none begin before we are committed."""
     if connection.dialect.name != "sqlite":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
@@ -119,7 +119,7 @@ def opted_out(connection: Connection, mts: Sequence[MtMessage]) -> set[str]:
 
 def block(connection: Connection, blocking: Blocking) -> Blocked:
     """Put a phone on the list and cancel what waits for it. What a person or a carrier blocked stays theirs."""
-    _exclude_intents(connection)
+    exclude_intents(connection)
     key, ours = phone_key(connection, blocking.account, blocking.msisdn), blocking.our_address.lower()
     row = {
         "phone": key,
@@ -159,7 +159,7 @@ def _write_audit(connection: Connection, by: Blocking | Lifting, did: str, about
 
 def lift(connection: Connection, lifting: Lifting) -> bool:
     """Take a phone off the list; returns whether it was on it and may be written to now."""
-    _exclude_intents(connection)
+    exclude_intents(connection)
     key = phone_key(connection, lifting.account, lifting.msisdn)
     about = opt_out.c.phone == key
     if lifting.our_address is not None:
@@ -295,8 +295,16 @@ def _record_opt_outs(connection: Connection, told: Sequence[DeliveryReport]) -> 
 
     One that comes again moves nothing, so it blocks nobody who has written START since.
     """
-    _exclude_intents(connection)
+    exclude_intents(connection)
     moved = reports.record(connection, told)
+    block_reported(connection, told, moved)
+    return moved
+
+
+def block_reported(
+    connection: Connection, told: Sequence[DeliveryReport], moved: Sequence[reports.Moved | None]
+) -> None:
+    """Block the phones of the messages that these reports moved."""
     for report, one in zip(told, moved, strict=True):
         if one is None:
             continue
@@ -310,7 +318,6 @@ def _record_opt_outs(connection: Connection, told: Sequence[DeliveryReport]) -> 
             who=report.carrier,
         )
         block(connection, blocking)
-    return moved
 
 
 RECORD_OPT_OUT: Verb[DeliveryReport, reports.Moved | None] = Verb(

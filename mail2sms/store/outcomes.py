@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Status
-from mail2sms.store import notices, reports, schema
+from mail2sms.store import notices, reports, schema, strays
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import carried, event_row, held, held_by
 from mail2sms.store.writer import Verb
@@ -76,7 +76,7 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[S
     done = _settle_taken(connection, [s for s in settlements if s.change == _TAKEN_WHOLE])
     late = [s for s in settlements if s.mt.id not in done and not _settle_one(connection, s)]
     _settle_answered(connection, settlements, late)
-    reports.apply_strays(connection, carrier_ids)
+    strays.apply(connection, carrier_ids)
     return [settlement.change.status for settlement in settlements]
 
 

@@ -50,10 +50,15 @@ def at_start(submission: Submission, messages: Sequence[MtMessage]) -> Iterator[
         )
 
 
-def report(mt: Any, to: str, reason: str, now: int, due_at: int) -> NewNotice:
+def doubted(row: Any) -> tuple[str, ...]:
+    """Return what tells one doubt about a message from its next: a late answer may have ended the first untold."""
+    return (str(row.attempts),) if row.status == Status.UNKNOWN else ()
+
+
+def report(mt: Any, to: str, reason: str, now: int, due_at: int, doubt: tuple[str, ...] = ()) -> NewNotice:
     """Return the report of a message (a value or its row)."""
     return NewNotice(
-        id=derive_id("n", mt.id, DSN, reason),
+        id=derive_id("n", mt.id, DSN, reason, *doubt),
         account=mt.account,
         kind=DSN,
         channel=EMAIL,
@@ -80,7 +85,7 @@ def ended(row: Any, reason: str, now: int, due_at: int) -> list[NewNotice]:
     dsn, is_delivered = read_dsn(row.dsn), row.status == Status.DELIVERED
     if not dsn.asks("SUCCESS" if is_delivered else "FAILURE"):
         return []
-    return [report(row, dsn.report_to, DELIVERED if is_delivered else reason, now, due_at)]
+    return [report(row, dsn.report_to, DELIVERED if is_delivered else reason, now, due_at, doubted(row))]
 
 
 def wants_email(row: Any, writer: str) -> bool:

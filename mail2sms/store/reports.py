@@ -1,4 +1,7 @@
-"""Delivery reports: matched to their attempt, folded into the message's status, kept when they come too early."""
+"""Delivery reports: matched to their attempt, folded into the message's status, kept when they come too early.
+
+What was kept is applied by `strays`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,7 @@ from sqlalchemy import (
     BindParameter,
     Connection,
     Row,
-    and_,
     bindparam,
-    delete,
     exists,
     or_,
     select,
@@ -20,7 +21,6 @@ from sqlalchemy import (
 )
 
 from mail2sms import lifecycle
-from mail2sms.heard import LateAnswer
 from mail2sms.model import DeliveryReport, Status
 from mail2sms.store import notices, schema
 from mail2sms.store.inserts import insert_rows
@@ -116,6 +116,7 @@ def _stray_row(report: DeliveryReport) -> dict[str, Any]:
         "code": report.code,
         "at": report.at,
         "sent_at": report.sent_at,
+        "is_opt_out": int(report.is_opt_out),
     }
 
 
@@ -125,20 +126,20 @@ _BY_CARRIER = (
     .where(attempt.c.carrier == bindparam("which"), attempt.c.carrier_message_id.in_(_IDS))
     .order_by(attempt.c.intent_at)
 )
-_BY_ATTEMPT = select(attempt).where(attempt.c.id.in_(_IDS))
+BY_ATTEMPT = select(attempt).where(attempt.c.id.in_(_IDS))
 
 
 def _find(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Row[Any] | None]:
     """Return the attempt of each report: by the carrier's id (the latest that has it), else by ours."""
     found: dict[tuple[str, str], list[Row[Any]]] = {}
-    for carrier, cids in _by_carrier((r.carrier, r.carrier_message_id) for r in reports).items():
+    for carrier, cids in by_carrier((r.carrier, r.carrier_message_id) for r in reports).items():
         for row in connection.execute(_BY_CARRIER, {"which": carrier, "ids": cids}):
             found.setdefault((carrier, row.carrier_message_id), []).append(row)
     rows = [_nearest(r, found.get((r.carrier, r.carrier_message_id), [])) for r in reports]
     unknown = [r.attempt_id for r, row in zip(reports, rows, strict=True) if row is None and r.attempt_id]
     if not unknown:
         return rows
-    ours = {(row.carrier, row.id): [row] for row in connection.execute(_BY_ATTEMPT, {"ids": unknown})}
+    ours = {(row.carrier, row.id): [row] for row in connection.execute(BY_ATTEMPT, {"ids": unknown})}
     return [
         row or _nearest(r, ours.get((r.carrier, r.attempt_id or ""), []))
         for r, row in zip(reports, rows, strict=True)
@@ -154,7 +155,7 @@ def _nearest(report: DeliveryReport, rows: Sequence[Row[Any]]) -> Row[Any] | Non
     return min(near, key=lambda row: abs(row.intent_at - at), default=None)
 
 
-def _by_carrier(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+def by_carrier(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """Group carriers' ids. Asked for as pairs, SQLite would look through the whole table."""
     grouped: dict[str, list[str]] = {}
     for carrier, cid in ids:
@@ -257,72 +258,6 @@ def _move(connection: Connection, ids: Sequence[str], status: Status, code: str,
         notices.about_change(connection, row, at)
 
 
-_THEIR_STRAYS = and_(stray.c.carrier == bindparam("which"), stray.c.carrier_message_id.in_(_IDS))
-_STRAYS = select(stray).where(_THEIR_STRAYS).order_by(stray.c.at)
-_NO_STRAYS = delete(stray).where(_THEIR_STRAYS)
-
-
-def apply_strays(connection: Connection, ids: Iterable[tuple[str, str | None]]) -> None:
-    """Apply the reports that came before the outcome with these carrier ids was written."""
-    for carrier, cids in _by_carrier((carrier, cid) for carrier, cid in ids if cid).items():
-        rows = connection.execute(_STRAYS, {"which": carrier, "ids": cids}).all()
-        if rows:
-            connection.execute(_NO_STRAYS, {"which": carrier, "ids": cids})
-        for row in rows:
-            record(connection, [_report(row)])
-
-
-def _report(row: Row[Any]) -> DeliveryReport:
-    return DeliveryReport(
-        carrier=row.carrier,
-        carrier_message_id=row.carrier_message_id,
-        status=Status(row.status),
-        at=row.at,
-        event_id="",
-        code=row.code,
-        sent_at=row.sent_at,
-    )
-
-
-_ANSWERED = (
-    update(attempt)
-    .where(attempt.c.id == bindparam("attempt_id"), attempt.c.carrier == bindparam("which"))
-    .where(attempt.c.outcome.is_distinct_from("taken"))  # a receipt may have been quicker
-    .values(outcome=bindparam("ended"), carrier_message_id=bindparam("cid"), code=bindparam("said"))
-)
-
-
-def _record_answers(connection: Connection, answers: Sequence[LateAnswer]) -> list[Moved | None]:
-    """Store answers to attempts that were in doubt; returns what moved."""
-    carrier_ids = [(a.carrier, a.carrier_message_id) for a in answers]
-    lock(connection, carrier_ids)
-    rows = connection.execute(_BY_ATTEMPT, {"ids": [a.attempt_id for a in answers]})
-    messages = {row.id: row.message for row in rows}
-    lock(connection, [], messages.values())
-    known = [answer for answer in answers if answer.attempt_id in messages]
-    if known:
-        connection.execute(_ANSWERED, [_answer_values(answer) for answer in known])
-    moved = fold(connection, {messages[a.attempt_id]: a.at for a in known})
-    apply_strays(connection, carrier_ids)
-    ids = [messages.get(answer.attempt_id, "") for answer in answers]
-    return [Moved(message=id_, status=moved[id_]) if id_ in moved else None for id_ in ids]
-
-
-def _answer_values(answer: LateAnswer) -> dict[str, Any]:
-    return {
-        "attempt_id": answer.attempt_id,
-        "which": answer.carrier,
-        "ended": answer.outcome,
-        "cid": answer.carrier_message_id,
-        "said": answer.code,
-    }
-
-
-RECORD_ANSWER: Verb[LateAnswer, Moved | None] = Verb(
-    _record_answers,
-    wakes=lambda _, moved: WAKES.get(moved.status, ()) if moved else (),
-    is_alone=True,
-)
 RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(
     record,
     wakes=lambda _, moved: WAKES.get(moved.status, ()) if moved else (),

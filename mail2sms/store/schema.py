@@ -168,11 +168,11 @@ mo_part = keyed(
     Column("our_address", Text, nullable=False),
     time("at"),
     time("created_at"),
-    Column("mo", Text),  # the MO that it has become a part of; its text is in that one then
+    Column("joined", Text),  # the event id of the text that it was given out in
+    Column("mo", Text),  # the MO that this has become; its text is in that one then
 )
-_IS_LACKING, _IS_JOINED = text("mo IS NULL"), text("mo IS NOT NULL")
-partial("ix_mo_part_joined", _IS_JOINED, mo_part.c.created_at)
-partial("ix_mo_part_lacking", _IS_LACKING, mo_part.c.whole, mo_part.c.created_at)
+partial("ix_mo_part_joined", text("mo IS NOT NULL"), mo_part.c.created_at)
+partial("ix_mo_part_lacking", text("mo IS NULL"), mo_part.c.whole, mo_part.c.created_at)
 
 stray_report = keyed(
     "stray_report",
@@ -182,6 +182,7 @@ stray_report = keyed(
     Column("code", Text, nullable=False),
     time("at"),
     time("sent_at", optional=True),
+    Column("is_opt_out", Integer, nullable=False),
     Index(None, "at"),
 )
 """Reports that came before their attempt's outcome was written; settled with it."""
@@ -304,8 +305,7 @@ approval = keyed(
     Column("then_counted", Text, nullable=False),  # reservations that a release makes
     Index(None, "submission"),
 )
-_IS_OPEN = text("status = 'open'")
-partial("ix_approval_open", _IS_OPEN, approval.c.account, approval.c.created_at)
+partial("ix_approval_open", text("status = 'open'"), approval.c.account, approval.c.created_at)
 
 device = keyed(
     "device",

@@ -219,6 +219,7 @@ _STRAY = {
     "status": "'delivered'",
     "code": "''",
     "at": "{at}",
+    "is_opt_out": "0",
 }
 
 

@@ -498,8 +498,8 @@ class Work:
             for joined in await self.store.keep_part(kept):
                 self._names("record_mo")
                 await self.store.record_mo(replace(new, mo=joined.mo, parts=joined.parts))
-        self._names("overdue")
-        await self.store.read(mo_parts.overdue, self.now + mo_parts.PATIENCE_MS)
+        self._names("give_out_overdue")
+        await self.store.give_out_overdue(self.now + mo_parts.PATIENCE_MS)
 
     async def _tell_of_opt_out(self) -> None:
         """A carrier cut a message in three, and says that its phone wants none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -12,7 +13,19 @@ from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.inbound import Inbound
 from mail2sms.lifecycle import RESEND, Change
 from mail2sms.model import DeliveryReport, MoMessage, Repeats, Status
-from mail2sms.store import Claim, Intent, PartOutcome, Settlement, Store, mo_parts, schema, views
+from mail2sms.store import (
+    Claim,
+    Intent,
+    NewPart,
+    NoticeClaim,
+    NoticeOutcome,
+    PartOutcome,
+    Settlement,
+    Store,
+    mo_parts,
+    schema,
+    views,
+)
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, bundle
 from tests.store.test_store import part
 
@@ -100,15 +113,32 @@ async def test_a_late_no_to_the_second_try_leaves_the_doubt_about_the_first(
     doubt = await _sending(store)
     again = Change(status=Status.QUEUED, reason=RESEND, due_at=NOW)
     await store.settle(replace(doubt, change=again))
-    wanted = Claim(carrier="sim-a", owner="node", now=NOW, lease_ms=60_000, limit=1)
-    (claimed,) = await store.claim(wanted)
-    assert await store.intend(Intent(mt=claimed.mt, parts=(part(claimed.mt, "a-1"),), now=NOW))
-    second = PartOutcome(attempt_id="a-1", outcome="uncertain")
-    await store.settle(Settlement(mt=claimed.mt, outcomes=(second,), change=UNKNOWN, now=NOW))
+    await store.settle(await _again(store))
     assert await store.record_answer(_answer(1, outcome)) is None
     assert await _status(store) == "unknown"
     assert await store.record_answer(_answer(0, outcome)) is not None
     assert await _status(store) == {"unavailable": "queued", "refused": "rejected"}[outcome]
+
+
+async def test_each_doubt_is_told(store: Store) -> None:
+    """The first was ended by a late answer before anybody was told, and its email dropped."""
+    for number in range(2):
+        doubt = await _sending(store) if not number else await _again(store)
+        await store.settle(doubt)
+        wanted = NoticeClaim(channel="email", owner="n", now=NOW + 61_000, lease_ms=60_000, limit=9)
+        (told,) = await store.claim_notices(wanted)
+        await store.settle_notice(NoticeOutcome(notice=told, status="dropped", now=NOW + 61_000))
+        assert (told.kind, told.reason) == ("undelivered", "carrier.unknown")
+        await store.record_answer(_answer(number, "unavailable"))
+
+
+async def _again(store: Store) -> Settlement:
+    """Send the message once more, by the attempt a-1; return its settlement as a doubt."""
+    wanted = Claim(carrier="sim-a", owner="node", now=NOW, lease_ms=60_000, limit=1)
+    (claimed,) = await store.claim(wanted)
+    assert await store.intend(Intent(mt=claimed.mt, parts=(part(claimed.mt, "a-1"),), now=NOW))
+    second = PartOutcome(attempt_id="a-1", outcome="uncertain")
+    return Settlement(mt=claimed.mt, outcomes=(second,), change=UNKNOWN, now=NOW)
 
 
 async def test_a_receipt_before_its_late_answer_waits_for_it(store: Store) -> None:
@@ -184,6 +214,36 @@ async def test_a_reference_used_anew_ends_the_older_text(store: Store) -> None:
     await inbound.record(_part(2, "text "))
     await inbound.record(_part(3, "is whole"))
     assert await _texts(store) == ["new text is whole", "old [...]"]
+
+
+@pytest.mark.parametrize("is_lacking", [False, True])
+async def test_texts_of_one_reference_in_a_row_stay_apart(store: Store, is_lacking: bool) -> None:
+    """Of a burst, all parts may be kept before the first text is recorded; the older one may lack its end."""
+    inbound = _inbound(store)
+    words = ["one ", "more", "two ", "more "]
+    parts = [_part(number, word, total=2) for number, word in zip((1, 2, 1, 2), words, strict=True)]
+    if is_lacking:
+        del parts[1]
+    await asyncio.gather(*(inbound.record(each) for each in parts))
+    assert await _texts(store) == sorted(["one [...]" if is_lacking else "one more", "two more "])
+
+
+async def test_a_text_that_was_given_out_and_not_recorded_is_the_same_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """We died between the two: the carrier brings its part again, or we find it by ourselves; and never both."""
+    news = [NewPart(part=_part(n, f"{n}", total=2), account=ACCOUNT, now=now_ms()) for n in (1, 2)]
+    assert await store.keep_part(news[0]) == ()
+    (given,) = await store.keep_part(news[1])
+    assert await store.keep_part(news[0]) == (given,)
+    later = now_ms() + mo_parts.PATIENCE_MS + 1
+    assert await store.give_out_overdue(later) == (given,)
+    inbound = _inbound(store)
+    monkeypatch.setattr("mail2sms.inbound.now_ms", lambda: later)
+    await inbound.join_overdue()
+    await inbound.record(news[1].part)
+    assert await _texts(store) == ["12"]
+    assert await store.give_out_overdue(later) == ()
 
 
 async def test_what_stays_without_parts_is_told_in_time(

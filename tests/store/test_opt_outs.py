@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from mail2sms.consent import Said, Word
+from mail2sms.heard import LateAnswer
 from mail2sms.ids import conversation_of
 from mail2sms.model import DeliveryReport, MessageClass, MoMessage, Msisdn, SenderId, Status
 from mail2sms.store import (
@@ -351,6 +352,30 @@ async def test_who_opted_out_with_the_carrier_is_on_the_list(store: Store) -> No
     await store.put(bundle("m-3"))
     (claimed,) = await claim(store)
     assert await store.intend(Intent(mt=claimed.mt, parts=(part(claimed.mt, "a-3"),), now=NOW))
+
+
+@pytest.mark.parametrize("is_answer", [False, True])
+async def test_who_opted_out_before_the_outcome_was_written_is_on_the_list(
+    store: Store, is_answer: bool
+) -> None:
+    """The report is kept until its message is known by the carrier's id: from the answer, even a late one."""
+    await store.put(bundle())
+    message = (await claim(store))[0].mt
+    await intend(store, message)
+    assert await store.record_report(told()) is None
+    if is_answer:
+        answer = LateAnswer(
+            carrier="sim-a", attempt_id="a-1", outcome="taken", at=NOW, carrier_message_id="cid"
+        )
+        await store.record_answer(answer)
+    else:
+        taken = PartOutcome(attempt_id="a-1", outcome="taken", carrier_message_id="cid")
+        change = Change(status=Status.ENROUTE)
+        await store.settle(Settlement(mt=message, outcomes=(taken,), change=change, now=NOW))
+    assert (await status_of(store, "m-1")).startswith("rejected")
+    await store.put(bundle("m-2"))
+    (claimed,) = await claim(store)
+    assert not await store.intend(Intent(mt=claimed.mt, parts=(part(claimed.mt, "a-2"),), now=NOW))
 
 
 async def test_a_report_of_nothing_blocks_nobody(store: Store) -> None:

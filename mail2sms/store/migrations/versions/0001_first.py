@@ -222,6 +222,7 @@ def upgrade() -> None:
         sa.Column("our_address", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("joined", sa.Text(), nullable=True),
         sa.Column("mo", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mo_part")),
         sqlite_with_rowid=False,
@@ -248,6 +249,7 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("sent_at", sa.BigInteger(), nullable=True),
+        sa.Column("is_opt_out", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("carrier", "carrier_message_id", "status", name=op.f("pk_stray_report")),
         sqlite_with_rowid=False,
     )
