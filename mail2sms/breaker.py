@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mail2sms.errors import Refused, Unavailable
+from mail2sms.errors import Refused, Unavailable, Unsuited
 from mail2sms.lifecycle import Outcome
 from mail2sms.model import Taken
 
@@ -42,6 +42,8 @@ def after(breaker: Breaker, outcome: Outcome, now: int, chance: float) -> Breake
     """Return how the carrier does after one more attempt ended so; `chance` in [0, 1) spreads the pauses."""
     if isinstance(outcome, Taken | Refused):
         return Breaker()
+    if isinstance(outcome, Unsuited):
+        return breaker
     if isinstance(outcome, Unavailable) and outcome.same_carrier:  # it asked us to wait, or the fault is ours
         return breaker
     failed = replace(breaker, failures=breaker.failures + 1, why=f"{outcome.code} {outcome.detail}".strip())

@@ -89,6 +89,10 @@ class Unavailable(SendFailed):
     """Certainly not taken: try later or elsewhere."""
 
 
+class Unsuited(Unavailable):
+    """Certainly not taken, for something about this message: it says nothing of how others fare."""
+
+
 class Misconfigured(Unavailable):
     """Not taken, and nothing will be until the operator acts: the account, its credentials or its credit."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mail2sms.breaker import Breaker, after
-from mail2sms.errors import Refused, Unavailable, Uncertain
+from mail2sms.errors import Refused, Unavailable, Uncertain, Unsuited
 from mail2sms.lifecycle import Outcome
 from mail2sms.model import Taken
 
@@ -13,6 +13,7 @@ NOW = 1_778_571_660_000
 DOWN = Unavailable("connect", "connection refused")
 LOST = Uncertain("timeout", "no answer")
 BUSY = Unavailable("429", "too many requests", retry_after_s=2, same_carrier=True)
+UNSUITED = Unsuited("21408", "not to this country")
 NO = Refused("21211", "not a number")
 TAKEN = Taken(carrier_message_id="x")
 
@@ -39,6 +40,8 @@ def run(*outcomes: Outcome, breaker: Breaker | None = None, now: int = NOW) -> B
         ([DOWN] * 4 + [BUSY] * 9 + [DOWN], True),
         ([DOWN] * 9 + [TAKEN], False),
         ([DOWN] * 9 + [BUSY], True),
+        ([UNSUITED] * 50, False),  # of one message after the other
+        ([DOWN] * 4 + [UNSUITED, DOWN], True),
     ],
 )
 def test_it_is_down_after_five_failures_in_a_row(outcomes: list[Outcome], is_down: bool) -> None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain
+from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain, Unsuited
 from mail2sms.http import Answer
 
 _CONFIG_S, _SPEND_S = 300.0, 3600.0  # how long a message waits whose carrier the operator must mend, or pay
@@ -115,5 +115,5 @@ def raised(found: Verdict, shown: str, wait_s: float | None = None) -> SendFaile
         return Unavailable(shown, what, retry_after_s=wait_s, same_carrier=True)
     if found.kind == "retry":
         return Unavailable(shown, what, retry_after_s=wait_s)
-    kind = Misconfigured if found.scope == _ACCOUNT else Unavailable
+    kind = Misconfigured if found.scope == _ACCOUNT else Unsuited
     return kind(shown, what, retry_after_s=wait_s or (_SPEND_S if found.kind == "spend" else _CONFIG_S))

@@ -30,7 +30,7 @@ class AnswerOptions(Section):
     success: str = ""
     """What must stand in an answer for the message to be taken. Example: queued"""
     code: str = ""
-    """Where the provider's code of an error is. Example: error.code"""
+    """Where the provider's code of an error is; in a 2xx, one that `codes` lacks is a doubt. Example: error.code"""
     codes: dict[Word, Kind] = Field(default_factory=dict)
     """What its codes mean: permanent, config, optout, spend, throttle, retry. Example: {"21610": optout}"""
 

@@ -24,6 +24,9 @@ _PREFIX: Final = 32  # characters of an event's id that say what is in it
 _RECENT: Final = 10_000  # texts that are remembered
 _SURE_S: Final = 1.0  # a link that was heard of so long after our answer has carried it
 _PATIENCE_S: Final = 5.0  # after which an SMSC may bring again on one link what is not answered
+# So long: who says "OK" again tomorrow says it anew.
+_AGAIN_S: Final = 600.0
+_AGAIN_BY_ANOTHER_S: Final = 86_400.0
 _START_MS: Final = 60_000  # from the first text of a process
 _BACK_MS: Final = 3_600_000  # before it began
 
@@ -51,10 +54,12 @@ class _Known:
         """Whether the same text by this link is probably this one, and no other of the same words."""
         if self.is_owed:
             return True
+        since_s = now_s - self.came_s
         if link is self.link:
             late_s = (self.answered_s or now_s) - self.came_s
-            return late_s >= _PATIENCE_S
-        return self.answered_s is None or self.link.heard_s < self.answered_s + _SURE_S
+            return late_s >= _PATIENCE_S and since_s < _AGAIN_S
+        is_unsure = self.answered_s is None or self.link.heard_s < self.answered_s + _SURE_S
+        return is_unsure and since_s < _AGAIN_BY_ANOTHER_S
 
 
 class Inbound:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from mail2sms.carriers import _udh
 from mail2sms.carriers._smpp_pdu import Short, Tag
 from mail2sms.model import Status
 
 _KIND: Final = 0x3C  # bits of esm_class, section 5.2.12
+_HAS_HEADER: Final = 0x40
 _PLAIN: Final = 0x00
 _RECEIPTS: Final = frozenset({0x04, 0x20})  # of the SMSC: final, and on the way
 
@@ -128,7 +130,10 @@ def _code(short: Short, word: str, err: str) -> str:
 
 
 def _text(short: Short) -> str:
-    octets = short.text[: 2 * _LONGEST]
+    octets = short.text
+    if short.esm_class & _HAS_HEADER and octets[:1] < b" ":  # some set the bit, and no header follows
+        octets = _udh.apart(octets)[0]
+    octets = octets[: 2 * _LONGEST]
     charset = "utf-16-be" if short.data_coding & 0xEC == 0x08 else "latin-1"
     return octets.decode(charset, "replace")[:_LONGEST]
 

@@ -136,6 +136,8 @@ class Session(asyncio.Protocol):
             self._end("what it sends is no SMPP")
 
     def _answered(self, command: int, sequence: int, response: Response) -> None:
+        if command == Command.GENERIC_NACK and response.status == wire.OK:
+            return  # it says neither that the submit was taken nor that it was not
         is_submitted = command in (_SUBMITTED, Command.GENERIC_NACK)
         if is_submitted and self._window.answered(sequence, response):
             self.has_worked = True

@@ -87,19 +87,20 @@ class Http(HttpCarrier):
         told, found = self._options.answer, said(answer)
         code = self.code(found)
         if code in told.codes:
-            scope = "account" if told.codes[code] == "config" else "message"
+            scope = "account" if told.codes[code] in ("config", "spend") else "message"
             raise raised(
                 Verdict(kind=told.codes[code], scope=scope, meaning="refused"), code, answer.retry_after_s
             )
-        whole = answer.body.decode("utf-8", "replace")
-        is_taken = 200 <= answer.status < 300 and (told.success in whole if told.success else not code)
+        whole, is_ok = answer.body.decode("utf-8", "replace"), 200 <= answer.status < 300
+        is_taken = is_ok and (told.success in whole if told.success else not code)
         if is_taken and told.after:
             words = whole.partition(told.after)[2].split(maxsplit=1)
             id_ = word(words[0]) if words else ""
         else:
             id_ = word(_at(found, told.id))
         if not is_taken or not (id_ or (told.success and not told.id and not told.after)):
-            raise failure(self.provider, answer, "" if is_taken else code)
+            # A code that is not in the list may be this provider's way to say that all is well.
+            raise failure(self.provider, answer, "" if is_ok else code)
         return Taken(carrier_message_id=id_)
 
     def has_signature(self) -> bool:

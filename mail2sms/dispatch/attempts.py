@@ -19,7 +19,7 @@ from mail2sms.carriers._base import Carrier
 from mail2sms.clock import now_ms
 from mail2sms.dispatch.attempt import part_outcome, parts_of, tell
 from mail2sms.dispatch.outages import Outages
-from mail2sms.errors import OptedOut, SendFailed, StoreUnavailable, Unavailable, Uncertain
+from mail2sms.errors import OptedOut, SendFailed, StoreUnavailable, Unavailable, Uncertain, Unsuited
 from mail2sms.lifecycle import Change, Outcome
 from mail2sms.log import log, where
 from mail2sms.media import MMS, Links
@@ -256,7 +256,7 @@ async def _send_parts(carrier: Carrier, parts: Sequence[Part], media: str) -> Se
 
 async def _send_part(carrier: Carrier, part: Part, media: str) -> Outcome:
     if media == MMS and not (part.media and carrier.abilities.mms):  # both were there when it was accepted
-        return Unavailable("media", "its pictures cannot be sent")
+        return Unsuited("media", "its pictures cannot be sent")
     try:
         return await carrier.send(part)
     except SendFailed as failure:

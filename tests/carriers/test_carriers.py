@@ -15,7 +15,7 @@ import pytest
 from mail2sms import carriers
 from mail2sms.carriers._base import Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
-from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain
+from mail2sms.errors import Misconfigured, OptedOut, Refused, SendFailed, Unavailable, Uncertain, Unsuited
 from mail2sms.heard import Sent
 from mail2sms.http import Answer, Http, NoAnswer
 from mail2sms.model import Media, Msisdn, SenderId, Taken
@@ -24,6 +24,7 @@ from tests.carriers.cases import FILES, NOW_S, brief, call, carrier, http_types,
 KINDS = {
     "taken": Taken,
     "unavailable": Unavailable,
+    "unsuited": Unsuited,
     "misconfigured": Misconfigured,
     "refused": Refused,
     "opted_out": OptedOut,
@@ -320,7 +321,7 @@ def test_every_code_has_its_class(tmp_path: Path, row: dict[str, str]) -> None:
         return
     error = {**file["error"], "body": file["error"]["body"].replace("CODE", row["code"])}
     found = judge(row["provider"], tmp_path, error)
-    default = Misconfigured if row["scope"] == "account" else Unavailable
+    default = Misconfigured if row["scope"] == "account" else Unsuited
     assert type(found) is CLASSES.get(row["class"], default)
     assert isinstance(found, SendFailed)
     assert found.code == row["code"]

@@ -318,6 +318,9 @@ def test_what_is_a_receipt() -> None:
         message_id="7", status=Status.DELIVERED
     )
     assert receipts.read(_mo(b"stat:DELIVRD", esm_class=4), Ids.SAME) is None
+    for header in (b"", b"\5\0\3\7\1\1"):  # the bit is set; a header follows or not
+        found = receipts.read(_mo(header + text, esm_class=0x44), Ids.SAME)
+        assert found == receipts.Receipt(message_id="7", status=Status.DELIVERED)
 
 
 @pytest.mark.parametrize(
@@ -390,6 +393,9 @@ class _Link:
         (False, None, 0.2, 0.2, False),
         (False, None, 6.0, 6.0, True),  # the SMSC has lost patience
         (False, 6.0, 7.0, 7.0, True),
+        (False, 6.0, 900.0, 900.0, False),  # a quarter of an hour later it is said anew
+        (True, 0.1, 0.1, 7200.0, True),  # the SMSC was away for two hours
+        (True, 0.1, 0.1, 100_000.0, False),
     ],
 )
 def test_the_same_words_again(
