@@ -150,7 +150,7 @@ class Session(asyncio.Protocol):
         elif command in _READ:
             self._event(command, sequence, body)
         elif command == Command.UNBIND:
-            self._ending = self._ending or self._loop.create_task(self._unbound(sequence))
+            self.leave("it ended the session", wire.answer(command, sequence, wire.OK))
         elif command not in _NO_RESPONSE:
             self._write(wire.pdu(Command.GENERIC_NACK, sequence, status=wire.INVALID_COMMAND))
 
@@ -178,13 +178,16 @@ class Session(asyncio.Protocol):
         if self._transport is not None:
             self._write(wire.answer(command, sequence, status, b"\0"))
 
-    async def _unbound(self, sequence: int) -> None:
-        """The SMSC wants to end: what it still answers comes first."""
+    def leave(self, why: str, farewell: bytes = b"") -> None:
+        """Submit nothing more, and end when what was submitted is answered: each answer may say that it was taken."""
+        self._ending = self._ending or self._loop.create_task(self._left(why, farewell))
+
+    async def _left(self, why: str, farewell: bytes) -> None:
         self._is_ending = True
         self._window.drop_waiting()
         await self._settled(_LAST_ANSWERS_S)
-        self._write(wire.answer(Command.UNBIND, sequence, wire.OK))
-        self._end("it ended the session")
+        self._write(farewell)
+        self._end(why)
 
     async def _settled(self, within_s: float) -> None:
         """Wait until every submit is answered and every event, or the time is over."""

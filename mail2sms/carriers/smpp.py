@@ -117,7 +117,7 @@ class Smpp(Carrier):
         if what is Kind.THROTTLE:
             self._pace.slow(loop.time())
         elif what is Kind.REBIND:
-            session.give_up("it does not know us as bound")
+            session.leave("it does not know us as bound")
         raise outcome
 
     def _outcome(self, response: Response) -> Taken | SendFailed:

@@ -176,6 +176,18 @@ async def test_statuses(smsc: Smsc, status: int, kind: type[SendFailed], code: s
     assert smsc.taken == []
 
 
+async def test_a_session_that_is_not_known_any_more_is_left_with_all_its_answers(smsc: Smsc) -> None:
+    """One submit is told so, the others of the window were taken: none is a doubt. Then there is another session."""
+    told = iter([0x04])
+    smsc.status, smsc.late_s = lambda _: next(told, 0), 0.2
+    smsc.faults.extend(["late"] * 10)
+    async with bound(smsc) as (carrier, _):
+        sent = [part(message=f"m-{n}", attempt_id=f"a-{n}") for n in range(10)]
+        found = await asyncio.gather(*(outcome(carrier, each) for each in sent))
+        await smsc.until(lambda: smsc.binds == 2)
+    assert [type(each) for each in found] == [Unavailable, *[Taken] * 9]
+
+
 @pytest.mark.parametrize("fault", ["drop before taking", "drop before answer", "no answer", "late"])
 async def test_a_lost_answer_is_a_doubt(smsc: Smsc, fault: str) -> None:
     """Whatever became of it there."""
