@@ -70,6 +70,7 @@ def break_(what: str) -> None:
     """Break one part."""
     if what == "fence":
         object.__setattr__(queue.INTEND, "write", intend)
+        attempts.Attempts.is_late = lambda self, asked_s: False  # type: ignore[method-assign]
     elif what == "bell":
         bell.ring = lambda connection, topics: None
     elif what == "claims":
