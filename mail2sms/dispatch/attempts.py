@@ -32,9 +32,8 @@ from mail2sms.store import Blocking, Claim, Claimed, Intent, Postponement, Settl
 T = TypeVar("T")
 
 _NEARLY = 0.9  # of the time that each takes: clocks and loops are not exact, and must not add up
-_PATIENCE_S = (
-    20.0  # at the end: how long an outcome is tried again; each try may take as long as the writer's patience
-)
+# At the end: how long an outcome is tried again. Each try may take as long as the writer's patience.
+_PATIENCE_S = 20.0
 _NOT_INTENDED = Unavailable("intent", "the database did not answer", retry_after_s=1.0, same_carrier=True)
 
 

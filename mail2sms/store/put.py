@@ -179,9 +179,8 @@ def _judge(
 
 def _raise(connection: Connection, ledger: Ledger, bundle: Bundle, raised: Raised, there: Set[str]) -> Stored:
     """Store an alarm, or count it where it belongs. What makes no SMS takes nothing of a limit."""
-    if not there.isdisjoint(
-        _ids(bundle)
-    ):  # this batch is run again; a limit may have left out the first phone
+    # This batch is run again; a limit may have left out the first phone.
+    if not there.isdisjoint(_ids(bundle)):
         return Stored(repeated={}, deed=Deed.SEND)
     choice = storms.choose(connection, raised)
     refused = ledger.admit(choice.made)

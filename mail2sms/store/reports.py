@@ -200,8 +200,8 @@ def fold(connection: Connection, times: Mapping[str, int]) -> dict[str, Status]:
     for row in connection.execute(_ATTEMPTS, {"ids": ids}):
         attempts.setdefault(row.message, []).append(row)
     moved: dict[tuple[Status, str, int], list[str]] = {}
-    for id_, at in times.items():
-        parts = _parts(attempts[id_])
+    for id_ in current.keys() & attempts.keys():  # what is forgotten meanwhile is nobody's any more
+        at, parts = times[id_], _parts(attempts[id_])
         status = lifecycle.after_report(Status(current[id_]), [known for known, _ in parts])
         if status is not None:
             codes = [code for known, code in parts if known is status and code]

@@ -490,6 +490,14 @@ async def test_that_the_carrier_did_not_take_it_is_believed_even_late(store: Sto
     assert [one.mt.attempts for one in await claim(store, now=NOW + 10)] == [1]
 
 
+async def test_the_end_of_what_is_forgotten_is_no_fault(store: Store) -> None:
+    """Its outcome could not be written for so long. Else it would be tried for ever."""
+    await store.put(bundle())
+    message = replace((await claim(store))[0].mt, id="m-gone")
+    change = Change(status=Status.QUEUED, due_at=NOW, position=1)
+    assert await store.settle(settlement(message, "unavailable", change)) is Status.QUEUED
+
+
 async def test_a_late_no_says_nothing_of_what_was_sent_since(store: Store) -> None:
     """The second try is under way, or over."""
     await store.put(bundle())
