@@ -132,9 +132,8 @@ async def test_after_standing_still_a_node_is_no_faster(store: Store) -> None:
     carrier = Halting("sim-a", Rates(whole=Rate(20, 1)))
     async with dispatching(store, carrier):
         await given(carrier, 12)
-    times = [at_s for at_s, _ in carrier.given][
-        6:
-    ]  # a database that is slow may have had those before in hand
+    # A database that is slow may have had those before in hand.
+    times = [at_s for at_s, _ in carrier.given][6:]
     assert times[-1] - times[0] >= (len(times) - 1) / 20 * 0.8
 
 

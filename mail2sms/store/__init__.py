@@ -338,7 +338,7 @@ class Store:
 
     async def give_out_overdue(self, now: int) -> tuple[Joined, ...]:
         """Return texts of parts whose rest is waited for no longer, to be recorded."""
-        return await self._write.run(mo_parts.GIVE_OUT_OVERDUE, mo_parts.Overdue(now=now))
+        return await self._write.run(mo_parts.GIVE_OUT_OVERDUE, now)
 
     async def record_mo(self, new: NewMo) -> RecordedMo:
         """Store an MO once, with what it changes if it is STOP or START, and queue its relay."""

@@ -50,13 +50,6 @@ class Joined:
     parts: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overdue:
-    """Parts of texts whose rest is waited for no longer."""
-
-    now: int
-
-
 def _keep(connection: Connection, news: Sequence[NewPart]) -> list[tuple[Joined, ...]]:
     lock_keys(connection, map(_whole, news))  # the last two parts may come on two nodes
     return [_keep_one(connection, new) for new in news]
@@ -162,9 +155,9 @@ _OVERDUE = (
 )
 
 
-def _give_out_overdue(connection: Connection, asked: Sequence[Overdue]) -> list[tuple[Joined, ...]]:
+def _give_out_overdue(connection: Connection, times: Sequence[int]) -> list[tuple[Joined, ...]]:
     """Return the texts whose missing parts are waited for no longer, and those that nobody has recorded yet."""
-    until = {"until": max(each.now for each in asked) - PATIENCE_MS}
+    until = {"until": max(times) - PATIENCE_MS}
     wholes = set(connection.scalars(_OVERDUE, until))
     lock_keys(connection, wholes)  # a last part may come on another node
     found: list[Joined] = []
@@ -173,7 +166,7 @@ def _give_out_overdue(connection: Connection, asked: Sequence[Overdue]) -> list[
         for name in sorted({row.joined or "" for row in rows}):
             those = [row for row in rows if (row.joined or "") == name]
             found.append(_join(those) if name else _give_out(connection, those))
-    return [tuple(found)] * len(asked)
+    return [tuple(found)] * len(times)
 
 
 _CLOSED = update(part).where(part.c.id.in_(_IDS)).values(mo=bindparam("of"))
@@ -194,4 +187,4 @@ def forget(connection: Connection, now: int) -> int:
 
 
 KEEP_PART: Verb[NewPart, tuple[Joined, ...]] = Verb(_keep, is_alone=True)
-GIVE_OUT_OVERDUE: Verb[Overdue, tuple[Joined, ...]] = Verb(_give_out_overdue, is_alone=True)
+GIVE_OUT_OVERDUE: Verb[int, tuple[Joined, ...]] = Verb(_give_out_overdue, is_alone=True)

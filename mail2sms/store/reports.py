@@ -200,7 +200,9 @@ def fold(connection: Connection, times: Mapping[str, int]) -> dict[str, Status]:
     for row in connection.execute(_ATTEMPTS, {"ids": ids}):
         attempts.setdefault(row.message, []).append(row)
     moved: dict[tuple[Status, str, int], list[str]] = {}
-    for id_ in current.keys() & attempts.keys():  # what is forgotten meanwhile is nobody's any more
+    for id_ in ids:
+        if id_ not in current or id_ not in attempts:  # forgotten meanwhile
+            continue
         at, parts = times[id_], _parts(attempts[id_])
         status = lifecycle.after_report(Status(current[id_]), [known for known, _ in parts])
         if status is not None:
@@ -258,8 +260,9 @@ def _move(connection: Connection, ids: Sequence[str], status: Status, code: str,
         notices.about_change(connection, row, at)
 
 
-RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(
-    record,
-    wakes=lambda _, moved: WAKES.get(moved.status, ()) if moved else (),
-    is_alone=True,
-)
+def woken(_: object, moved: Moved | None) -> tuple[str, ...]:
+    """Return the loops that have work since a message was moved."""
+    return WAKES.get(moved.status, ()) if moved else ()
+
+
+RECORD_REPORT: Verb[DeliveryReport, Moved | None] = Verb(record, wakes=woken, is_alone=True)

@@ -169,7 +169,7 @@ mo_part = keyed(
     time("at"),
     time("created_at"),
     Column("joined", Text),  # the event id of the text that it was given out in
-    Column("mo", Text),  # the MO that this has become; its text is in that one then
+    Column("mo", Text),  # the MO that it has become a part of; its text is in that one then
 )
 partial("ix_mo_part_joined", text("mo IS NOT NULL"), mo_part.c.created_at)
 partial("ix_mo_part_lacking", text("mo IS NULL"), mo_part.c.whole, mo_part.c.created_at)

@@ -81,7 +81,5 @@ def _answer_values(answer: LateAnswer) -> dict[str, Any]:
 
 
 RECORD_ANSWER: Verb[LateAnswer, reports.Moved | None] = Verb(
-    _record_answers,
-    wakes=lambda _, moved: reports.WAKES.get(moved.status, ()) if moved else (),
-    is_alone=True,
+    _record_answers, wakes=reports.woken, is_alone=True
 )

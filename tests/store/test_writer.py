@@ -32,10 +32,16 @@ async def test_who_is_cancelled_while_the_answer_arrives_ends(monkeypatch: pytes
     await one.close()
 
 
-async def test_who_waits_too_long_is_told_and_the_write_may_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database does not answer; the next one that can be written is."""
+@pytest.fixture
+def is_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits is soon told that the database does not answer."""
     monkeypatch.setattr(writer, "_PATIENCE_S", 0.05)
     monkeypatch.setattr(writer, "_WATCH_S", 0.02)
+
+
+@pytest.mark.usefixtures("is_impatient")
+async def test_who_waits_too_long_is_told_and_the_write_may_stand() -> None:
+    """The database does not answer; the next one that can be written is."""
     is_let_go = threading.Event()
     written: list[int] = []
 
@@ -56,10 +62,9 @@ async def test_who_waits_too_long_is_told_and_the_write_may_stand(monkeypatch: p
     await one.close()
 
 
-async def test_what_was_given_up_is_not_written_with_what_undoes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("is_impatient")
+async def test_what_was_given_up_is_not_written_with_what_undoes_it() -> None:
     """The verb that undoes it waits already for another: they share a batch, and it would be written first."""
-    monkeypatch.setattr(writer, "_PATIENCE_S", 0.05)
-    monkeypatch.setattr(writer, "_WATCH_S", 0.02)
     is_let_go = threading.Event()
     written: list[str] = []
 
