@@ -23,7 +23,8 @@ class LateAnswer:
 class MoPart:
     """Part `number` (from 1) of `total` of a long text from a phone; `reference` is the phone's for that text.
 
-    Half a surrogate pair may end `text`: the next part has the other half.
+    Half a surrogate pair may end `text`: the next part has the other half. `event_id` is what tells it from a later
+    part of the same words, and is the same when the same part comes again; "" where nothing does.
     """
 
     carrier: str
@@ -34,6 +35,7 @@ class MoPart:
     total: int
     number: int
     text: str = field(repr=False)
+    event_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ class Inbound:
                 total=segment.total,
                 number=segment.number,
                 text=text,
+                event_id=item["at"],
             )
         said = "\0".join((item["number"], item["at"], item["header"], text))
         event_id = ids.keyed(self._key, said.encode("utf-8", "surrogatepass")).hex()[:32]

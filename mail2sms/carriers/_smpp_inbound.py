@@ -105,6 +105,7 @@ class Inbound:
                 total=part.total,
                 number=part.number,
                 text=text.text,
+                event_id=_theirs(short).hex(),
             )
         event_id, repeats = self._known_by(short, link, now)
         return MoMessage(
@@ -131,7 +132,7 @@ class Inbound:
         )
 
     def _known_by(self, short: Short, link: Link, now: int) -> tuple[str, Repeats | None]:
-        theirs = short.tlvs.get(Tag.OVH_INCOMING_ID, b"").rstrip(b"\0")
+        theirs = _theirs(short)
         said = (short.source.digits, short.destination.digits, str(short.data_coding), theirs.hex())
         octets = "\0".join(said).encode() + b"\0" + short.text
         prefix = ids.keyed(self._key, octets).hex()[:_PREFIX]
@@ -172,6 +173,11 @@ class Inbound:
             except BadNumber:
                 return address.digits
         return f"+{digits}" if len(digits) >= _SHORTEST_NUMBER and not is_national else digits
+
+
+def _theirs(short: Short) -> bytes:
+    """Return the SMSC's own id of what it brings; empty where it tells none, as nearly all."""
+    return short.tlvs.get(Tag.OVH_INCOMING_ID, b"").rstrip(b"\0")
 
 
 def queried(sent: Sent, body: bytes, now: int) -> DeliveryReport:

@@ -31,6 +31,11 @@ def time(name: str, *, optional: bool = False) -> Column[int]:
     return Column(name, BigInteger, nullable=optional)
 
 
+def lease() -> tuple[Column[Any], ...]:
+    """By which node it is being worked on, and until when it is that node's."""
+    return Column("lease_owner", Text), time("lease_until", optional=True)
+
+
 def keyed(name: str, *columns: Column[Any] | Index) -> Table:
     """A table that SQLite stores by its key, in one tree: a row by number and its key beside it would be two.
 

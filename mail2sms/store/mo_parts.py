@@ -3,6 +3,10 @@
 A part that comes again is the same row, also after its text was joined. A phone that uses a reference anew while an
 older text lacks parts starts another text: the older one is given out as it is. What is given out is `joined`, and of
 no other text any more; until it is recorded as an MO, it is given out again as the same.
+
+Most carriers tell nothing by which the same part that comes again differs from the same words said again: an alarm
+panel counts its references from 0 each day. Soon after the first it is a repeat. Later, a text that comes whole again
+was said again, and of one that doesn't, a carrier had not heard that we took it.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ GAP = "[...]"
 """Stands for parts that did not come."""
 PATIENCE_MS = 3_600_000
 """How long the missing parts are waited for."""
+_AGAIN_MS = 600_000  # so long the same part is certainly the one that came
 _KEPT_MS = 2 * 86_400_000  # so long a part that comes again is known
 _MOST = 100  # texts at a time
 
@@ -67,7 +72,7 @@ _OPEN = (
 def _keep_one(connection: Connection, new: NewPart) -> tuple[Joined, ...]:
     """Store a part; return the texts that can be given out now."""
     whole = _whole(new)
-    id_ = derive_id("p", whole, str(new.part.number), _digest(new.part.text))
+    id_ = derive_id("p", whole, str(new.part.number), new.part.event_id, _digest(new.part.text))
     text = new.part.text.encode("utf-8", "surrogatepass")
     row = {
         "id": id_,
@@ -82,6 +87,7 @@ def _keep_one(connection: Connection, new: NewPart) -> tuple[Joined, ...]:
         "created_at": new.now,
         "joined": None,
         "mo": None,
+        "before": None if new.part.event_id else _reopened(connection, id_, new.now),
     }
     if insert_rows(connection, part, [row], anew_with_ids):
         insert_rows(connection, content, [content_row(id_, new.account, id_, text, new.now)])
@@ -94,8 +100,30 @@ def _keep_one(connection: Connection, new: NewPart) -> tuple[Joined, ...]:
     lacking = [row for row in rows if row.joined is None]
     older = [row for row in lacking if row.id != id_]
     if any(row.number == mine.number for row in older):  # the reference is used anew
-        return (_give_out(connection, older),)
+        return _end(connection, older)
     return (_give_out(connection, lacking),) if len(lacking) == mine.total else ()
+
+
+_LONG_AGO = (part.c.id == bindparam("id"), part.c.mo.is_not(None), part.c.created_at <= bindparam("until"))
+_BEFORE, _REOPENED = select(part.c.mo).where(*_LONG_AGO), delete(part).where(*_LONG_AGO)
+
+
+def _reopened(connection: Connection, id_: str, now: int) -> str | None:
+    """Make way for a part that came long ago, too; return the MO that it was in then."""
+    which = {"id": id_, "until": now - _AGAIN_MS}
+    before = connection.scalar(_BEFORE, which)
+    if before is not None:
+        connection.execute(_REOPENED, which)
+    return before
+
+
+def _end(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Joined, ...]:
+    """Give out what lacks parts, unless all of it was told before: that is known already, with its other parts."""
+    befores = {row.before for row in rows}
+    if None in befores:
+        return (_give_out(connection, rows),)
+    close(connection, [row.id for row in rows], befores.pop())
+    return ()
 
 
 _JOINED = update(part).where(part.c.id.in_(_IDS)).values(joined=bindparam("of"))
@@ -126,7 +154,7 @@ def _join(rows: Sequence[Row[Any]]) -> Joined:
     ids = tuple(row.id for row in rows)
     mo = MoMessage(
         carrier=first.carrier,
-        event_id=derive_id("j", *ids),
+        event_id=derive_id("j", *(f"{row.id} {row.created_at}" for row in rows)),
         msisdn=Msisdn(first.msisdn),
         to=first.our_address,
         at=max(row.at for row in rows),
@@ -165,7 +193,7 @@ def _give_out_overdue(connection: Connection, times: Sequence[int]) -> list[tupl
         rows = connection.execute(_OPEN, {"whole": whole}).all()
         for name in sorted({row.joined or "" for row in rows}):
             those = [row for row in rows if (row.joined or "") == name]
-            found.append(_join(those) if name else _give_out(connection, those))
+            found += [_join(those)] if name else _end(connection, those)
     return [tuple(found)] * len(times)
 
 

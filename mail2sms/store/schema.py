@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, text
 
-from mail2sms.store.columns import account, id_, keyed, metadata, partial, time
+from mail2sms.store.columns import account, id_, keyed, lease, metadata, partial, time
 
 HEAD = "0001"
 """The migration that this schema is; a test holds them equal."""
@@ -76,8 +76,7 @@ message = keyed(
     Column("carrier", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
-    Column("lease_owner", Text),
-    time("lease_until", optional=True),
+    *lease(),
     time("due_at"),
     time("expires_at"),
     time("created_at"),
@@ -170,6 +169,7 @@ mo_part = keyed(
     time("created_at"),
     Column("joined", Text),  # the event id of the text that it was given out in
     Column("mo", Text),  # the MO that it has become a part of; its text is in that one then
+    Column("before", Text),  # the MO that the same part was in when it came earlier
 )
 partial("ix_mo_part_joined", text("mo IS NOT NULL"), mo_part.c.created_at)
 partial("ix_mo_part_lacking", text("mo IS NULL"), mo_part.c.whole, mo_part.c.created_at)
@@ -186,6 +186,7 @@ stray_report = keyed(
     Index(None, "at"),
 )
 """Reports that came before their attempt's outcome was written; settled with it."""
+
 notice = keyed(
     "notice",
     id_(),
@@ -201,8 +202,7 @@ notice = keyed(
     Column("detail", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
-    Column("lease_owner", Text),
-    time("lease_until", optional=True),
+    *lease(),
     time("due_at"),
     time("expires_at"),
     time("created_at"),

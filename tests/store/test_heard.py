@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
 import pytest
@@ -261,6 +261,63 @@ async def test_what_stays_without_parts_is_told_in_time(
     await inbound.join_overdue()
     assert await _texts(store) == ["[...]middle part[...]"]
     assert await store.forget(later + 3 * 86_400_000) >= 2
+
+
+async def _hear(
+    store: Store, monkeypatch: pytest.MonkeyPatch, parts: Iterable[MoPart], after_ms: int
+) -> None:
+    """These parts come so long after the test began."""
+    now = NOW + after_ms
+    monkeypatch.setattr("mail2sms.inbound.now_ms", lambda: now)
+    for each in parts:
+        await _inbound(store).record(each)
+
+
+async def _wait(store: Store, monkeypatch: pytest.MonkeyPatch, after_ms: int) -> None:
+    now = NOW + after_ms
+    monkeypatch.setattr("mail2sms.inbound.now_ms", lambda: now)
+    await _inbound(store).join_overdue()
+
+
+_ALARM = [_part(1, "Fire, ", total=2), _part(2, "hall 3", total=2)]
+_HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("after_ms", "parts", "texts"),
+    [
+        (60_000, _ALARM, 1),  # the SMSC did not hear us
+        (1_000_000, _ALARM, 2),
+        (24 * _HOUR_MS, _ALARM, 2),
+        (24 * _HOUR_MS, _ALARM[::-1], 2),
+        (3 * _HOUR_MS, _ALARM[1:], 1),  # we were away before it heard that we took the last
+        (3 * _HOUR_MS, _ALARM[1:] * 2, 1),
+        (3 * _HOUR_MS, [_ALARM[1], replace(_ALARM[0], text="Water, "), _ALARM[1]], 2),
+    ],
+)
+async def test_the_same_long_text_again_is_a_new_one_if_it_comes_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch, after_ms: int, parts: list[MoPart], texts: int
+) -> None:
+    """A device that counts its references from 0 says the same alarm the next day; a repeat is told to nobody."""
+    await _hear(store, monkeypatch, _ALARM, 0)
+    await _hear(store, monkeypatch, parts, after_ms)
+    await _wait(store, monkeypatch, after_ms + 2 * mo_parts.PATIENCE_MS)
+    assert len(await _texts(store)) == texts
+    assert await store.forget(NOW + after_ms + 4 * 24 * _HOUR_MS) >= 2
+    assert await store.give_out_overdue(NOW + after_ms + 4 * 24 * _HOUR_MS) == ()
+
+
+async def test_a_part_that_says_which_it_is_is_a_repeat_however_late(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A SIM that keeps what is to be deleted is read again and again."""
+    first, second = ([replace(each, event_id=day) for each in _ALARM] for day in ("26/11/26", "26/11/27"))
+    await _hear(store, monkeypatch, first, 0)
+    for after_ms in (_HOUR_MS, 2 * _HOUR_MS):
+        await _hear(store, monkeypatch, first, after_ms)
+    assert await _texts(store) == ["Fire, hall 3"]
+    await _hear(store, monkeypatch, second, 60_000)
+    assert await _texts(store) == ["Fire, hall 3"] * 2
 
 
 async def test_the_same_text_after_a_loss_is_the_same_text(store: Store) -> None:

@@ -224,6 +224,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("joined", sa.Text(), nullable=True),
         sa.Column("mo", sa.Text(), nullable=True),
+        sa.Column("before", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mo_part")),
         sqlite_with_rowid=False,
     )
