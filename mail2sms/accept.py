@@ -24,6 +24,7 @@ from mail2sms.store import (
     Bundle,
     Exceeded,
     NewMessage,
+    NewNotice,
     Repeat,
     Reservation,
     Store,
@@ -106,12 +107,19 @@ class Accept:
 
         Raises NothingGoes (all of it in one) when nothing may, and StoreUnavailable.
         """
-        verdict, bundle, stored = await self._put(submissions)
+
+        def whole(bundle: Bundle, _: Verdict) -> Bundle:
+            def told(stored: Stored) -> tuple[NewNotice, ...]:
+                taken = next(new.mt.id for new in bundle.messages if new.mt.id not in stored.refused)
+                about = stored.repeated.get(taken, taken)
+                return teaching.over_notices(submissions[0], about, [*self._over(bundle, stored)])
+
+            return replace(bundle, tell_over=told)
+
+        verdict, bundle, stored = await self._put(submissions, whole)
         if stored.refused:
             await self._tell_admins(bundle, stored)
         after = self._after(bundle, verdict, stored)
-        if stored.refused:
-            await self._tell_over(submissions[0], after.refused[len(verdict.refused) :])
         mts = tuple(_first(mt, stored.repeated) for mt in after.messages)
         is_repeat = len(stored.repeated) == len(bundle.messages) and not stored.deed
         _log(mts[0].id, bundle, stored, is_repeat=is_repeat)
@@ -147,9 +155,7 @@ class Accept:
         return _answer(await self._store.read(repeat_of, call.repeat_key, now_ms()), call)
 
     async def _put(
-        self,
-        submissions: Sequence[Submission],
-        whole: Callable[[Bundle, Verdict], Bundle] = lambda bundle, _: bundle,
+        self, submissions: Sequence[Submission], whole: Callable[[Bundle, Verdict], Bundle]
     ) -> tuple[Verdict, Bundle, Stored]:
         """Judge and store. Raises NothingGoes when nothing of it may go.
 
@@ -324,15 +330,6 @@ class Accept:
         with suppress(StoreUnavailable):  # it is told with the next refusal
             await self._store.put(Bundle(id=told[0].id, at=bundle.at, notices=told))
             self._told = (self._told | new_ones.keys()) if len(self._told) < _REMEMBERED else set(new_ones)
-
-    async def _tell_over(self, first: Submission, over: Sequence[RefusedPhone]) -> None:
-        """Tell by email whom a limit left out: known when the others were stored, and told before our answer."""
-        notices = teaching.over_notices(first, over)
-        if notices:
-            known, phones = first.origin.message_id or first.id, sorted(each.msisdn for each in over)
-            key = repeats.repeat_key(first.writer, known, "over", *phones)
-            bundle = Bundle(id=notices[0].id, at=first.created_at, notices=notices, repeat_key=key)
-            await self._store.put(bundle)
 
     def _new(
         self, mt: MtMessage, submission: Submission, guards: tuple[Reservation, ...], hold: Hold | None

@@ -21,7 +21,7 @@ from mail2sms.quiet import Quiet, read_period
 from mail2sms.routing import Route
 from mail2sms.rules._base import Policy
 from mail2sms.rules._limits import Limit, Quotas
-from mail2sms.store import Blocking, NoticeClaim, Store, views
+from mail2sms.store import Blocking, Bundle, NoticeClaim, Store, Stored, views
 from tests.fakes import ACCOUNT, NOW, OURS, PHONE, submission, writer
 
 ROUTES = (Route(to=("FR",), via=("sim-a", "sim-b")),)
@@ -383,6 +383,37 @@ async def test_the_writer_is_told_once_whom_a_limit_left_out(store: Store) -> No
     (told,) = await store.claim_notices(claim)
     (problem,) = json.loads(told.payload or b"")["problems"]
     assert (problem["reason"], problem["facts"]["to"]) == ("quota.country", "+33 6 39 98 56 78")
+
+
+async def test_whom_a_limit_leaves_out_is_told_with_what_goes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one transaction: after a second that fails, a mail without Message-ID would come again, and be sent twice."""
+    puts: list[Bundle] = []
+    put = store.put
+
+    async def counted(bundle: Bundle) -> Stored:
+        puts.append(bundle)
+        return await put(bundle)
+
+    monkeypatch.setattr(store, "put", counted)
+    door = accept_with(store, quotas=Quotas(countries={"FR": ONE}))
+    await door.accept([submission("m-1", recipients=(PHONE, OTHER))])
+    claim = NoticeClaim(channel="email", owner="n", now=NOW, lease_ms=60_000, limit=10)
+    assert (len(puts), [each.reason for each in await store.claim_notices(claim)]) == (1, ["quota.country"])
+
+
+async def test_of_a_mail_that_came_before_who_is_new_and_left_out_is_told(store: Store) -> None:
+    """A relay may bring one mail in several transactions."""
+    door = accept_with(store, quotas=Quotas(countries={"FR": ONE}))
+    origin = submission("m-1").origin
+    await door.accept([submission("m-1", origin=origin)])
+    for id_ in ("m-2", "m-3"):
+        await door.accept([submission(id_, origin=origin, recipients=(PHONE, OTHER))])
+    await door.accept([submission("m-4", origin=origin, recipients=(PHONE, OTHER, THIRD))])
+    claim = NoticeClaim(channel="email", owner="n", now=NOW, lease_ms=60_000, limit=10)
+    found = [json.loads(each.payload or b"")["problems"] for each in await store.claim_notices(claim)]
+    assert sorted(problem["facts"]["to"].count("+33") for (problem,) in found) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ class Bridge:
         """Return what is sent though something goes: who is left out, and what waits."""
         over = [phone for phone in verdict.refused if phone.problem.reason.startswith("quota.")]
         rest = replace(verdict, refused=tuple(phone for phone in verdict.refused if phone not in over))
-        refused = (*notices(submissions[0], rest), *over_notices(submissions[0], over))
+        refused = (*notices(submissions[0], rest), *over_notices(submissions[0], submissions[0].id, over))
         told = [self._foreseen.mail(self._letters.refused(notice)) for notice in refused]
         return (*told, *self._foreseen.emails(submissions, verdict))
 

@@ -42,9 +42,9 @@ class Bundle:
     """Everything one email or API call becomes. Stored whole or, when it was stored before, not at all.
 
     `repeat_key` stands for the whole (a refusal's notice, an API call, whose body has this `fingerprint`); `id`, or
-    `answer`, is what the client is told; `tell` makes another one when a limit leaves messages out. `approvers` are
-    asked about messages that must wait. With `is_blind` it was judged without `facts`, as most can be. What a device
-    writes has such a key: it may become part of what came before.
+    `answer`, is what the client is told; when a limit leaves messages out, `tell` makes another one, and `tell_over`
+    the emails about that. `approvers` are asked about messages that must wait. With `is_blind` it was judged without
+    `facts`, as most can be. What a device writes has such a key: it may become part of what came before.
     """
 
     id: str
@@ -57,6 +57,7 @@ class Bundle:
     fingerprint: str | None = None
     answer: str | None = field(default=None, repr=False)
     tell: Callable[[Mapping[str, Exceeded]], str] | None = None
+    tell_over: Callable[[Stored], tuple[NewNotice, ...]] | None = None
     approvers: tuple[str, ...] = ()
     is_blind: bool = False
 
@@ -130,6 +131,7 @@ def _put_judged(connection: Connection, bundles: Sequence[Bundle]) -> list[Store
     insert_notices(connection, hear(connection, [*filter(None, (b.raised for b in bundles))]))
     results: list[Stored] = []
     fresh: list[tuple[Bundle, Set[str]]] = []
+    over: list[NewNotice] = []
     for bundle in bundles:
         if any(key not in earlier for key in bundle.repeat_keys):  # given back by one that was refused
             earlier |= _claim_keys(connection, [bundle])
@@ -144,9 +146,12 @@ def _put_judged(connection: Connection, bundles: Sequence[Bundle]) -> list[Store
         if not (stored.before or stored.is_nothing or is_all):
             fresh.append((bundle, left_out))
             stored = _told_anew(connection, bundle, stored)
+        if bundle.tell_over and 0 < len(stored.refused) < len(bundle.messages):
+            over += bundle.tell_over(stored)
         results.append(stored)
     ledger.write(connection)
     insert(connection, fresh)
+    insert_notices(connection, over)
     return results
 
 
@@ -364,7 +369,8 @@ def insert_notices(connection: Connection, notices: Sequence[NewNotice]) -> None
 def _woken(bundle: Bundle, stored: Stored) -> tuple[str, ...]:
     if stored.is_nothing:
         return ()
-    return ("mt",) * bool(bundle.messages) + ("notice",) * bool(bundle.notices)
+    has_notices = bundle.notices or stored.refused
+    return ("mt",) * bool(bundle.messages) + ("notice",) * bool(has_notices)
 
 
 PUT: Verb[Bundle, Stored] = Verb(_put, wakes=_woken)

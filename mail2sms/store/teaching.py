@@ -86,11 +86,12 @@ def limit_notice(key: str, use: quotas.Use, writer: Writer, address: str, now: i
     )
 
 
-def over_notices(first: Submission, over: Sequence[RefusedPhone]) -> tuple[NewNotice, ...]:
-    """Return what tells the writer whom a limit left out."""
+def over_notices(first: Submission, taken: str, over: Sequence[RefusedPhone]) -> tuple[NewNotice, ...]:
+    """Return what tells the writer whom a limit left out: the same when the mail of this first message comes again."""
     if not over or first.origin.source != "smtp":
         return ()
-    id_, about, at = derive_id("n", first.id, "over"), refuse_phones(over, is_partly=True), first.created_at
+    id_ = derive_id("n", taken, "over", *sorted(each.msisdn for each in over))
+    about, at = refuse_phones(over, is_partly=True), first.created_at
     return refused_notices(id_, first.writer, first.origin, about, at, of_phones(over), is_partly=True)
 
 
