@@ -81,7 +81,10 @@ class Line:
             start = os.lseek(self._trace, 0, os.SEEK_DATA)
         except OSError:  # nothing was written
             return traces.Trace()
-        return traces.read(os.pread(self._trace, _LONGEST_TRACE, start).decode("latin-1"))
+        written = os.pread(self._trace, _LONGEST_TRACE, start)
+        if len(written) == _LONGEST_TRACE:  # what left may stand behind it
+            return traces.Trace(may_have_left=True)
+        return traces.read(written.decode("latin-1"))
 
     async def rest(self, for_s: float) -> None:
         """Wait so long, or until the process ends."""

@@ -38,14 +38,17 @@ class Trace:
 def read(trace: str) -> Trace:
     """Return what a trace shows.
 
-    gammu writes down what it sends and receives, too, and a text could look like a trace. Ours stands before the last
-    AT+CMGS; behind a text of somebody else's no code is believed.
+    gammu writes down what it sends and receives, too, and a text could look like a trace: that may make a doubt, never
+    a certainty. So what may have left counts from the first AT+CMGS; a code is believed behind the last alone, and not
+    when something left before that, or somebody else's text came.
     """
     frames = [(found.start(), _octets(trace, found)) for found in _FRAME.finditer(trace)]
-    asked = max((place for place, octets in frames if octets.startswith(_CMGS)), default=0)
-    left = [place for place, octets in frames if place >= asked and _CTRL_Z in octets]
-    since = left[0] if left else asked
-    codes = _ERROR.findall(trace, since) if _THEIRS not in trace[since:] else []
+    asked = [place for place, octets in frames if octets.startswith(_CMGS)]
+    first, last = min(asked, default=0), max(asked, default=0)
+    left = [place for place, octets in frames if place >= first and _CTRL_Z in octets]
+    since = min(left, default=last)
+    is_clear = since >= last and _THEIRS not in trace[first:]
+    codes = _ERROR.findall(trace, since) if is_clear else []
     kind, number = codes[-1] if codes else ("", "")
     return Trace(
         is_readable=any(octets.startswith(b"AT") for _, octets in frames),

@@ -9,15 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from mail2sms.carriers import _gsm, _modem_link, _modem_open, _udh, modem
 from mail2sms.carriers import _modem_trace as traces
 from mail2sms.carriers._modem_inbound import Inbound, Sent, message_id, status_of
+from mail2sms.carriers._modem_line import Line
 from mail2sms.carriers._modem_memory import Memory
 from mail2sms.errors import (
     BadOption,
@@ -455,6 +457,7 @@ SENDING = "SENDING frame type 0x00/length 0x{0:02X}/{0}\n"
 ASKED = SENDING.format(10) + "41A|54T|2B+|43C|4DM|47G|53S|3D=|344|0D                          AT+CMGS=4.\n"
 LEFT = SENDING.format(1) + "1A                                                              .\n"
 CMS = 'CMS Error {}: "words of gammu"\n'
+THEIRS = "Incoming SMS received (Deliver)\n"  # a text of somebody else's, whose words stand behind it
 
 
 @pytest.mark.parametrize(
@@ -480,7 +483,27 @@ CMS = 'CMS Error {}: "words of gammu"\n'
             traces.Trace(is_readable=True, code="38"),
         ),  # a text of ours
         (
-            ASKED + LEFT + "Incoming SMS received (Deliver)\n" + CMS.format(42),  # somebody else's
+            ASKED + LEFT + THEIRS + CMS.format(42),
+            traces.Trace(is_readable=True, may_have_left=True),
+        ),
+        (
+            ASKED + LEFT + THEIRS + ASKED,  # which must not undo that ours left
+            traces.Trace(is_readable=True, may_have_left=True),
+        ),
+        (
+            ASKED + LEFT + THEIRS + ASKED + LEFT + CMS.format(42),
+            traces.Trace(is_readable=True, may_have_left=True),
+        ),
+        (
+            ASKED + THEIRS + ASKED + CMS.format(42),
+            traces.Trace(is_readable=True),
+        ),
+        (
+            ASKED + LEFT + ASKED + CMS.format(42),  # handed over twice: the code is of the second alone
+            traces.Trace(is_readable=True, may_have_left=True),
+        ),
+        (
+            ASKED + LEFT + CMS.format(42) + ASKED + LEFT,  # the first of them may be in a text of ours
             traces.Trace(is_readable=True, may_have_left=True),
         ),
         ("SENDING 41 54 0D\n" + CMS.format(38), traces.Trace(code="38")),  # another gammu
@@ -489,6 +512,18 @@ CMS = 'CMS Error {}: "words of gammu"\n'
 def test_what_a_trace_shows(trace: str, expected: traces.Trace) -> None:
     """The frames that were sent, and the modem's error since the last of them."""
     assert traces.read(trace) == expected
+
+
+def test_a_trace_too_long_to_be_read_to_its_end_proves_nothing() -> None:
+    """What left may stand behind a modem's chatter."""
+    written = os.memfd_create("trace")
+    fcntl.fcntl(written, fcntl.F_SETFL, os.O_APPEND)  # as gammu has it
+    line = Line(cast("Process", None), written)
+    os.write(written, ASKED.encode() + b"^RSSI:20\n" * 100_000)
+    assert line.trace() == traces.Trace(is_readable=True)
+    os.write(written, b"^RSSI:20\n" * 20_000 + LEFT.encode())
+    assert line.trace() == traces.Trace(may_have_left=True)
+    os.close(written)
 
 
 def test_traces_that_cannot_be_read_prove_nothing() -> None:
