@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +97,7 @@ async def opened(options: Options, pin: str, memory: Memory) -> tuple[Line, Seen
     line: Line | None = None
     seen: Seen | None = None
     try:
+        await asyncio.to_thread(_look_at, options.device)
         line = await lines.start(python(options))
         wants = await line.ask("open", _OPEN_S, device=str(options.device), connection=options.connection)
         await _unlock(line, wants["wants"], pin, memory)
@@ -106,6 +109,24 @@ async def opened(options: Options, pin: str, memory: Memory) -> tuple[Line, Seen
         if line is not None and seen is None:
             await line.close()
     return line, seen
+
+
+def _look_at(device: Path) -> None:
+    """Say in our words what stands in the way. Blocking; raises OrderFailed."""
+    try:
+        found = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        raise OrderFailed("absent") from None
+    except PermissionError:
+        raise OrderFailed("forbidden") from None
+    except OSError:  # EBUSY: opened exclusively
+        raise OrderFailed("busy") from None
+    try:
+        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise OrderFailed("busy") from None
+    finally:
+        os.close(found)
 
 
 async def _unlock(line: Line, wants: str | None, pin: str, memory: Memory) -> None:

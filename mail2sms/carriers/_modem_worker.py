@@ -9,7 +9,6 @@ killed. gammu sends nothing twice by itself (Init(Replies=1), its default). When
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -29,6 +28,8 @@ except ImportError:  # told to whoever asks
 
 _LOOK_S = 1.0  # how often we look whether the device is still there, and what it has to say
 _MOST_ITEMS, _MOST_SKIPPED = 40, 300  # at once
+_MOST_OURS = 1000  # a SIM has room for 255; some modems name a place again and again
+_LONGEST_READ_S = 60.0  # where each entry is asked for by itself; after twice that we would be killed
 _UNREADABLE = ("CORRUPTED", "UNKNOWN", "NOTSUPPORTED", "INVALIDLOCATION", "UNKNOWNRESPONSE")  # of one entry
 _EVENTS = 20  # that may wait: gammu keeps ten
 _SIM_TRIES = 15  # it may take some seconds after its PIN
@@ -54,7 +55,6 @@ class Modem:
         """Connect; return which code the SIM wants."""
         if gammu is None:
             raise Failed("no_gammu")
-        _look_at(device)
         threading.Thread(target=_leave_with, args=(device,), daemon=True).start()
         # 2,1,,1: texts are kept and told, reports come at once; what a crash loses of these leaves `enroute`.
         config = f"[gammu]\ndevice={device}\nconnection={connection}\natgen_setcnmi=2,1,,1,0\n"
@@ -122,26 +122,42 @@ class Modem:
         return {"reference": self._machine.SendSMS(sms)}
 
     def read(self) -> dict[str, Any]:
-        """Return what lies in the memories, and what came at once; `skipped`: places that gammu can't read."""
+        """Return what lies in the memories, and what came at once; `skipped`: places that gammu can't read.
+
+        What was written or sent here is passed over, so that no heap of it hides what came.
+        """
         self.pump()
         items: list[dict[str, Any]] = []
-        place, skipped, is_start = 0, 0, True
-        while len(items) < _MOST_ITEMS and skipped < _MOST_SKIPPED:
+        skipped = ours = 0
+        for item in self._entries():
+            if item is None:
+                skipped += 1
+            elif item["type"] == "Submit":
+                ours += 1
+            else:
+                items.append(item)
+            if len(items) == _MOST_ITEMS or skipped == _MOST_SKIPPED or ours == _MOST_OURS:
+                break
+        self.pump()
+        direct, self._direct = self._direct, []
+        return {"items": items, "direct": direct, "skipped": skipped}
+
+    def _entries(self) -> Iterator[dict[str, Any] | None]:
+        """Yield what lies in the memories, for a minute at most; None for what gammu can't read."""
+        unreadable = tuple(getattr(gammu, f"ERR_{name}") for name in _UNREADABLE)
+        place, is_start, until_s = 0, True, time.monotonic() + _LONGEST_READ_S
+        while time.monotonic() < until_s:
             mark = self._trace.seek(0, os.SEEK_END)
             try:
                 (found,) = self._machine.GetNextSMS(Folder=0, Start=is_start, Location=place)
             except gammu.ERR_EMPTY:
-                break
-            except tuple(
-                getattr(gammu, f"ERR_{name}") for name in _UNREADABLE
-            ):  # gammu looks behind the next place
-                place, skipped, is_start = place + 1, skipped + 1, False
+                return
+            except unreadable:  # gammu looks behind the next place
+                place, is_start = place + 1, False
+                yield None
                 continue
-            items.append({"place": found["Location"], **self._item(found, mark)})
+            yield {"place": found["Location"], **self._item(found, mark)}
             place, is_start = found["Location"], False
-        self.pump()
-        direct, self._direct = self._direct, []
-        return {"items": items, "direct": direct, "skipped": skipped}
 
     def delete(self, *, places: list[int]) -> dict[str, Any]:
         """Make room."""
@@ -185,24 +201,6 @@ class Modem:
         units = len(text.encode("utf-16-be", "surrogatepass"))
         whole = octets[-units:].decode("utf-16-be", "surrogatepass")
         return whole if whole[:-1] == text[:-1] else text
-
-
-def _look_at(device: str) -> None:
-    """Say in our words what stands in the way. Raises Failed."""
-    try:
-        found = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        raise Failed("absent") from None
-    except PermissionError:
-        raise Failed("forbidden") from None
-    except OSError:  # EBUSY: opened exclusively
-        raise Failed("busy") from None
-    try:
-        fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise Failed("busy") from None
-    finally:
-        os.close(found)
 
 
 def _leave_with(device: str) -> None:

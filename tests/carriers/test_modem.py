@@ -12,20 +12,25 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
-from mail2sms.carriers import _gsm, _modem_link, _modem_open, _udh, modem
+from mail2sms.carriers import _gsm, _modem_link, _modem_open, _modem_reader, _modem_worker, _udh, modem
 from mail2sms.carriers import _modem_trace as traces
+from mail2sms.carriers._base import CarrierEvent
 from mail2sms.carriers._modem_inbound import Inbound, Sent, message_id, status_of
 from mail2sms.carriers._modem_line import Line
 from mail2sms.carriers._modem_memory import Memory
+from mail2sms.carriers._modem_reader import Reader
 from mail2sms.errors import (
     BadOption,
     Misconfigured,
     Refused,
     SendFailed,
+    StoreUnavailable,
     Unavailable,
     Uncertain,
 )
@@ -277,6 +282,41 @@ async def test_parts_and_what_is_for_no_person(gammu: None, tmp_path: Path) -> N
     assert [event.text for event in heard if isinstance(event, MoMessage)] == ["café", "Behind them"]
 
 
+async def test_what_was_sent_hides_nothing_that_came(gammu: None, tmp_path: Path) -> None:
+    """More drafts and sent texts than are read at a time lie before a text from a phone; they stay there."""
+    fake = Modem(tmp_path / "tty", size=60)
+    ours = dict.fromkeys(range(1, 46), "07913386094000F011000B913336991832F40000A702C834")
+    fake.stored = ours | {46: text_pdu("Behind them")}
+    with fake.plugged_in():
+        async with opened(tmp_path, fake) as (_, heard):
+            await until(lambda: fake.stored == ours)
+    assert [event.text for event in heard if isinstance(event, MoMessage)] == ["Behind them"]
+
+
+def test_a_place_that_is_named_again_and_again_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A modem that lists one place twice never comes to an end; a slow one is stopped by the clock."""
+
+    class Endless:
+        asked = 0
+
+        def GetNextSMS(self, **_: Any) -> tuple[dict[str, Any]]:  # noqa: N802  # gammu's
+            self.asked += 1
+            return (dict.fromkeys(("Number", "Text", "Coding"), "") | SENT,)
+
+        def ReadDevice(self, _: bool) -> int:  # noqa: N802  # gammu's
+            return 0
+
+    monkeypatch.setattr(_modem_worker, "gammu", SimpleNamespace(**dict.fromkeys(GAMMUS_ERRORS, OSError)))
+    with os.fdopen(os.memfd_create("trace"), "ab") as trace:
+        worker = _modem_worker.Modem(trace)
+        worker._machine = Endless()
+        assert worker.read() == {"items": [], "direct": [], "skipped": 0}
+        assert worker._machine.asked == 1000
+        monkeypatch.setattr(_modem_worker, "_LONGEST_READ_S", 0.0)
+        assert worker.read() == {"items": [], "direct": [], "skipped": 0}
+        assert worker._machine.asked == 1000
+
+
 async def test_reports(gammu: None, tmp_path: Path) -> None:
     """Those that come at once, and those that lie in the memory, name the part by its TP-MR and the phone."""
     fake = Modem(tmp_path / "tty", reference=7)
@@ -453,6 +493,90 @@ def test_of_two_doubts_a_report_settles_none() -> None:
     assert inbound.report(item, 0).attempt_id == "a-3"
 
 
+def reported(*references: int) -> dict[str, Any]:
+    """Return what was read when these reports came at once."""
+    same = {"type": "Status_Report", "number": PHONE, "status": 0, "at": ""}
+    return {"items": [], "direct": [same | {"reference": each} for each in references], "skipped": 0}
+
+
+class Choosy(Heard):
+    """Fails at each event of the reference 1, by `failure`."""
+
+    failure: Exception = ValueError(PHONE)
+    tried = 0
+
+    async def record(self, event: CarrierEvent) -> None:
+        """Store it."""
+        if isinstance(event, DeliveryReport) and event.carrier_message_id == message_id(1, PHONE):
+            self.tried += 1
+            raise self.failure
+        await super().record(event)
+
+    @property
+    def references(self) -> list[str]:
+        """What it has stored."""
+        return [e.carrier_message_id.partition("-")[0] for e in self if isinstance(e, DeliveryReport)]
+
+
+async def test_a_report_that_cannot_be_stored_keeps_no_other_waiting() -> None:
+    """It is tried again, so many times; its failure is told at the first and at the last, without its number."""
+    heard = Choosy()
+    reader = Reader("modem", Inbound("modem", OURS, b"key"), heard.record)
+    with capture_logs() as logged:
+        await reader.take(reported(1, 2))
+        assert heard.references == ["2"]
+        for reference in range(3, 203):
+            await reader.take(reported(reference))
+    assert heard.references == [str(n) for n in range(2, 203)]
+    assert heard.tried == 100
+    assert [(line["event"], line["attempt"]) for line in logged] == [
+        ("carrier_event_failed", 1),
+        ("carrier_event_failed", 100),
+    ]
+    assert PHONE.removeprefix("+") not in str(logged)
+
+
+async def test_a_report_that_the_store_alone_refuses_goes_behind_the_others() -> None:
+    """The store says the same of it as when it is away: it is never given up, and the others are stored meanwhile."""
+    heard = Choosy()
+    heard.failure = StoreUnavailable("IntegrityError")
+    reader = Reader("modem", Inbound("modem", OURS, b"key"), heard.record)
+    for reference in (1, 2, 3, 4):
+        await reader.take(reported(reference))
+    await reader.take(reported())
+    assert heard.references == ["2", "3", "4"]
+    assert heard.tried > 1
+    heard.is_broken = True
+    await reader.take(reported(5, 6))
+    heard.is_broken = False
+    for _ in range(3):
+        await reader.take(reported())
+    assert sorted(heard.references) == ["2", "3", "4", "5", "6"]
+
+
+async def test_what_waits_for_the_store_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away for days costs no memory without end: the oldest reports are lost, and that is told."""
+    monkeypatch.setattr(_modem_reader, "_MOST_UNTOLD", 3)
+    heard = Heard()
+    reader = Reader("modem", Inbound("modem", OURS, b"key"), heard.record)
+    heard.is_broken = True
+    with capture_logs() as logged:
+        await reader.take(reported(1, 2, 3, 4, 5))
+    assert [(line["event"], line["count"]) for line in logged] == [("mo_unread", 2)]
+    heard.is_broken = False
+    await reader.take(reported())
+    assert len(heard) == 3
+
+
+SENT = {
+    "Location": 1,
+    "Type": "Submit",
+    "UDH": {"Text": b""},
+    "DateTime": None,
+    "DeliveryStatus": 0,
+    "MessageReference": 0,
+}
+GAMMUS_ERRORS = ("ERR_EMPTY", *(f"ERR_{name}" for name in _modem_worker._UNREADABLE))
 SENDING = "SENDING frame type 0x00/length 0x{0:02X}/{0}\n"
 ASKED = SENDING.format(10) + "41A|54T|2B+|43C|4DM|47G|53S|3D=|344|0D                          AT+CMGS=4.\n"
 LEFT = SENDING.format(1) + "1A                                                              .\n"
