@@ -102,7 +102,7 @@ class Inbound:
         if item["type"] != "Deliver":
             return None
         _, elements, _ = _udh.apart(bytes.fromhex(item["header"]))
-        if _udh.has_port(elements):
+        if _udh.is_for_program(elements, is_octets=not item["text"]):
             return None
         text = bytes.fromhex(item["octets"]).decode("latin-1") or item["text"]
         msisdn, segment = Msisdn(item["number"]), _udh.segment_in(elements)

@@ -16,6 +16,7 @@ from mail2sms.carriers._smpp_pdu import Address, Short, Tag
 from mail2sms.carriers._smpp_read import Reader
 from mail2sms.errors import BadNumber
 from mail2sms.heard import MoPart, Sent
+from mail2sms.log import log
 from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Repeats
 
 _NAME, _NATIONAL, _INTERNATIONAL = 5, 2, 1  # types of number
@@ -88,10 +89,13 @@ class Inbound:
             known.answered_s, known.is_owed = self._steady(), not is_taken
 
     def read(self, short: Short, link: Link) -> DeliveryReport | MoMessage | MoPart | None:
-        """Return the event that came by this link; None for a receipt that names no message."""
+        """Return the event that came by this link; None for what is no news: it is told in the log."""
         if receipts.is_receipt(short, by_text=self._options.receipts_by_text):
             return self._receipt(short)
         text = texts.read(short, self._options.texts)
+        if text.is_for_program:
+            log.warning("mo_unread", carrier=self._name)
+            return None
         msisdn, to = Msisdn(self.number(short.source)), self.number(short.destination)
         now = self._clock()
         if text.segment is not None:
@@ -120,7 +124,8 @@ class Inbound:
 
     def _receipt(self, short: Short) -> DeliveryReport | None:
         receipt = receipts.read(short, self._options.ids)
-        if receipt is None:
+        if receipt is None:  # it names no message
+            log.warning("report_stray", carrier=self._name)
             return None
         return DeliveryReport(
             carrier=self._name,

@@ -108,12 +108,22 @@ def _charset(data_coding: int) -> Callable[[bytes], str] | None:
     return _utf_16 if data_coding & 0xF0 == 0xE0 else None  # message waiting
 
 
+def _is_octets(data_coding: int) -> bool:
+    """Whether what came is no text by its own word."""
+    if data_coding < 0x10:
+        return data_coding in (0x02, 0x04)
+    if data_coding & 0xF0 == 0xF0:
+        return bool(data_coding & 0x04)
+    return data_coding & 0xCC == 0x04
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What an MO says, or one part of it. `text` may end in half a surrogate pair, whose rest the next part has."""
 
     text: str = field(repr=False)
     segment: Segment | None = None
+    is_for_program: bool = False
 
 
 def read(short: Short, alphabet: Alphabet) -> Read:
@@ -121,6 +131,8 @@ def read(short: Short, alphabet: Alphabet) -> Read:
     octets, elements, skipped = short.text, dict[int, bytes](), 0
     if short.esm_class & UDHI:
         octets, elements, skipped = _udh.apart(short.text)
+    if any(port := short.tlvs.get(Tag.DESTINATION_PORT, b"")):  # where SMPP has it, section 5.3.2.21; 0: none
+        elements = {_udh.PORT: port} | elements
     charset = _charset(short.data_coding)
     if charset is not None:
         text = charset(octets)
@@ -129,7 +141,9 @@ def read(short: Short, alphabet: Alphabet) -> Read:
     else:
         is_packed = alphabet is Alphabet.PACKED
         text = _gsm.decode(_gsm.unpack(octets, skipped) if is_packed else octets)
-    return Read(text, _udh.segment_in(elements) or _sar(short))
+    is_octets = _is_octets(short.data_coding) or not octets
+    is_for_program = _udh.is_for_program(elements, is_octets=is_octets)
+    return Read(text, _udh.segment_in(elements) or _sar(short), is_for_program)
 
 
 def _sar(short: Short) -> Segment | None:

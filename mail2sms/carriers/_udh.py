@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _CONCAT_8, _CONCAT_16 = 0x00, 0x08  # information elements
-_PORTS = (0x04, 0x05)
+_PORT_8, PORT = 0x04, 0x05
+# WAP push and WSP (IANA), settings over the air: what comes there is no text, whatever coding it comes under.
+_NO_TEXT = frozenset((2948, 2949, 9200, 9201, 9202, 9203, 49999))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,15 @@ def valid(segment: Segment) -> Segment | None:
     return segment if segment.total > 1 and 1 <= segment.number <= segment.total else None
 
 
-def has_port(elements: dict[int, bytes]) -> bool:
-    """Whether it is for a program on the phone, such as an MMS's notice, and not for people (9.2.3.24.3 and 4)."""
-    return any(tag in elements for tag in _PORTS)
+def is_for_program(elements: dict[int, bytes], *, is_octets: bool) -> bool:
+    """Whether it is for a program on the phone, such as an MMS's notice, and not for people (9.2.3.24.3 and 4).
+
+    Octets with a port are; text with one is what an app sent for somebody, and a reader is better off with a program's
+    words than without a person's.
+    """
+    if not elements.keys() & {_PORT_8, PORT}:
+        return False
+    return is_octets or int.from_bytes(elements.get(PORT, b"")[:2], "big") in _NO_TEXT
 
 
 def whole(text: str) -> str:

@@ -23,7 +23,6 @@ from mail2sms.carriers._smpp_window import Response, Terms, Unsent
 from mail2sms.clock import now_ms
 from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable
 from mail2sms.heard import LateAnswer, Sent
-from mail2sms.log import log
 from mail2sms.model import Part, Taken
 
 __all__ = ["Options", "Smpp", "build"]
@@ -137,7 +136,6 @@ class Smpp(Carrier):
         assert self._inbound is not None
         event = self._inbound.read(short, session)
         if event is None:
-            log.warning("report_stray", carrier=self.name)
             return wire.OK
         try:
             await self._record(event)

@@ -253,7 +253,9 @@ async def test_what_came_is_deleted_when_it_is_on_disk(gammu: None, tmp_path: Pa
 
 
 async def test_parts_and_what_is_for_no_person(gammu: None, tmp_path: Path) -> None:
-    """Half an emoji at a part's end is kept; an MMS's notice is deleted; a draft, and what gammu can't read, stays."""
+    """Half an emoji at a part's end is kept; an MMS's notice is deleted, an app's text is not; a draft, and what gammu
+    can't read, stays.
+    """
     emoji = "a😀".encode("utf-16-be")
     notice = bytes((6, 5, 4, 0x0B, 0x84, 0x23, 0xF0)) + b"\1\2\3"
     fake = Modem(tmp_path / "tty")
@@ -264,6 +266,7 @@ async def test_parts_and_what_is_for_no_person(gammu: None, tmp_path: Path) -> N
         3: deliver(PHONE, notice, len(notice), coding=4, header=True),
         5: draft,
         6: deliver(PHONE, b"caf\xe9", 4, coding=4),
+        9: deliver(PHONE, bytes.fromhex("0605041579") + bytes(2) + _gsm.pack(b"App", 7), 11, header=True),
     }
     broken = {
         4: fake.stored[1][:50],
@@ -279,7 +282,7 @@ async def test_parts_and_what_is_for_no_person(gammu: None, tmp_path: Path) -> N
     parts = [event for event in heard if isinstance(event, MoPart)]
     assert [(each.reference, each.total, each.number) for each in parts] == [(9, 2, 1), (9, 2, 2)]
     assert _udh.whole("".join(each.text for each in parts)) == "a😀"
-    assert [event.text for event in heard if isinstance(event, MoMessage)] == ["café", "Behind them"]
+    assert [event.text for event in heard if isinstance(event, MoMessage)] == ["café", "App", "Behind them"]
 
 
 async def test_what_was_sent_hides_nothing_that_came(gammu: None, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from structlog.testing import capture_logs
 
 from mail2sms.carriers import _pace, _smpp_binds, smpp
 from mail2sms.carriers import _smpp_pdu as wire
@@ -321,6 +322,18 @@ async def test_texts_and_parts_from_phones(smsc: Smsc) -> None:
     assert isinstance(again, MoMessage)
     assert isinstance(new, MoMessage)
     assert first.event_id == again.event_id != new.event_id
+
+
+async def test_what_is_for_a_program_is_acknowledged_and_no_text(smsc: Smsc) -> None:
+    """A WAP push, which the SMSC must not bring again and nobody can read; an app's text is a text."""
+    push, apps = (b"\6\5\4" + ports for ports in (b"\x0b\x84\x23\xf0", b"\x15\x7b\0\0"))
+    async with bound(smsc) as (_, heard):
+        with capture_logs() as logged:
+            assert await smsc.deliver(written(push + b"\1\6\1", data_coding=4, esm_class=UDHI)) == wire.OK
+        assert await smsc.deliver(written(apps + b"Bonjour", esm_class=UDHI)) == wire.OK
+    assert [(line["event"], line["carrier"]) for line in logged] == [("mo_unread", "smpp")]
+    assert [event.text for event in heard if isinstance(event, MoMessage)] == ["Bonjour"]
+    assert len(heard) == 1
 
 
 async def test_separate_binds_and_several(smsc: Smsc) -> None:

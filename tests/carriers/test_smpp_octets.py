@@ -245,6 +245,38 @@ def test_headers(octets: bytes, text: str, segment: Segment | None) -> None:
         assert found.text == text
 
 
+PUSH, APPS = b"\6\5\4\x0b\x84\x23\xf0", b"\6\5\4\x15\x7b\0\0"  # headers with a port: of WAP push, of an app
+
+
+@pytest.mark.parametrize(
+    ("octets", "coding", "port", "is_for_program"),
+    [
+        (PUSH + b"\1\6\1", 0x04, b"", True),  # an MMS's notice
+        (PUSH + b"\1\6\1", 0xF5, b"", True),
+        (PUSH + b"\1\6\1", 0x14, b"", True),
+        (PUSH + b"\1\6\1", 0x02, b"", True),
+        (PUSH + b"\1\6\1", 0x00, b"", True),  # by an SMSC that does not say that it is none
+        (b"\6\5\4\xc3\x4f\0\0\1\6", 0x00, b"", True),  # settings over the air
+        (b"\x0b\5\4\x23\xf4\0\0\0\3\7\2\1BEGIN:VCARD", 0x04, b"", True),  # the first part of a card
+        (b"\4\4\2\xe2\0BEGIN:VCARD", 0xF5, b"", True),  # a port of 8 bits
+        (b"\x0b\5\4\x15\x7b\0\0\0\3\7\2\1Hello", 0x00, b"", False),  # of an app's, for somebody
+        (APPS + "Да".encode("utf-16-be"), 0x08, b"", False),
+        (APPS + b"Hello", 0xF0, b"", False),
+        (APPS, 0x00, b"", True),  # nothing that somebody could read
+        (b"\5\0\3\7\2\1Hello", 0x04, b"", False),  # no port
+        (b"\5\0\3\7\2\1Hello", 0x00, b"", False),
+        (b"\0\1\6\1", 0x04, b"\x0b\x84", True),  # SMPP's own parameter
+        (b"\0Hello", 0x04, b"\0\0", False),  # which says that there is none
+        (b"\0Hello", 0x00, b"\x15\x7b", False),
+    ],
+)
+def test_what_is_for_no_person(octets: bytes, coding: int, port: bytes, is_for_program: bool) -> None:
+    """Octets with a port, and what comes for WAP; text is for people, whichever app has sent it."""
+    tlvs = {Tag.DESTINATION_PORT: port} if port else {}
+    short = _mo(octets, data_coding=coding, esm_class=texts.UDHI, tlvs=tlvs)
+    assert texts.read(short, Alphabet.GSM).is_for_program is is_for_program
+
+
 def test_sar() -> None:
     """Parts without a header."""
     tlvs = {Tag.SAR_REFERENCE: b"\x12\x34", Tag.SAR_TOTAL: b"\3", Tag.SAR_NUMBER: b"\2"}
