@@ -194,12 +194,13 @@ class Binds:
         self._sessions[place], self._is_back = session, True
         log.info("bind_up", carrier=self._name, count=len(self._sessions))
         try:
-            why = await asyncio.shield(session.closed)
+            why = await asyncio.shield(session.left)
+            if not self.sending:
+                self._down_since_s = loop.time()
+            self._note(Unavailable("unbound", why))
+            await asyncio.shield(session.closed)  # what it was given is being answered
         finally:
             del self._sessions[place]
-        if not self.sending:
-            self._down_since_s = loop.time()
-        self._note(Unavailable("unbound", why))
         return session.has_worked or loop.time() - began_s >= _HEALTHY_S
 
     def _note(self, why: SendFailed) -> None:

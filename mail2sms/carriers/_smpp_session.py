@@ -1,52 +1,43 @@
-"""One SMPP session, the ESME's end: requests and their answers, timers, what comes from the SMSC. asyncio, thin.
-
-Events of the SMSC's are answered after `deliver` said how.
-"""
+"""One SMPP session, the ESME's end: requests and their answers, timers, what comes from the SMSC. asyncio, thin."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
 from mail2sms.carriers import _smpp_pdu as wire
-from mail2sms.carriers._smpp_pdu import RESPONSE, Command, Short
-from mail2sms.carriers._smpp_read import Malformed, read_data, read_short
+from mail2sms.carriers._smpp_events import COMMANDS, Deliver, Events
+from mail2sms.carriers._smpp_pdu import RESPONSE, Command
 from mail2sms.carriers._smpp_window import Late, Response, Terms, Unsent, Window
-from mail2sms.log import log, where
 
 _LAST_SEQUENCE: Final = 0x7FFF_FFFF
-_MOST_EVENTS: Final = 1000  # being recorded at once; the SMSC brings the others again
 _MOST_UNWRITTEN: Final = 20_000  # PDUs: who reads none of them gets no more
 _UNBIND_S: Final = 5.0
-_LAST_ANSWERS_S: Final = 1.0  # that an SMSC still gets out when it unbinds
+_LAST_ANSWERS_S: Final = 8.0  # of a session that ends; what waits for the next one goes elsewhere after ten
 _MISSES: Final = 2  # enquire_link without an answer
 _SUBMITTED: Final = Command.SUBMIT_SM | RESPONSE
-_READ: Final = {Command.DELIVER_SM: read_short, Command.DATA_SM: read_data}
 _NO_RESPONSE: Final = frozenset({Command.ALERT_NOTIFICATION, Command.OUTBIND})
-
-Deliver = Callable[[Short, Any], Awaitable[int]]
-"""Takes an event of the SMSC's and the session it came by; returns the status of the answer."""
 
 
 class Session(asyncio.Protocol):
-    """`closed` is done when the connection has ended, and says why."""
+    """`left` is done when nothing more can be submitted, and says why; `closed` when the connection has ended."""
 
     def __init__(self, terms: Terms, deliver: Deliver, late: Late) -> None:
-        self._terms, self._deliver = terms, deliver
+        self._terms = terms
         self._loop = asyncio.get_running_loop()
-        self.closed: asyncio.Future[str] = self._loop.create_future()
-        self.has_worked = False  # what was submitted or delivered was answered
+        self.left: asyncio.Future[str] = self._loop.create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        self._has_worked = False
         self._transport: asyncio.Transport | None = None
         self._window = Window(terms, self._submit, late)
+        self._events = Events(deliver, self, self._write)
         self._asked: dict[int, asyncio.Future[Response]] = {}
         self._sequence = 0
         self._frames = wire.Frames()
         self._out: list[bytes] = []
         self._is_writing = self._is_paused = self._is_ending = False
         self._why = ""
-        self._tasks: set[asyncio.Future[int]] = set()
         self._ending: asyncio.Task[None] | None = None
         self.heard_s = self._enquired_s = self._loop.time()
         self._misses = 0
@@ -56,6 +47,11 @@ class Session(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether something can be submitted."""
         return self._transport is not None and not self._is_ending
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether something that was submitted or delivered was answered."""
+        return self._has_worked or self._events.has_worked
 
     @property
     def load(self) -> int:
@@ -140,43 +136,19 @@ class Session(asyncio.Protocol):
             return  # it says neither that the submit was taken nor that it was not
         is_submitted = command in (_SUBMITTED, Command.GENERIC_NACK)
         if is_submitted and self._window.answered(sequence, response):
-            self.has_worked = True
+            self._has_worked = True
         elif (answered := self._asked.get(sequence)) is not None and not answered.done():
             answered.set_result(response)
 
     def _requested(self, command: int, sequence: int, body: bytes) -> None:
         if command == Command.ENQUIRE_LINK:
             self._write(wire.answer(command, sequence, wire.OK))
-        elif command in _READ:
-            self._event(command, sequence, body)
+        elif command in COMMANDS:
+            self._events.take(command, sequence, body)
         elif command == Command.UNBIND:
             self.leave("it ended the session", wire.answer(command, sequence, wire.OK))
         elif command not in _NO_RESPONSE:
             self._write(wire.pdu(Command.GENERIC_NACK, sequence, status=wire.INVALID_COMMAND))
-
-    def _event(self, command: int, sequence: int, body: bytes) -> None:
-        try:
-            short = _READ[Command(command)](body)
-        except Malformed as e:
-            self._write(wire.answer(command, sequence, e.status))
-            return
-        if len(self._tasks) >= _MOST_EVENTS:
-            self._write(wire.answer(command, sequence, wire.TRY_AGAIN))
-            return
-        task = asyncio.ensure_future(self._deliver(short, self))
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._told(done, command, sequence))
-
-    def _told(self, task: asyncio.Future[int], command: int, sequence: int) -> None:
-        self._tasks.discard(task)
-        status = wire.TRY_AGAIN
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            log.error("carrier_event_failed", error=where(error))
-        elif not task.cancelled():
-            status, self.has_worked = task.result(), True
-        if self._transport is not None:
-            self._write(wire.answer(command, sequence, status, b"\0"))
 
     def leave(self, why: str, farewell: bytes = b"") -> None:
         """Submit nothing more, and end when what was submitted is answered: each answer may say that it was taken."""
@@ -184,6 +156,7 @@ class Session(asyncio.Protocol):
 
     async def _left(self, why: str, farewell: bytes) -> None:
         self._is_ending = True
+        self._tell(why)
         self._window.drop_waiting()
         await self._settled(_LAST_ANSWERS_S)
         self._write(farewell)
@@ -191,7 +164,7 @@ class Session(asyncio.Protocol):
 
     async def _settled(self, within_s: float) -> None:
         """Wait until every submit is answered and every event, or the time is over."""
-        waited: list[asyncio.Future[Any]] = [*self._window.unanswered(), *self._tasks]
+        waited: list[asyncio.Future[Any]] = [*self._window.unanswered(), *self._events.unanswered()]
         if waited:
             await asyncio.wait(waited, timeout=within_s)
 
@@ -222,8 +195,13 @@ class Session(asyncio.Protocol):
         for answered in self._asked.values():
             if not answered.done():
                 answered.set_exception(ConnectionResetError(why))
+        self._tell(why)
         if not self.closed.done():
-            self.closed.set_result(why)
+            self.closed.set_result(None)
+
+    def _tell(self, why: str) -> None:
+        if not self.left.done():
+            self.left.set_result(why)
 
     def _end(self, why: str) -> None:
         """Close when what is to be written is out."""

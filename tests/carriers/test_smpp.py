@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from structlog.testing import capture_logs
 
-from mail2sms.carriers import _pace, _smpp_binds, smpp
+from mail2sms.carriers import _pace, _smpp_binds, _smpp_session, smpp
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers._smpp_pdu import Address, Command, Tag
 from mail2sms.carriers._smpp_text import UDHI
@@ -187,6 +187,45 @@ async def test_a_session_that_is_not_known_any_more_is_left_with_all_its_answers
         found = await asyncio.gather(*(outcome(carrier, each) for each in sent))
         await smsc.until(lambda: smsc.binds == 2)
     assert [type(each) for each in found] == [Unavailable, *[Taken] * 9]
+
+
+async def test_an_smsc_that_unbinds_has_time_to_answer_what_it_took(smsc: Smsc) -> None:
+    """Its last answers may be slow: none is a doubt. Meanwhile what waits stays, until there is another session."""
+    smsc.late_s = 1.5
+    smsc.faults.extend(["late"] * 10)
+    async with bound(smsc, timeout="20s") as (carrier, _):
+        sending = [
+            asyncio.create_task(outcome(carrier, part(message=f"m-{n}", attempt_id=f"a-{n}")))
+            for n in range(10)
+        ]
+        await smsc.until(lambda: len(smsc.taken) == 10)
+        assert carrier._binds is not None
+        carrier._binds._down_since_s -= 3600  # it was bound for long
+        unbinding = asyncio.create_task(smsc.peers[0].ask(Command.UNBIND, b""))
+        await smsc.until(lambda: not carrier._binds.sending)
+        assert carrier.room() == 0
+        failed = await outcome(carrier, part(attempt_id="a-10"))
+        assert isinstance(failed, Unavailable)
+        assert failed.retry_after_s == 1.0
+        assert await unbinding == 0
+        assert {type(each) for each in await asyncio.gather(*sending)} == {Taken}
+        await smsc.until(lambda: smsc.binds == 2)
+        await smsc.until(carrier.is_back)
+        assert isinstance(await outcome(carrier, part(attempt_id="a-11")), Taken)
+
+
+async def test_an_smsc_that_unbinds_and_answers_nothing_is_left(
+    smsc: Smsc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent meanwhile, so that has an end."""
+    monkeypatch.setattr(_smpp_session, "_LAST_ANSWERS_S", 0.2)
+    smsc.faults.append("no answer")
+    async with bound(smsc, timeout="20s") as (carrier, _):
+        sending = asyncio.create_task(outcome(carrier, part()))
+        await smsc.until(lambda: smsc.taken)
+        assert await smsc.peers[0].ask(Command.UNBIND, b"") == 0
+        assert isinstance(await sending, Uncertain)
+        await smsc.until(lambda: smsc.binds == 2)
 
 
 @pytest.mark.parametrize("fault", ["drop before taking", "drop before answer", "no answer", "late"])

@@ -19,7 +19,7 @@ from typing import Any
 from unittest import mock
 
 from mail2sms import log
-from mail2sms.carriers import _smpp_binds, _smpp_session, _smpp_window, smpp
+from mail2sms.carriers import _smpp_binds, _smpp_events, _smpp_window, smpp
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers._smpp_pdu import Short
 from mail2sms.errors import StoreUnavailable, Unavailable
@@ -74,7 +74,7 @@ def trusting() -> Iterator[None]:
     def read(body: bytes) -> Short:
         return Short(source=wire.Address(1, 1, ""), destination=wire.Address(1, 1, ""), text=body[body[40] :])
 
-    with mock.patch.dict(_smpp_session._READ, dict.fromkeys(_smpp_session._READ, read)):
+    with mock.patch.dict(_smpp_events._READ, dict.fromkeys(_smpp_events._READ, read)):
         yield
 
 
