@@ -441,6 +441,12 @@ def looked(folder: Path, snippet: str) -> tuple[list[str], tuple[str, ...]]:
             None,
         ),
         (
+            "carriers: {{o: {{type: smpp, address: '10.0.0.1:2775', system_id: a, password: file:{f}/lengthy}}, "
+            "sim: {{type: simulated}}}}",
+            ["1:78 error no bind can hold this password: at most 64 characters of Latin-1"],
+            None,
+        ),
+        (
             "tls: {{certificate: {f}/long.pem, key: {f}/no.key}}",
             ["error {f}/no.key cannot be read: No such file"],
             None,
@@ -458,6 +464,7 @@ def test_the_machine_is_looked_at(
         "key": HIDDEN,
         "same": HIDDEN,
         "brief": "abc",
+        "lengthy": "p" * 65,
         "open": HIDDEN[::-1],
     }
     for name, text in content.items():

@@ -118,6 +118,29 @@ _INFOBIP = "type: infobip, api: 'https://x.api.infobip.com', key: env:K"
             ],
         ),
         (
+            f"{{type: smpp, address: 'smpp.example:2775', system_id: a, password: {'p' * 65}, tls: on}}",
+            "error",
+            [
+                "1:85 no bind can hold this password: at most 64 characters of Latin-1 -> "
+                "ask the provider for one of at most 8 characters, as SMPP 3.4 has it"
+            ],
+        ),
+        (
+            f"{{type: smpp, address: 'smpp.example:2775', system_id: a, password: {'p' * 64}, tls: on}}",
+            "error",
+            [],
+        ),
+        (
+            f"{{type: smpp, address: '10.0.0.1:2775', system_id: {'s' * 16}, system_type: {'t' * 13}, password: p}}",
+            "error",
+            [
+                "1:68 expected a text of at most 15 ASCII characters -> "
+                "SMPP has no room for more: write it as the provider has it",
+                "1:99 expected a text of at most 12 ASCII characters -> "
+                "SMPP has no room for more: write it as the provider has it",
+            ],
+        ),
+        (
             f"{{type: http, url: 'https://x.example/', body: '{{too}}', answer: {{id: id}}, {_PROVED}}}",
             "error",
             [

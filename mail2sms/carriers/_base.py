@@ -74,6 +74,10 @@ class CarrierOptions(Options):
         """Give what `check` has to say of options that each are well."""
         yield from ()
 
+    def judge(self, option: str, secret: str) -> Iterator[OptionFinding]:
+        """Give what `check` has to say of the secret behind an option, without naming it."""
+        yield from ()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Abilities:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers._base import CarrierOptions, OptionFinding
 from mail2sms.carriers._smpp_receipt import Ids
 from mail2sms.carriers._smpp_status import Kind
@@ -28,6 +29,7 @@ from mail2sms.rates import Rates
 
 _TON = re.compile(r"([0-7])/([0-9]|1[0-8])\Z")
 _STATUS = re.compile(r"0x[0-9A-Fa-f]{1,8}\Z")
+_NO_ROOM = "SMPP has no room for more: write it as the provider has it"
 
 
 def _ton(value: Any) -> str:
@@ -42,10 +44,10 @@ def _status(value: Any) -> int:
     return int(str(value), 16)
 
 
-def _text(most: int) -> BeforeValidator:
+def _text(most: int, hint: str = "") -> BeforeValidator:
     def read(value: Any) -> str:
-        if not isinstance(value, str) or not value.isascii() or len(value) > most:
-            raise BadOption(f"expected a text of at most {most} ASCII characters")
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or len(value) > most:
+            raise BadOption(f"expected a text of at most {most} ASCII characters", hint)
         return value
 
     return BeforeValidator(read)
@@ -62,11 +64,11 @@ class Options(CarrierOptions):
 
     address: EndpointOption
     """Where the SMSC takes binds. Example: smpp.provider.example:3550"""
-    system_id: Annotated[str, _text(15)]
+    system_id: Annotated[str, _text(15, _NO_ROOM)]
     """Our name there. Example: acme"""
     password: SecretOption
-    """The password of the account. Example: credential:smpp"""
-    system_type: Annotated[str, _text(12)] = ""
+    """The password of the account; beyond 8 characters not every SMSC takes it whole. Example: credential:smpp"""
+    system_type: Annotated[str, _text(12, _NO_ROOM)] = ""
     """Where the provider asks for one. Example: VMA"""
     tls: Literal["off", "on"] = "off"
     """Whether the connection is TLS from its first byte; without it, use a tunnel. Example: on"""
@@ -108,7 +110,7 @@ class Options(CarrierOptions):
     """TON/NPI of the phones written to. Example: 1/1"""
     country: Annotated[str, _text(2)] = ""
     """Of phones that the SMSC names without a country code. Example: FR"""
-    service_type: Annotated[str, _text(5)] = ""
+    service_type: Annotated[str, _text(5, _NO_ROOM)] = ""
     """Where the provider asks for one. Example: CMT"""
     validity: Literal["relative", "absolute", "none"] = "relative"
     """How the SMSC is told until when to try; none: its own default. Example: absolute"""
@@ -131,6 +133,8 @@ class Options(CarrierOptions):
 
     def findings(self) -> Iterator[OptionFinding]:
         """A password and texts in clear; what many SMSCs do not take."""
+        if self.password.is_literal:
+            yield from self.judge("password", self.password.reference)
         if self.tls == "off" and not self.address.is_private:
             yield OptionFinding(
                 option="address",
@@ -142,6 +146,16 @@ class Options(CarrierOptions):
                 option="long",
                 message="with udh16 long texts may need one part more than is counted and paid for",
                 hint="udh8 where the provider takes it",
+            )
+
+    def judge(self, option: str, secret: str) -> Iterator[OptionFinding]:
+        """A password that no bind of ours can hold."""
+        if option == "password" and not wire.holds_password(secret):
+            yield OptionFinding(
+                option=option,
+                message=f"no bind can hold this password: at most {wire.LONGEST_PASSWORD} characters of Latin-1",
+                hint="ask the provider for one of at most 8 characters, as SMPP 3.4 has it",
+                is_warning=False,
             )
 
     @property

@@ -13,6 +13,7 @@ from typing import Final
 
 RESPONSE: Final = 0x8000_0000
 LONGEST: Final = 65_536  # octets of a PDU
+LONGEST_PASSWORD, STANDARD_PASSWORD = 64, 8  # octets that we send, and that section 4.1 has room for
 _SHORTEST: Final = 16
 _HEADER: Final = struct.Struct(">IIII")
 _TLV: Final = struct.Struct(">HH")
@@ -141,9 +142,15 @@ def string(text: str, most: int) -> bytes:
     return octets + b"\0"
 
 
+def holds_password(password: str) -> bool:
+    """Whether a bind carries it as it is."""
+    is_latin = all("\0" < character <= "\xff" for character in password)
+    return is_latin and len(password) <= LONGEST_PASSWORD
+
+
 def bind(system_id: str, password: str, system_type: str = "") -> bytes:
     """Return the body of any bind. The password may be longer than the standard's 8 octets: many SMSCs take that."""
-    names = string(system_id, 16) + string(password, 65) + string(system_type, 13)
+    names = string(system_id, 16) + string(password, LONGEST_PASSWORD + 1) + string(system_type, 13)
     return names + b"\x34\0\0\0"
 
 

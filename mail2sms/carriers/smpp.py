@@ -21,13 +21,17 @@ from mail2sms.carriers._smpp_status import Kind
 from mail2sms.carriers._smpp_submit import Writer
 from mail2sms.carriers._smpp_window import Response, Terms, Unsent
 from mail2sms.clock import now_ms
-from mail2sms.errors import Refused, SendFailed, StoreUnavailable, Unavailable
+from mail2sms.errors import BadOption, Refused, SendFailed, StoreUnavailable, Unavailable
 from mail2sms.heard import LateAnswer, Sent
 from mail2sms.model import Part, Taken
 
 __all__ = ["Options", "Smpp", "build"]
 
 _AGAIN_S = 1.0
+_NOT_LET_IN = ("0x0D", "0x0E")  # the bind failed, the password is wrong
+_SHORTER = (
+    "SMPP 3.4 has room for 8 characters, and some SMSCs cut a longer password: ask the provider for one"
+)
 _SPELLINGS = 100_000  # ids that are remembered as the SMSC wrote them
 
 
@@ -70,7 +74,7 @@ class Smpp(Carrier):
         return self._binds is not None and self._binds.is_back()
 
     async def start(self, record: Record) -> None:
-        """Bind in the background. Raises BadOption when a file or secret of the options can't be read."""
+        """Bind in the background. Raises BadOption when a file or secret of the options can't be read, or not sent."""
         account = await asyncio.to_thread(self._account)
         self._record = record
         key = f"{account.system_id}\0{account.password}".encode()
@@ -81,10 +85,13 @@ class Smpp(Carrier):
 
     def _account(self) -> Account:
         options = self._options
+        password = options.password.reveal()
+        for found in options.judge("password", password):
+            raise BadOption(f"password: {found.message}", found.hint)
         return Account(
             address=options.address,
             system_id=options.system_id,
-            password=options.password.reveal(),
+            password=password,
             system_type=options.system_type,
             tls=tls_context(options),
             tls_name=options.tls_name,
@@ -199,6 +206,10 @@ class Smpp(Carrier):
             session, theirs = await open_session(account, role, self._session)
         except Unreachable as e:
             raise Unavailable("unreachable", f"{account.address}: {e}") from None
+        except SendFailed as e:
+            if e.code in _NOT_LET_IN and len(account.password) > wire.STANDARD_PASSWORD:
+                raise BadOption(f"{account.address}: {e.detail}", _SHORTER) from None
+            raise
         await session.close(_AGAIN_S)
         how = "over TLS" if account.tls else "in clear"
         return f'{account.address} took the bind of {account.system_id} ({how}); it calls itself "{theirs}"'

@@ -203,7 +203,7 @@ def _secrets(settings: Settings, document: Document) -> _Look:
             yield _fault(document, steps, str(e), e.hint)
             continue
         count += 1
-        yield from _revealed(document, steps, value, known)
+        yield from _revealed(settings, document, steps, value, known)
         if _is_open(secret):
             is_warning = settings.mode == "simulate"
             message = f"every user of this machine can read {secret.reference.partition(':')[2]}"
@@ -212,8 +212,14 @@ def _secrets(settings: Settings, document: Document) -> _Look:
         yield f"{count} secret{'s' * (count != 1)} readable"
 
 
-def _revealed(document: Document, steps: Steps, value: str, known: dict[str, Steps]) -> Iterator[Fault]:
+def _revealed(
+    settings: Settings, document: Document, steps: Steps, value: str, known: dict[str, Steps]
+) -> Iterator[Fault]:
     """Judge what stands behind a reference as the schema judges a literal."""
+    if steps[0] == "carriers":
+        option = ".".join(map(str, steps[2:]))
+        for found in settings.carriers[str(steps[1])].judge(option, value):
+            yield _fault(document, steps, found.message, found.hint, is_warning=found.is_warning)
     if steps[0] == "users" and not value.startswith(ARGON2ID):
         yield _fault(document, steps, "what stands there is no argon2id hash")
     if steps[0] != "api":

@@ -281,6 +281,31 @@ async def test_a_wrong_password_is_the_operators_to_mend(smsc: Smsc) -> None:
     assert 'took the bind of acme (in clear); it calls itself "SMSC"' in await carrier.probe()
 
 
+async def test_a_password_that_no_bind_holds_is_told_and_not_tried(smsc: Smsc) -> None:
+    """Nothing of it goes to the SMSC, cut or with other characters."""
+    for password in ("p" * 65, "пароль", "pass\0word"):
+        carrier = smpp.build("smpp", options(smsc, password=password), Path())
+        for begin in (carrier.probe(), carrier.start(Heard().record)):
+            with pytest.raises(BadOption, match="no bind can hold this password") as told:
+                await begin
+            assert "at most 8 characters" in told.value.hint
+    assert smsc.requests == []
+
+
+async def test_a_password_longer_than_the_standard_has_it(smsc: Smsc) -> None:
+    """Many SMSCs take it, so it goes out whole; where it is refused, doctor says what it may be."""
+    smsc.password = "é" * 64
+    carrier = smpp.build("smpp", options(smsc, password=smsc.password), Path())
+    assert "took the bind" in await carrier.probe()
+    smsc.password = smsc.password[:8]
+    with pytest.raises(BadOption, match="the password is wrong") as told:
+        await carrier.probe()
+    assert "SMPP 3.4 has room for 8 characters" in told.value.hint
+    smsc.bind_status = 0x58
+    with pytest.raises(Unavailable):
+        await carrier.probe()
+
+
 async def test_the_window_is_kept(smsc: Smsc) -> None:
     """Never more unanswered than agreed; the others wait in their order."""
     smsc.faults.extend(["no answer"] * 3)

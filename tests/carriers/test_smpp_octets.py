@@ -402,6 +402,8 @@ def test_pace() -> None:
         ({"number": "8/1"}, "expected type of number"),
         ({"statuses": {"88": "retry"}}, "in hexadecimal"),
         ({"system_id": "sixteen-octets-x"}, "at most 15"),
+        ({"system_type": "thirteen-octs"}, "at most 12"),
+        ({"system_id": "ac\0me"}, "at most 15"),  # its bind could not be written
     ],
 )
 def test_options_that_do_not_fit(changes: dict[str, Any], what: str) -> None:
