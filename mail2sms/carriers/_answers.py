@@ -40,8 +40,10 @@ _BY_STATUS = {
     429: Verdict(kind="throttle", meaning="too many requests"),
     503: Verdict(kind="retry", meaning="not available"),
 }
+_TRY_AGAIN = "retry"  # says of a fault that it is theirs, and nothing of how far they came
 _REFUSED = Verdict(kind="permanent", meaning="refused")
-_NOT_NOW = Verdict(kind="retry", meaning="not taken")
+_NOT_NOW = Verdict(kind=_TRY_AGAIN, meaning="not taken")
+_LONGEST_CODE = 40
 
 
 @lru_cache(maxsize=1)
@@ -91,17 +93,28 @@ def word(value: Any) -> str:
     return "".join(c for c in str(value)[:200] if c.isprintable())
 
 
-def failure(provider: str, answer: Answer, code: str = "") -> SendFailed:
-    """Return what an answer means that names no id, with the provider's own `code` where it has one."""
+def failure(provider: str, answer: Answer, code: str = "", *, may_be_taken: bool = False) -> SendFailed:
+    """Return what an answer means that does not say that it was taken, with the provider's own `code` if it has one.
+
+    `may_be_taken`: something in it speaks for it, such as an id beside the code. Then only a code that is known to
+    refuse says that it was not.
+    """
     status, wait_s = answer.status, answer.retry_after_s
     shown = code or str(status)
     is_busy = status == 503 and (bool(code) or wait_s is not None)
-    if (status >= 500 and not is_busy) or 300 <= status < 400 or (status < 300 and not code):
-        return Uncertain(shown, "the answer does not say whether it was taken")
-    default = _BY_STATUS.get(status) or (_REFUSED if 400 <= status < 500 else _NOT_NOW)
     codes = (code, code.partition("/")[0], f"HTTP-{status}")  # of AWS: an exception, then its reason
-    known = (verdict(provider, "api", each) for each in codes)
-    return raised(next(filter(None, known), default), shown, wait_s)
+    known = next(filter(None, (verdict(provider, "api", each) for each in codes)), None)
+    is_open = (status >= 500 and not is_busy) or 300 <= status < 400 or (status < 300 and not code)
+    if is_open or (may_be_taken and (known is None or known.kind == _TRY_AGAIN)):
+        return doubt(shown, code)
+    default = _BY_STATUS.get(status) or (_REFUSED if 400 <= status < 500 else _NOT_NOW)
+    return raised(known or default, shown, wait_s)
+
+
+def doubt(shown: str, code: str = "") -> Uncertain:
+    """Return that nobody knows. The operator sees the provider's code, where it has one, and no more of its answer."""
+    told = f": code {code[:_LONGEST_CODE]}" if code else ""
+    return Uncertain(shown[:_LONGEST_CODE], f"the answer does not say whether it was taken{told}")
 
 
 def raised(found: Verdict, shown: str, wait_s: float | None = None) -> SendFailed:
@@ -113,7 +126,7 @@ def raised(found: Verdict, shown: str, wait_s: float | None = None) -> SendFaile
         return OptedOut(shown, what)
     if found.kind == "throttle":
         return Unavailable(shown, what, retry_after_s=wait_s, same_carrier=True)
-    if found.kind == "retry":
+    if found.kind == _TRY_AGAIN:
         return Unavailable(shown, what, retry_after_s=wait_s)
     kind = Misconfigured if found.scope == _ACCOUNT else Unsuited
     return kind(shown, what, retry_after_s=wait_s or (_SPEND_S if found.kind == "spend" else _CONFIG_S))

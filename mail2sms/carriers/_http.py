@@ -61,7 +61,7 @@ class HttpCarrier(WebhookCarrier):
 
     @abstractmethod
     def ids(self, answer: Any) -> Sequence[str]:
-        """Return the ids in an answer's JSON: the message's, or one for each of its segments."""
+        """Return the ids in an answer's JSON, whatever its code: the message's, or one for each of its segments."""
 
     def code(self, answer: Any) -> str:
         """Return the provider's code for a failure in an answer's JSON, "" where there is none."""
@@ -71,9 +71,9 @@ class HttpCarrier(WebhookCarrier):
         """Return the provider's ids. Raises Unavailable, Refused or Uncertain."""
         found = said(answer)
         code = self.code(found)
-        ids = [] if code or not 200 <= answer.status < 300 else [word(one) for one in self.ids(found)]
-        if not ids or not all(ids):
-            raise failure(self.provider, answer, code)
+        ids = [word(one) for one in self.ids(found)] if 200 <= answer.status < 300 else []
+        if code or not ids or not all(ids):
+            raise failure(self.provider, answer, code, may_be_taken=any(ids))
         return Taken(carrier_message_id=ids[0], others=tuple(ids[1:]))
 
     async def send(self, part: Part) -> Taken:

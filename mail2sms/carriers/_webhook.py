@@ -7,7 +7,7 @@ from a code is data, see `_answers`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from mail2sms.carriers._base import Call, Carrier, CarrierEvent
 from mail2sms.carriers._options import WebhookOptions
 from mail2sms.carriers._proofs import must, phone, same, text
 from mail2sms.errors import BadOption
+from mail2sms.log import log
 from mail2sms.media import is_slide
 from mail2sms.model import DeliveryReport, Media, MoMessage, Status
 
@@ -66,6 +67,23 @@ class WebhookCarrier(Carrier):
         if self.has_signature():
             self.check_signature(call)
         return tuple(self.tell(call))
+
+    def each(
+        self, items: Sequence[Any], read: Callable[[Any], Iterator[CarrierEvent]]
+    ) -> Iterator[CarrierEvent]:
+        """Give what `read` finds in each item of a batch, without those that can't be read: posted again, they would
+        keep the others back for ever. Raises ValueError where not one can.
+        """
+        unread = 0
+        for item in items:
+            try:
+                yield from tuple(read(item))
+            except ValueError:
+                unread += 1
+        if unread and unread == len(items):
+            raise ValueError("nothing in the batch can be read")
+        if unread:
+            log.error("webhook_unread", carrier=self.name, count=unread)
 
     def mo(
         self, *, id_: Any, sender: Any, to: Any, said: Any, at: int, media: Sequence[Media] = ()

@@ -90,27 +90,31 @@ class Bandwidth(HttpCarrier):
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
         events = as_json(call)
-        for one in events if isinstance(events, list) else [events]:
-            kind, message = word(dig(one, "type")), dig(one, "message")
-            at = moment(dig(one, "time"), call)
-            if kind == "message-received":
-                yield self.mo(
-                    id_=dig(message, "id"),
-                    sender=dig(message, "from"),
-                    to=dig(message, "owner") or dig(one, "to"),
-                    said=dig(message, "text"),
-                    at=at,
-                    media=files(dig(message, "media")),
-                )
-            elif kind in STATUS:
-                code = word(dig(one, "errorCode"))
-                yield from self.report(
-                    id_=dig(message, "id"),
-                    status=_status(kind, code),
-                    at=at,
-                    code=code,
-                    attempt=dig(message, "tag"),
-                )
+        yield from self.each(
+            events if isinstance(events, list) else [events], lambda one: self._told(one, call)
+        )
+
+    def _told(self, one: Any, call: Call) -> Iterator[CarrierEvent]:
+        kind, message = word(dig(one, "type")), dig(one, "message")
+        at = moment(dig(one, "time"), call)
+        if kind == "message-received":
+            yield self.mo(
+                id_=dig(message, "id"),
+                sender=dig(message, "from"),
+                to=dig(message, "owner") or dig(one, "to"),
+                said=dig(message, "text"),
+                at=at,
+                media=files(dig(message, "media")),
+            )
+        elif kind in STATUS:
+            code = word(dig(one, "errorCode"))
+            yield from self.report(
+                id_=dig(message, "id"),
+                status=_status(kind, code),
+                at=at,
+                code=code,
+                attempt=dig(message, "tag"),
+            )
 
 
 def _status(kind: str, code: str) -> Status | None:

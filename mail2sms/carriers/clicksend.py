@@ -69,8 +69,9 @@ class ClickSend(HttpCarrier):
         return json_request(f"{self.api}/v3/sms/send", {"messages": [message]}, Authorization=self._login)
 
     def ids(self, answer: Any) -> Sequence[str]:
-        is_taken = dig(answer, "data", "messages", 0, "status") == _OK
-        return [dig(answer, "data", "messages", 0, "message_id")] if is_taken else []
+        """Without a status of its own, the message was not looked at."""
+        message = dig(answer, "data", "messages", 0)
+        return [dig(message, "message_id")] if word(dig(message, "status")) else []
 
     def code(self, answer: Any) -> str:
         found = word(dig(answer, "data", "messages", 0, "status")) or word(dig(answer, "response_code"))

@@ -100,7 +100,7 @@ class Http(HttpCarrier):
             id_ = word(_at(found, told.id))
         if not is_taken or not (id_ or (told.success and not told.id and not told.after)):
             # A code that is not in the list may be this provider's way to say that all is well.
-            raise failure(self.provider, answer, "" if is_ok else code)
+            raise failure(self.provider, answer, code, may_be_taken=is_ok)
         return Taken(carrier_message_id=id_)
 
     def has_signature(self) -> bool:

@@ -9,20 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mail2sms.carriers._answers import dig, word
+from mail2sms.carriers._answers import Verdict, dig, doubt, raised, said, verdict, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import BaseUrl, HttpOptions
 from mail2sms.carriers._proofs import as_json, moment
 from mail2sms.carriers._request import HttpRequest, get_request, json_request, step
 from mail2sms.heard import Sent
+from mail2sms.http import Answer
 from mail2sms.media import Mms
-from mail2sms.model import Media, Part, Status
+from mail2sms.model import Media, Part, Status, Taken
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
 _MINUTES = range(1, 2881)
 _REJECTED = 5
+_TWICE = "REJECTED_DUPLICATE_MESSAGE_ID"  # the id is of one attempt: what it has already may be just that
+_NEVER = Verdict(kind="permanent", meaning="refused")
 STATUS = {  # by groupId
     0: Status.ENROUTE,
     1: Status.ENROUTE,
@@ -78,13 +81,21 @@ class Infobip(HttpCarrier):
     def ids(self, answer: Any) -> Sequence[str]:
         return [dig(answer, "messages", 0, "messageId")]
 
+    def accepted(self, answer: Answer) -> Taken:
+        """A refusal may stand in an answer that is 200, with the id all the same: the group says it, whatever its name.
+
+        https://www.infobip.com/docs/essentials/api-essentials/response-status-and-error-codes (read 2026-11)
+        """
+        status = dig(said(answer), "messages", 0, "status")
+        if 200 <= answer.status < 300 and dig(status, "groupId") == _REJECTED:
+            name = word(dig(status, "name")) or "REJECTED"
+            if name == _TWICE:
+                raise doubt(name, name)
+            raise raised(verdict(self.provider, "api", name) or _NEVER, name, answer.retry_after_s)
+        return super().accepted(answer)
+
     def code(self, answer: Any) -> str:
-        """A refusal may stand in an answer that is 200."""
-        refused = dig(answer, "messages", 0, "status", "groupId") == _REJECTED
-        name = dig(answer, "messages", 0, "status", "name") if refused else None
-        found = (
-            name or dig(answer, "requestError", "serviceException", "messageId") or dig(answer, "errorCode")
-        )
+        found = dig(answer, "requestError", "serviceException", "messageId") or dig(answer, "errorCode")
         return word(found)
 
     def media_login(self) -> Mapping[str, str]:
@@ -111,21 +122,23 @@ class Infobip(HttpCarrier):
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
         results = dig(as_json(call), "results")
-        for one in results if isinstance(results, list) else []:
-            if dig(one, "status") is not None:
-                yield from self._reported(one, moment(dig(one, "doneAt"), call))
-            elif dig(one, "from") is not None:
-                parts = dig(one, "message")
-                shown = parts if isinstance(parts, list) else []
-                words = [dig(p, "value") for p in shown if dig(p, "url") is None]
-                yield self.mo(
-                    id_=dig(one, "messageId"),
-                    sender=dig(one, "from"),
-                    to=dig(one, "to"),
-                    said="\n".join(str(each) for each in [dig(one, "text"), *words] if each),
-                    at=moment(dig(one, "receivedAt"), call),
-                    media=[_file(p) for p in shown if isinstance(dig(p, "url"), str)],
-                )
+        yield from self.each(results if isinstance(results, list) else [], lambda one: self._told(one, call))
+
+    def _told(self, one: Any, call: Call) -> Iterator[CarrierEvent]:
+        if dig(one, "status") is not None:
+            yield from self._reported(one, moment(dig(one, "doneAt"), call))
+        elif dig(one, "from") is not None:
+            parts = dig(one, "message")
+            shown = parts if isinstance(parts, list) else []
+            words = [dig(p, "value") for p in shown if dig(p, "url") is None]
+            yield self.mo(
+                id_=dig(one, "messageId"),
+                sender=dig(one, "from"),
+                to=dig(one, "to"),
+                said="\n".join(str(each) for each in [dig(one, "text"), *words] if each),
+                at=moment(dig(one, "receivedAt"), call),
+                media=[_file(p) for p in shown if isinstance(dig(p, "url"), str)],
+            )
 
 
 def _segments(part: Part) -> list[dict[str, str]]:

@@ -71,8 +71,8 @@ class Seven(HttpCarrier):
         return json_request(f"{self.api}/api/sms", order, X_Api_Key=self._key)
 
     def ids(self, answer: Any) -> Sequence[str]:
-        is_taken = dig(answer, "messages", 0, "success") is True
-        return [dig(answer, "messages", 0, "id")] if is_taken else []
+        is_said = isinstance(dig(answer, "messages", 0, "success"), bool)
+        return [dig(answer, "messages", 0, "id")] if is_said else []
 
     def code(self, answer: Any) -> str:
         """The message's, else that of the whole answer, which may be a bare number."""

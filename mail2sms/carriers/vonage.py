@@ -16,9 +16,7 @@ from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers._options import HttpOptions
 from mail2sms.carriers._proofs import digest, fields, moment, must, must_be_fresh, same
 from mail2sms.carriers._request import HttpRequest, basic, get_request, json_request
-from mail2sms.errors import Uncertain
-from mail2sms.http import Answer
-from mail2sms.model import Part, Status, Taken
+from mail2sms.model import Part, Status
 from mail2sms.money import Money, told
 from mail2sms.options import SecretOption
 
@@ -83,20 +81,12 @@ class Vonage(HttpCarrier):
             order["callback"] = self.webhook_url()
         return json_request(f"{self.api}/sms/json", order)
 
-    def accepted(self, answer: Answer) -> Taken:
-        """Segments may differ: where some are taken and some are not, nobody knows what the phone shows."""
-        taken = super().accepted
-        try:
-            return taken(answer)
-        except Uncertain as e:
-            raise Uncertain(e.code, "some segments may have been taken") from e
-
     def ids(self, answer: Any) -> Sequence[str]:
+        """None where segments differ: some may have been taken, and nobody knows what the phone shows."""
         segments = dig(answer, "messages")
         found = segments if isinstance(segments, list) else []
-        return (
-            [dig(one, "message-id") for one in found if dig(one, "status") == _OK] if _all_ok(found) else []
-        )
+        are_alike = len({dig(one, "status") == _OK for one in found}) == 1
+        return [dig(one, "message-id") for one in found] if are_alike else []
 
     def code(self, answer: Any) -> str:
         segments = dig(answer, "messages")
@@ -150,10 +140,6 @@ class Vonage(HttpCarrier):
                 said=said.get("text", "") + place,
                 at=at,
             )
-
-
-def _all_ok(segments: list[Any]) -> bool:
-    return bool(segments) and all(dig(one, "status") == _OK for one in segments)
 
 
 def build(name: str, options: Options, folder: Path) -> Vonage:

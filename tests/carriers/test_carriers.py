@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from structlog.testing import capture_logs
 
 from mail2sms import carriers
 from mail2sms.carriers._base import Call, CarrierEvent
@@ -72,6 +73,9 @@ def check(outcome: Taken | SendFailed, case: dict[str, Any]) -> None:
     for name in ("code", "retry_after_s", "same_carrier"):
         if name in case:
             assert getattr(outcome, name) == case[name]
+    if "detail" in case:  # what the operator sees
+        assert isinstance(outcome, SendFailed)
+        assert outcome.detail.partition(": code ")[2] == case["detail"]
 
 
 @pytest.mark.parametrize("type_name", HTTP)
@@ -271,6 +275,26 @@ def test_half_an_answer_is_a_doubt(tmp_path: Path, type_name: str) -> None:
         assert isinstance(outcome, Uncertain), body
 
 
+@pytest.mark.parametrize(
+    ("type_name", "body"),
+    [
+        ("http", {"error": {"code": "WORD"}}),
+        ("twilio", {"sid": "SM1", "error_code": "WORD"}),
+        ("clicksend", {"data": {"messages": [{"message_id": "B1", "status": "WORD"}]}}),
+    ],
+)
+def test_of_an_unknown_code_a_doubt_shows_what_a_line_holds(
+    tmp_path: Path, type_name: str, body: dict[str, Any]
+) -> None:
+    """And nothing that a terminal or a page would take for more than letters; and nothing else of the answer."""
+    said = json.dumps({**body, "text": "a secret"}).replace("WORD", "E\\u001b[2J\\n\\u0000" + "9" * 5000)
+    outcome = judge(type_name, tmp_path, {"status": 200, "body": said})
+    assert isinstance(outcome, Uncertain)
+    shown = outcome.detail.partition(": code ")[2]
+    assert shown == "E[2J" + "9" * 36
+    assert "secret" not in str(outcome)
+
+
 @pytest.mark.parametrize("type_name", HTTP)
 @pytest.mark.parametrize(
     ("status", "headers", "outcome"),
@@ -335,6 +359,36 @@ async def test_what_webhooks_tell(tmp_path: Path, type_name: str, case: dict[str
     assert found == [{**{k: v for k, v in e.items() if k != "code"}, **_code(e)} for e in case["events"]]
     with pytest.raises(PermissionError):
         await provider(type_name, tmp_path).receive(call(type_name, case, is_proven=False))
+
+
+@pytest.mark.parametrize(
+    ("type_name", "bad"),
+    [
+        ("infobip", {"messageId": None, "status": {"groupId": 3}}),
+        ("infobip", {"from": "447700900013", "text": "synthetic-text"}),
+        ("bandwidth", {"type": "message-delivered", "message": {}}),
+        ("bandwidth", {"type": "message-received", "message": {"id": 1, "text": "synthetic-text"}}),
+    ],
+)
+def test_what_cannot_be_read_keeps_nothing_back(tmp_path: Path, type_name: str, bad: dict[str, Any]) -> None:
+    """It is counted in the log, without its words; a batch of nothing else is refused, that it may come again."""
+    under_test = provider(type_name, tmp_path)
+    silent = {"results": 1, "type": "message-read"}  # what may be read and says nothing
+    for items, count in (([bad, silent, bad], 2), ([silent, bad], 1), ([silent], 0), ([], 0)):
+        with capture_logs() as logged:
+            assert under_test.events(batch(type_name, items)) == ()
+        assert [(line["event"], line["count"]) for line in logged] == [("webhook_unread", count)] * bool(
+            count
+        )
+        assert "synthetic-text" not in str(logged)
+    for items in ([bad], [bad, bad]):
+        with pytest.raises(ValueError, match="batch"):
+            under_test.events(batch(type_name, items))
+
+
+def batch(type_name: str, items: list[Any]) -> Call:
+    """Return these events in one request."""
+    return call(type_name, {"json": {"results": items} if type_name == "infobip" else items})
 
 
 def _code(event: dict[str, Any]) -> dict[str, str]:
