@@ -36,7 +36,7 @@ class AnswerOptions(Section):
 
 
 class EventOptions(Section):
-    """What stands where in a webhook's JSON, form or query."""
+    """What stands where in a webhook's JSON or form, or, where nothing is signed, in its query."""
 
     id: str = "id"
     """The message's id. Example: message.id"""
@@ -57,7 +57,7 @@ class EventOptions(Section):
 
 
 class SignatureOptions(Section):
-    """An HMAC over the time, if there is one, and the body."""
+    """An HMAC over the time, if there is one, and the body. What else a request says counts for nothing."""
 
     key: SecretOption
     """What it is made with. Example: credential:hmac"""
@@ -98,7 +98,7 @@ class Options(HttpOptions):
     events: EventOptions = EventOptions()
     """What its webhook tells."""
     signature: SignatureOptions | None = None
-    """How its webhook is signed; else its path holds a secret."""
+    """How its webhook is signed; else its path holds a secret, as it must where the fields stand in the query."""
 
     def findings(self) -> Iterator[OptionFinding]:
         """Names that there are not, a host that is filled in, an answer that tells nothing."""

@@ -107,8 +107,13 @@ def asked(call: Call) -> dict[str, str]:
 
 
 def fields(call: Call) -> dict[str, str]:
-    """Return the fields of query and body, be it a form or a flat JSON object. Raises ValueError."""
+    """Return the fields of query and body, be it a form or a flat JSON object. Raises ValueError.
+
+    Of a GET those of the query: what providers sign of it is its URL.
+    """
     found = asked(call)
+    if call.method == "GET":
+        return found
     if call.body.lstrip()[:1] in (b"{", b"["):
         read = as_json(call)
         given = read if isinstance(read, dict) else {}

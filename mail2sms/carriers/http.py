@@ -12,7 +12,18 @@ from mail2sms.carriers._answers import Verdict, dig, failure, raised, said, word
 from mail2sms.carriers._base import Abilities, Call, CarrierEvent
 from mail2sms.carriers._described import Options
 from mail2sms.carriers._http import HttpCarrier
-from mail2sms.carriers._proofs import as_json, base64_of, digest, fields, moment, must, must_be_fresh, same
+from mail2sms.carriers._proofs import (
+    as_json,
+    asked,
+    base64_of,
+    digest,
+    fields,
+    moment,
+    must,
+    must_be_fresh,
+    pairs,
+    same,
+)
 from mail2sms.carriers._request import HttpRequest
 from mail2sms.heard import Sent
 from mail2sms.http import Answer
@@ -119,10 +130,9 @@ class Http(HttpCarrier):
             must_be_fresh(at, call)
 
     def tell(self, call: Call) -> Iterator[CarrierEvent]:
-        """Give the report or the text, from where the configuration says."""
+        """Give the report or the text, from where the configuration says; where requests are signed, from what is."""
         told = self._options.events
-        is_json = call.body.lstrip()[:1] in (b"{", b"[")
-        found: Any = as_json(call) if is_json else fields(call)
+        found = self._found(call)
         if word(_at(found, told.status)):
             yield from self._reported(found, _at(found, told.id), call.at)
         elif _at(found, told.sender) is not None:
@@ -133,6 +143,13 @@ class Http(HttpCarrier):
                 said=_at(found, told.text),
                 at=moment(None, call),
             )
+        elif self.has_signature() and asked(call).keys() & {told.status, told.sender}:
+            raise ValueError("the signature covers the body, and what is told stands in the query")
+
+    def _found(self, call: Call) -> Any:
+        if call.body.lstrip()[:1] in (b"{", b"["):
+            return as_json(call)
+        return dict(pairs(call)) if self.has_signature() else fields(call)
 
     def became(self, answer: Any, sent: Sent, at: int) -> Iterator[CarrierEvent]:
         """As a report, which may leave out whose it is."""

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from mail2sms import carriers
 from mail2sms.carriers import _wording
+from mail2sms.carriers._base import Call, CarrierEvent
 from mail2sms.errors import SendFailed, Uncertain
 from mail2sms.http import Answer
 from mail2sms.model import Taken
-from tests.carriers.cases import NOW_S, part
+from tests.carriers import signing
+from tests.carriers.cases import NOW_S, brief, part
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 
@@ -81,3 +83,48 @@ def test_nothing_but_the_names_is_filled_in() -> None:
     """Braces of JSON stay, and a text that looks like a name is a text."""
     body = carrier(body='{"o": {"to": "{to}"}, "t": "{text}"}').request(part(text="{secret}{to}"), NOW_S).body
     assert json.loads(body) == {"o": {"to": "+33639981234"}, "t": "{secret}{to}"}
+
+
+FIELDS = b"id=i-1&from=33639981234&to=33639980101&text=Oui"
+TEXT = {"id": "i-1", "from": "+33639981234", "to": "+33639980101", "text": "Oui"}
+
+
+def told(call: Call, **options: Any) -> list[dict[str, Any]]:
+    """Return what a signed request tells a carrier of these options."""
+    signature = {
+        "key": "synthetic-key",
+        "header": "X-Hub-Signature-256",
+        "prefix": "sha256=",
+        "timestamp": "X-Time",
+    }
+    signed = signing.http(call, {"signature": signature}, "")
+    events: tuple[CarrierEvent, ...] = carrier(signature=signature, **options).events(signed)
+    return [brief(event) for event in events]
+
+
+def test_where_the_body_is_signed_the_query_says_nothing() -> None:
+    """Whoever has seen one signed request could write what they like behind it."""
+    at = NOW_S * 1000
+    assert told(Call(body=FIELDS, at=at)) == [TEXT]
+    assert told(Call(body=FIELDS, query="text=Non&status=x&id=i-2", at=at)) == [TEXT]
+    assert told(Call(body=b"id=i-1", query="ping=1", at=at)) == []
+    secret = "a-path-of-its-own-0001"
+    both = Call(body=FIELDS, query="text=Non", at=at, secret=secret)
+    assert told(both, webhook={"secret": secret}) == [TEXT]
+
+
+@pytest.mark.parametrize(
+    ("method", "body"), [("GET", b""), ("POST", b""), ("POST", b"id=i-1"), ("POST", b"{}")]
+)
+def test_what_only_the_query_says_is_refused_where_the_body_is_signed(method: str, body: bytes) -> None:
+    """Answered 200, it would be lost without a word."""
+    with pytest.raises(ValueError, match="signature covers the body"):
+        told(Call(method=method, query=FIELDS.decode(), body=body, at=NOW_S * 1000))
+
+
+def test_a_secret_in_the_path_proves_the_query_too() -> None:
+    """As those providers need it that call with GET."""
+    secret = "a-path-of-its-own-0001"
+    call = Call(method="GET", query=FIELDS.decode(), secret=secret, at=NOW_S * 1000)
+    events = carrier(webhook={"secret": secret}).events(call)
+    assert [brief(event) for event in events] == [TEXT]

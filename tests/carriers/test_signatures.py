@@ -181,3 +181,11 @@ def test_a_part_that_is_asked_twice_is_asked_the_same(tmp_path: Path) -> None:
     """A request depends on the part and the time alone."""
     under_test = provider("twilio", tmp_path)
     assert under_test.request(part(), NOW_S) == under_test.request(part(), NOW_S)
+
+
+def test_a_get_says_what_its_url_says() -> None:
+    """What it carries beside that nobody has signed."""
+    asked = Call(method="GET", query="MessageSid=SM1&Body=Hi", body=b"Body=Forged&MessageSid=SM2")
+    assert _proofs.fields(asked) == {"MessageSid": "SM1", "Body": "Hi"}
+    assert _proofs.fields(replace(asked, body=b'{"Body": "Forged"}')) == {"MessageSid": "SM1", "Body": "Hi"}
+    assert _proofs.fields(replace(asked, method="POST"))["Body"] == "Forged"
