@@ -353,7 +353,8 @@ class DeliveryReport:
     """What a carrier says became of a part. `event_id` tells repeats apart; `code` is the carrier's own.
 
     `is_opt_out`: it failed since the phone told the carrier that it wants no messages from this sender.
-    `sent_at`: where ids come again, about when the part was sent.
+    `sent_at`: where ids come again, about when the part was sent. `segment`: the one that it is about of those that the
+    carrier made of the part, by a name that stays the same; `segments`: how many these are, 0 where it does not tell.
     """
 
     carrier: str
@@ -365,6 +366,8 @@ class DeliveryReport:
     attempt_id: str | None = None
     is_opt_out: bool = False
     sent_at: int | None = None
+    segment: str = ""
+    segments: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -103,7 +103,15 @@ class WebhookCarrier(Carrier):
         )
 
     def report(
-        self, *, id_: Any, status: Status | None, at: int, code: Any = "", attempt: Any = ""
+        self,
+        *,
+        id_: Any,
+        status: Status | None,
+        at: int,
+        code: Any = "",
+        attempt: Any = "",
+        segment: str = "",
+        segments: int = 0,
     ) -> Iterator[DeliveryReport]:
         """Give the report, or nothing where a status says nothing. Raises ValueError without an id."""
         key, shown = word(id_), word(code).removesuffix(".0")
@@ -119,8 +127,10 @@ class WebhookCarrier(Carrier):
             carrier_message_id=key,
             status=status,
             at=at,
-            event_id=f"{key}/{status.value}/{shown}",
+            event_id=f"{segment or key}/{status.value}/{shown}",
             code="unknown_subscriber" if is_nobody else shown,
             attempt_id=word(attempt) or None,
             is_opt_out=found is not None and found.kind == "optout",
+            segment=segment,
+            segments=segments,
         )

@@ -1,6 +1,8 @@
 """A phone of one's own with SMS Gateway for Android (capcom6). https://docs.sms-gate.app (read 2026-11).
 
-The id is ours: what is handed over twice is answered 409 and sent once. Reports come for each segment.
+The id is ours: what is handed over twice is answered 409 and sent once. That it was delivered is said for each segment,
+not of which (/features/webhooks/#multipart-message-behavior). How many there are says `sms:sent` alone (partsCount); of
+older apps nothing does: then as many are waited for as we count. Asked, it says Delivered from the first one on.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from mail2sms.options import SecretOption
 _API = "https://api.sms-gate.app/3rdparty/v1"
 _KNOWN = 409
 _LONGEST_ID = 36
+_COUNTS = range(1, 256)  # the app says -1 where it does not know
 STATES = {  # as it answers
     **dict.fromkeys(("Pending", "Processed", "Sent"), Status.ENROUTE),
     "Delivered": Status.DELIVERED,
@@ -115,8 +118,16 @@ class AndroidGateway(HttpCarrier):
                 at=moment(dig(told, "receivedAt"), call),
             )
         elif kind in STATUS:
-            id_ = dig(told, "messageId")
-            yield from self.report(id_=id_, status=STATUS[kind], at=call.at, attempt=id_)
+            id_, count = dig(told, "messageId"), dig(told, "partsCount")
+            event = word(dig(said, "id"))  # the same when it is posted again
+            yield from self.report(
+                id_=id_,
+                status=STATUS[kind],
+                at=call.at,
+                attempt=id_,
+                segment=f"{word(id_)}/{event}" if event and STATUS[kind] is Status.DELIVERED else "",
+                segments=count if isinstance(count, int) and count in _COUNTS else 0,
+            )
 
 
 def build(name: str, options: Options, folder: Path) -> AndroidGateway:

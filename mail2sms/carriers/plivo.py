@@ -1,6 +1,7 @@
 """Plivo. https://www.plivo.com/docs/messaging/api/message (read 2026-11).
 
-Only its third signature is taken: the second does not cover what is told. Reports come for each segment.
+Only its third signature is taken: the second does not cover what is told. Reports come for the message, or in any order
+for each of its segments, which then say so (PartInfo).
 It covers names and values without marks between them: an id has its exact form, or is none.
 """
 
@@ -26,6 +27,8 @@ from mail2sms.options import SecretOption
 
 _API = "https://api.plivo.com"
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
+# Without one, a report is about the whole message.
+_PLACE = re.compile(r"([1-9][0-9]{0,2}) of ([1-9][0-9]{0,2})\Z")
 STATUS = {
     **dict.fromkeys(("queued", "sent"), Status.ENROUTE),
     **dict.fromkeys(("delivered", "read"), Status.DELIVERED),
@@ -120,16 +123,15 @@ class Plivo(HttpCarrier):
         if not _ID.match(id_):
             raise ValueError("no message is named")
         if "Status" in said:
-            status = STATUS.get(said["Status"])
-            number, _, count = said.get("PartInfo", "").partition(" of ")
-            if status is Status.DELIVERED and number != count:
-                status = Status.ENROUTE  # one segment of several: the last one says it for all
+            place = _PLACE.match(said.get("PartInfo", ""))
             yield from self.report(
                 id_=id_,
-                status=status,
+                status=STATUS.get(said["Status"]),
                 at=call.at,
                 code=said.get("ErrorCode", ""),
                 attempt=said.get("attempt", ""),
+                segment=f"{id_}/{place[1]}" if place else "",
+                segments=int(place[2]) if place else 0,
             )
         elif "From" in said:
             yield self.mo(

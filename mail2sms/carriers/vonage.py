@@ -126,6 +126,7 @@ class Vonage(HttpCarrier):
                 at=at,
                 code=said.get("err-code", ""),
                 attempt=said.get("client-ref", ""),
+                segment=word(said.get("messageId")),  # the reference is the same for all of them
             )
         elif "msisdn" in said:
             place = (

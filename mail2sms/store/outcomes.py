@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from mail2sms.lifecycle import Change
 from mail2sms.model import MtMessage, Status
-from mail2sms.store import notices, reports, schema, strays
+from mail2sms.store import notices, reports, schema, segmented, strays
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.rows import carried, event_row, held, held_by
 from mail2sms.store.writer import Verb
@@ -75,6 +75,7 @@ def _settle(connection: Connection, settlements: Sequence[Settlement]) -> list[S
     _write_outcomes(connection, settlements)
     done = _settle_taken(connection, [s for s in settlements if s.change == _TAKEN_WHOLE])
     late = [s for s in settlements if s.mt.id not in done and not _settle_one(connection, s)]
+    _name_segments(connection, settlements, late)
     _settle_answered(connection, settlements, late)
     strays.apply(connection, carrier_ids)
     return [settlement.change.status for settlement in settlements]
@@ -128,33 +129,18 @@ def _write_outcomes(connection: Connection, settlements: Sequence[Settlement]) -
     ]
     if rows:
         connection.execute(_OUTCOME, rows)
+
+
+def _name_segments(
+    connection: Connection, settlements: Sequence[Settlement], late: Sequence[Settlement]
+) -> None:
+    """What a report has moved already was perhaps heard of by segments, be it by one."""
+    moved = {s.mt.id for s in late}
     for settlement in settlements:
         for outcome in settlement.outcomes:
-            if outcome.others:
-                _write_segments(connection, settlement, outcome)
-
-
-def _write_segments(connection: Connection, settlement: Settlement, outcome: PartOutcome) -> None:
-    """Give each further segment a row of its own, which its reports find: delivered is what all of them are.
-
-    A report that named our attempt may have come before: its id is that row's already.
-    """
-    first = connection.execute(select(attempt).where(attempt.c.id == outcome.attempt_id)).one()
-    ids = (outcome.carrier_message_id, *outcome.others)
-    rows = [
-        {
-            **first._asdict(),
-            "id": f"{outcome.attempt_id}.{number}",
-            "part": number,
-            "outcome": "taken",
-            "ended_at": settlement.now,
-            "carrier_message_id": id_,
-            "code": "",
-            "report": None,
-        }
-        for number, id_ in enumerate((id_ for id_ in ids if id_ != first.carrier_message_id), start=1)
-    ]
-    insert_rows(connection, attempt, rows)
+            if outcome.others or (settlement.mt.id in moved and outcome.carrier_message_id):
+                ids = [id_ for id_ in (outcome.carrier_message_id, *outcome.others) if id_]
+                segmented.name(connection, outcome.attempt_id, ids, settlement.now)
 
 
 _TAKEN_WHOLE = Change(status=Status.ENROUTE)

@@ -12,9 +12,12 @@ from typing import Any
 from sqlalchemy import (
     BindParameter,
     Connection,
+    Integer,
     Row,
+    Text,
     bindparam,
     exists,
+    func,
     or_,
     select,
     update,
@@ -22,7 +25,7 @@ from sqlalchemy import (
 
 from mail2sms import lifecycle
 from mail2sms.model import DeliveryReport, Status
-from mail2sms.store import notices, schema
+from mail2sms.store import notices, schema, segmented
 from mail2sms.store.inserts import insert_rows
 from mail2sms.store.locks import lock_keys
 from mail2sms.store.rows import event_row
@@ -98,7 +101,7 @@ def record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Mo
     if not known:
         return [None] * len(reports)
     lock(connection, [], {row.message for _, row in known})
-    _write_reports(connection, known)
+    _write_reports(connection, segmented.of_parts(connection, known))
     changed = fold(connection, {row.message: report.at for report, row in known})
     return [
         Moved(message=row.message, status=changed[row.message])
@@ -109,10 +112,13 @@ def record(connection: Connection, reports: Sequence[DeliveryReport]) -> list[Mo
 
 
 def _stray_row(report: DeliveryReport) -> dict[str, Any]:
+    # Of one segment among others, without an id of its own, it can say no more than that the part is on its way.
+    is_of_some = report.segment not in ("", report.carrier_message_id) and report.segments != 1
+    status = Status.ENROUTE if is_of_some and report.status is Status.DELIVERED else report.status
     return {
         "carrier": report.carrier,
         "carrier_message_id": report.carrier_message_id,
-        "status": report.status.value,
+        "status": status.value,
         "code": report.code,
         "at": report.at,
         "sent_at": report.sent_at,
@@ -174,22 +180,28 @@ _REPORTED = (
     )
     # Whatever we thought of the attempt: a report proves that it was taken.
     .values(
-        report=bindparam("said"), outcome="taken", carrier_message_id=bindparam("cid"), code=bindparam("why")
+        report=bindparam("said"),
+        outcome="taken",
+        carrier_message_id=func.coalesce(bindparam("cid", type_=Text), attempt.c.carrier_message_id),
+        code=bindparam("why"),
+        segments=func.coalesce(bindparam("told", type_=Integer), attempt.c.segments),
     )
 )
 
 
-def _write_reports(connection: Connection, known: Sequence[tuple[DeliveryReport, Row[Any]]]) -> None:
+def _write_reports(connection: Connection, known: Sequence[segmented.Known]) -> None:
     rows = [
         {
             "attempt_id": row.id,
             "said": report.status.value,
-            "cid": report.carrier_message_id,
+            "cid": report.carrier_message_id or None,
             "why": report.code,
+            "told": report.segments or None,
         }
         for report, row in known
     ]
-    connection.execute(_REPORTED, rows)
+    if rows:
+        connection.execute(_REPORTED, rows)
 
 
 def fold(connection: Connection, times: Mapping[str, int]) -> dict[str, Status]:

@@ -92,7 +92,7 @@ message = keyed(
 )
 WAITING = text("status = 'queued' AND lease_owner IS NULL")
 _QUEUED = text("status = 'queued'")
-NOT_DELIVERED = text("status <> 'delivered'")
+NOT_DELIVERED = text("status <> 'delivered'")  # of nearly all it is: these are found without it
 _LEASED = text("lease_owner IS NOT NULL")
 COUNTED = text(
     "status = 'queued' AND lease_owner IS NULL AND reason IN ('', 'retry', 'resend', 'storm', 'rate')"
@@ -104,7 +104,6 @@ URGENT = text("status = 'queued' AND lease_owner IS NULL AND class = 'alarm'")
 partial("ix_message_urgent", URGENT, message.c["class"], message.c.carrier, message.c.due_at)
 partial("ix_message_counted", COUNTED, message.c.updated_at)
 partial("ix_message_expiring", _QUEUED, message.c.expires_at)
-# Of nearly all it is `delivered`: these are found without it.
 partial("ix_message_status", NOT_DELIVERED, message.c.status, message.c.account, message.c.created_at)
 partial("ix_message_leased", _LEASED, message.c.lease_until)
 
@@ -122,6 +121,7 @@ attempt = keyed(
     Column("carrier_message_id", Text),
     Column("code", Text, nullable=False),
     Column("report", Text),
+    Column("segments", Integer),  # that the carrier made of it, where it tells
     Index(None, "message"),
     Index(None, "carrier", "carrier_message_id"),
 )

@@ -86,4 +86,5 @@ def brief(event: CarrierEvent) -> dict[str, Any]:
         return {**told, "media": [media.url for media in event.media]} if event.media else told
     found = {"id": event.carrier_message_id, "status": event.status.value, "code": event.code}
     found |= {"attempt": event.attempt_id, "optout": event.is_opt_out}
+    found |= {"segment": event.segment, "of": event.segments}
     return {name: value for name, value in found.items() if value}

@@ -256,6 +256,7 @@ class Work:
     async def run(self) -> None:
         """Do it all."""
         await self._send()
+        await self._tell_of_segments()
         await self._fail()
         await self._rated()
         await self._wish()
@@ -525,6 +526,35 @@ class Work:
             is_opt_out=True,
         )
         await self.store.record_report(told)
+
+    async def _tell_of_segments(self) -> None:
+        """A carrier cut messages, and reports come before its answers: it names two segments, or the one."""
+        for others in (("s-2",), ()):
+            self._names("put")
+            await self.put(f"m-work-cut-{len(others)}", due_at=1)
+            self._names("claim")
+            (mt,) = await self.claim(1)
+            self._names("intend")
+            await self.intend(mt)
+            ours = part(mt).attempt_id
+            told = DeliveryReport(
+                carrier=self.carrier,
+                carrier_message_id=f"s-1-{mt.id}",
+                status=Status.DELIVERED,
+                at=self.now,
+                event_id="",
+                attempt_id=ours,
+                segment=f"s-1-{mt.id}",
+            )
+            self._names("record_report")
+            await self.store.record_report(replace(told, status=Status.ENROUTE, segments=2))
+            await self.store.record_report(told)
+            self._names("settle")
+            ended = PartOutcome(
+                attempt_id=ours, outcome="taken", carrier_message_id=told.segment, others=others
+            )
+            change = Change(status=Status.ENROUTE)
+            await self.store.settle(Settlement(mt=mt, outcomes=(ended,), change=change, now=self.now))
 
     async def _opt_out(self) -> None:
         """A phone that a message waits for says STOP and START; the operator adds it, forgets its number, lifts it."""

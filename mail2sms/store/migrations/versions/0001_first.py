@@ -453,6 +453,7 @@ def upgrade() -> None:
         sa.Column("carrier_message_id", sa.Text(), nullable=True),
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("report", sa.Text(), nullable=True),
+        sa.Column("segments", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(["message"], ["message.id"], name=op.f("fk_attempt_message")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
         sqlite_with_rowid=False,
