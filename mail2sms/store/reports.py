@@ -47,12 +47,14 @@ _FROM_OUTCOME = {
 }
 _CLOCKS_MS = 86_400_000  # between ours and that of a carrier that knows no time zones
 _ANY = frozenset(Status)
+_NOT_TAKEN = frozenset({Status.QUEUED, Status.REJECTED})
 # What is known of a part already, and what a later attempt at it says nothing about: a doubt outlives a second try that
-# failed for certain.
+# failed for certain, and so does the end of what was taken.
 _NOT_AFTER = {
     Status.DELIVERED: _ANY,
     Status.ENROUTE: _ANY,
-    Status.UNKNOWN: frozenset({Status.QUEUED, Status.REJECTED}),
+    Status.UNKNOWN: _NOT_TAKEN,
+    **dict.fromkeys((Status.UNDELIVERABLE, Status.EXPIRED), frozenset({Status.QUEUED})),
 }
 _MENDABLE = (Status.ENROUTE.value, Status.EXPIRED.value)
 """What a part may have been reported as for another report to count."""
@@ -228,11 +230,28 @@ def fold(connection: Connection, times: Mapping[str, int]) -> dict[str, Status]:
 def _parts(attempts: Sequence[Row[Any]]) -> list[tuple[Status, str]]:
     """What is known of each part, and the carrier's code for it: by the carrier that was tried last.
 
-    Parts that another took before could not be joined on the phone with these.
+    Parts that another took before could not be joined on the phone with these. But what another may have taken whole
+    is not undone by the last one's failure.
     """
+    carriers = list(dict.fromkeys(row.carrier for row in reversed(attempts)))
+    last = _known(attempts, carriers[0])
+    if len(carriers) == 1:  # nearly always
+        return last
+    said = lifecycle.fold([status for status, _ in last])
+    is_taken = any(row.report for row in attempts if row.carrier == carriers[0]) or said not in _NOT_TAKEN
+    for carrier in carriers[1:]:
+        before = _known(attempts, carrier)
+        standing = lifecycle.fold([status for status, _ in before])
+        is_doubt = standing is Status.UNKNOWN and not is_taken
+        if said is not Status.DELIVERED and (is_doubt or standing in (Status.ENROUTE, Status.DELIVERED)):
+            return before
+    return last
+
+
+def _known(attempts: Sequence[Row[Any]], carrier: str) -> list[tuple[Status, str]]:
     known: dict[int, tuple[Status, str]] = {}
     for row in attempts:
-        if row.carrier != attempts[-1].carrier:
+        if row.carrier != carrier:
             continue
         status = Status(row.report) if row.report else _FROM_OUTCOME[row.outcome]
         so_far = known.get(row.part)
