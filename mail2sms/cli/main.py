@@ -11,7 +11,9 @@ from typing import NoReturn
 
 from mail2sms.cli import Exit, Failed, find_config, read_settings, run_loop, tell, typed
 
-_GC_THRESHOLD = 100_000  # new objects; modules are no garbage, and looking for some is a tenth of what imports cost
+_GC_THRESHOLD = (
+    100_000  # new objects; modules are no garbage, and looking for some is a tenth of what imports cost
+)
 _INTERRUPTED = 130  # as shells count it: 128 + SIGINT
 
 
