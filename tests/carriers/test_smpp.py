@@ -209,8 +209,7 @@ async def test_an_smsc_that_unbinds_has_time_to_answer_what_it_took(smsc: Smsc) 
         assert failed.retry_after_s == 1.0
         assert await unbinding == 0
         assert {type(each) for each in await asyncio.gather(*sending)} == {Taken}
-        await smsc.until(lambda: smsc.binds == 2)
-        await smsc.until(carrier.is_back)
+        await smsc.until(lambda: smsc.binds == 2 and carrier._binds.sending)
         assert isinstance(await outcome(carrier, part(attempt_id="a-11")), Taken)
 
 
