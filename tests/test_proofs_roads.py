@@ -40,6 +40,11 @@ def test_through_one_lane_they_would_not(database_url: str) -> None:
     assert found > count / 2
 
 
+def test_through_one_lane_all_come_beside_a_carrier_that_is_well(database_url: str) -> None:
+    """What keeps them in the control is the one that hangs, and nothing else."""
+    assert missing(database_url, roads.WELL, roads.OneLane)[0] == 0
+
+
 def test_a_p99_that_is_too_late_is_found() -> None:
     """By the median of the ratios, each of one moment."""
     same = [(10.0, 10.0), (300.0, 310.0), (20.0, 21.0)]
