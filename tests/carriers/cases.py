@@ -13,7 +13,7 @@ from mail2sms import carriers
 from mail2sms.carriers._base import Call, Carrier, CarrierEvent
 from mail2sms.carriers._http import HttpCarrier
 from mail2sms.carriers.aws import Aws
-from mail2sms.model import MoMessage, Msisdn, Part, SenderId
+from mail2sms.model import DeliveryReport, MoMessage, Msisdn, Part, SenderId
 from tests.carriers.signing import CERTIFICATE_URL, certificate, proven
 
 FOLDER = Path(__file__).with_name("cases")
@@ -84,7 +84,8 @@ def brief(event: CarrierEvent) -> dict[str, Any]:
     if isinstance(event, MoMessage):
         told = {"id": event.event_id, "from": event.msisdn, "to": event.to, "text": event.text}
         return {**told, "media": [media.url for media in event.media]} if event.media else told
-    found = {"id": event.carrier_message_id, "status": event.status.value, "code": event.code}
+    assert isinstance(event, DeliveryReport), event
+    found: dict[str, Any] = {"id": event.carrier_message_id, "status": event.status.value, "code": event.code}
     found |= {"attempt": event.attempt_id, "optout": event.is_opt_out}
     found |= {"segment": event.segment, "of": event.segments}
     return {name: value for name, value in found.items() if value}

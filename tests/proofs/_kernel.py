@@ -91,7 +91,7 @@ def _end_kept(each: Lanes, lane: Lane, count: int) -> Iterator[Seen]:
         aim_s = median(after_s[-_RECENT:]) + chance.uniform(-_AROUND_S, _AROUND_S)
         id_ = each.send(lane)
         time.sleep(max(0.0, aim_s))
-        lane.proxy.call(lambda link=link, how=_HOWS[number % 2]: ends(link, how))  # type: ignore[misc]
+        lane.proxy.call(lambda link=link, how=_HOWS[number % 2]: ends(link, how))
         yield each.see(lane, Case(name=f"{_HOWS[number % 2]} while it is written", status=""), id_)
 
 

@@ -83,7 +83,10 @@ class Figures:
 @contextlib.contextmanager
 def quick_retries() -> Iterator[None]:
     """Waits of milliseconds, where the product has seconds."""
-    waits = [(lifecycle, "_FIRST_WAIT_MS", 50), (lifecycle, "_LONGEST_WAIT_MS", 500)]
+    waits: list[tuple[object, str, float]] = [
+        (lifecycle, "_FIRST_WAIT_MS", 50),
+        (lifecycle, "_LONGEST_WAIT_MS", 500),
+    ]
     waits += [(breaker, "_FIRST_PAUSE_MS", 50), (breaker, "_LONGEST_PAUSE_MS", 200)]
     waits += [(_pace, "PAUSE_S", 0.05), (smpp, "PAUSE_S", 0.05), (_pace, "_CALM_S", 0.2)]
     with contextlib.ExitStack() as stack:
@@ -127,7 +130,7 @@ def failing(
     async def maybe(event: CarrierEvent) -> None:
         if chance.random() < _BROKEN_BEFORE:
             raise StoreUnavailable("before")
-        await record(event)  # type: ignore[misc]
+        await record(event)
         if chance.random() < _BROKEN_AFTER:
             raise StoreUnavailable("after")
 
@@ -212,7 +215,7 @@ async def _run(folder: str, count: int, seed: int) -> Figures:
         dropping = asyncio.create_task(_drop(smsc, figures, chance))
         writing = [asyncio.create_task(_write(smsc, f"text {n}")) for n in range(figures.texts)]
         async with asyncio.timeout(_ENDS_WITHIN_S + count / 10):
-            while await store.read(_waiting) > count // 20:  # type: ignore[arg-type]
+            while await store.read(_waiting) > count // 20:
                 await asyncio.sleep(0.05)
             dropping.cancel()
             used = faults[: len(faults) - len(smsc.faults)]
@@ -221,7 +224,7 @@ async def _run(folder: str, count: int, seed: int) -> Figures:
         found = await _settled(store, count)
     figures.faults = Counter(filter(None, used))
     _compare(figures, found, smsc)
-    had = Counter(await store.read(_texts))  # type: ignore[arg-type]
+    had = Counter(await store.read(_texts))
     figures.texts_lost = [f"text {n}" for n in range(figures.texts) if not had[f"text {n}"]]
     figures.texts_twice = [text for text, times in had.items() if times > 1]
     await store.close()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mail2sms.intake.address_keys import fingerprint
 from tests import signing
@@ -195,7 +196,7 @@ def _sealed(
     domain: str = "lists.example",
     results: str = "dmarc=pass header.from=arc.example",
     by: str = "lists",
-    **tags: str,
+    **tags: Any,
 ) -> Callable[[str], bytes]:
     return lambda id_: signing.seal(mail(id_, "ann@arc.example"), domain, results, by=by, **tags)
 

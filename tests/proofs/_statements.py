@@ -686,9 +686,9 @@ class Work:
         for kind in retention.KINDS:
             self._names(f"sweep {kind}")
             before = self.now - 86_400_000
-            wanted = retention.Sweep(account=fakes.ACCOUNT, kind=kind, before=before, now=self.now)
-            await self.store.sweep(wanted)
-            await self.store.sweep(wanted)
+            old = retention.Sweep(account=fakes.ACCOUNT, kind=kind, before=before, now=self.now)
+            await self.store.sweep(old)
+            await self.store.sweep(old)
 
     async def _look(self) -> None:
         account, read = fakes.ACCOUNT, self.store.read

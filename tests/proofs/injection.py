@@ -19,10 +19,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 from mail2sms.errors import DeliveryFailed, Problem
@@ -263,10 +263,11 @@ def _listened(content: bytes) -> list[str]:
 
 
 def _wrong_values(kind: str, modern: Message, text: str) -> str:
-    subject, sender = str(modern["Subject"]), modern["From"]
+    subject = str(modern["Subject"])
     if kind == "reply" and _folded(subject) != _folded(_shown(threading.reply_subject(text))):
         return f"its subject reads {subject!r}"
-    addresses = [each.addr_spec for each in (*sender.addresses, *modern["To"].addresses)]
+    sender, to = cast(Any, modern["From"]), cast(Any, modern["To"])
+    addresses = [each.addr_spec for each in (*sender.addresses, *to.addresses)]
     ours = f"33639981234@{_DOMAIN}" if kind == "reply" else f"sms@{_DOMAIN}"
     if addresses != [ours, _MARIE]:
         return f"it is from and to {addresses}"
@@ -326,7 +327,7 @@ def broken(*what: str) -> Iterator[None]:
     def unbroken(text: str, clean: Any = wire.clean_header) -> str:
         return str(clean(text)).replace("= ?", "=?")
 
-    patches = {
+    patches: dict[str, AbstractContextManager[Any]] = {
         "cleaner": mock.patch.object(wire, "clean_header", cut),
         "encoded": mock.patch.object(wire, "clean_header", unbroken),
         "reading": mock.patch.object(wire, "_reads_as", lambda *_: True),

@@ -62,7 +62,8 @@ def run(daemon: Daemon, seconds: int) -> dict[str, float]:
 def _waits(daemon: Daemon, count: int) -> list[int]:
     lines = (daemon.folder / "phones.jsonl").read_text(encoding="utf-8").splitlines()
     shown = {line["shown"]["id"]: line["shown"]["at"] for line in map(json.loads, lines) if "shown" in line}
-    waits, before = [], ""
+    waits: list[int] = []
+    before = ""
     while len(waits) < count:
         page = daemon.api(f"/api/v1/messages?limit=100{before}")[1]["items"]
         if not page:

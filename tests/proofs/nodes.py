@@ -119,7 +119,8 @@ def restarting(server: PostgreSQL, chance: random.Random, *, long_every: int = 0
 def mixed(pair: Pair, server: PostgreSQL, rounds: int) -> Figures:
     """Each of the three in turn; leases are short."""
     chance = random.Random(6)
-    faults = [Stopping(SHORT["lease_ms"] / 1000), killing(chance), restarting(server, chance)]
+    stopping = Stopping(SHORT["lease_ms"] / 1000)
+    faults: list[Callable[[Load], None]] = [stopping, killing(chance), restarting(server, chance)]
     return run(pair, "stops, kills and restarts", rounds * 3, lambda load: faults[load.count % 3](load))
 
 
@@ -213,8 +214,8 @@ def reserve(server: PostgreSQL, work: Work, restarts_: int = 0, seed: int = 5) -
     before = server.log().count("deadlock detected")
     work = replace(work, url=server.create_database())
     commands = [replace(work, name=name).command() for name in ("one", "two")]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    processes = [subprocess.Popen(command, cwd=_CHECKOUT, **pipes) for command in commands]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, cwd=_CHECKOUT, stdin=pipe, stdout=pipe) for command in commands]
     for process in processes:
         assert process.stdout and process.stdout.readline() == b"ready\n"
     for process in processes:  # both at once

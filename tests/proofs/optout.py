@@ -172,7 +172,7 @@ async def rounds(url: str, count: int, nodes: int = 1) -> Figures:
     with engine.begin() as connection:
         found = {bool(late): n for late, n in connection.execute(sql(_LATE[engine.dialect.name]))}
         counted = "SELECT status, count(*) FROM message GROUP BY 1"
-        statuses: dict[str, int] = dict(connection.execute(sql(counted)).all())  # type: ignore[arg-type]
+        statuses: dict[str, int] = dict(connection.execute(sql(counted)).all())
     engine.dispose()
     return Figures(
         rounds=count,

@@ -139,7 +139,7 @@ class Provider:
         """Return a carrier that sends here."""
         timeout_ms = _PATIENT_MS if self.way in (WELL, ALONE) else _TIMEOUT_MS
         options = {"api": f"http://localhost:{self.port}/length", "timeout": timeout_ms}
-        built = provided.build(name, provided.Options(type="provided", **options), folder)  # type: ignore[arg-type]
+        built = provided.build(name, provided.Options(type="provided", **options), folder)
         built.api, built._is_local = f"http://{self.way.host}:{self.port}/length", True
         return built
 

@@ -284,14 +284,14 @@ def _post(port: int, to: str, sender: str, content: bytes, **options: Any) -> No
 def _by_smtp(daemon: Daemon, ports: dict[str, int]) -> Iterator[Callable[[], Any]]:
     for to, sender, head, text in MAILS:
         content = f"{head}\r\n{text}".encode()
-        yield lambda to=to, sender=sender, content=content: _post(ports["smtp"], to, sender, content)  # type: ignore[misc]
+        yield lambda to=to, sender=sender, content=content: _post(ports["smtp"], to, sender, content)
     taken = f"{_head()}\r\n{WORD} noch einmal".encode()
     asked = {
         "mail": ["RET=FULL", f"ENVID={WORD}"],
         "rcpt": ["NOTIFY=SUCCESS,FAILURE", f"ORCPT=rfc822;{WRITER}"],
     }
     for to in (_NUMBER, f"{PHONES[3][1:]}@{DOMAIN}"):
-        yield lambda to=to: _post(ports["smtp"], to, WRITER, taken + to.encode(), **asked)  # type: ignore[misc]
+        yield lambda to=to: _post(ports["smtp"], to, WRITER, taken + to.encode(), **asked)
     for login in (
         (WRITER, PASSWORD),
         (WRITER, WRONG_PASSWORD),
@@ -299,7 +299,7 @@ def _by_smtp(daemon: Daemon, ports: dict[str, int]) -> Iterator[Callable[[], Any
         (WRONG_PASSWORD, PASSWORD),
     ):
         for port in ("submission", "devices"):
-            yield lambda port=port, login=login: _post(ports[port], _NUMBER, WRITER, taken, login=login)  # type: ignore[misc]
+            yield lambda port=port, login=login: _post(ports[port], _NUMBER, WRITER, taken, login=login)
     yield lambda: _post(ports["devices"], _NUMBER, WRITER, f"{_head()}\n{WORD} Alarm".encode())
 
 
@@ -318,8 +318,8 @@ _LINES = (
 
 def _garbled(ports: dict[str, int]) -> Iterator[Callable[[], Any]]:
     for name in ("smtp", "submission", "devices", "lmtp"):
-        yield lambda name=name: _talk(ports[name], ("EHLO x", *_LINES))  # type: ignore[misc]
-        yield lambda name=name: _talk(ports[name], ("LHLO x", "STARTTLS", WORD))  # type: ignore[misc]
+        yield lambda name=name: _talk(ports[name], ("EHLO x", *_LINES))
+        yield lambda name=name: _talk(ports[name], ("LHLO x", "STARTTLS", WORD))
     mail = ("LHLO x", f"MAIL FROM:<{WRITER}>", f"RCPT TO:<{_NUMBER}>", f"RCPT TO:<{WORD}@{DOMAIN}>", "DATA")
     yield lambda: _talk(ports["lmtp"], (*mail, f"{_head()}\r\n{WORD}\r\n.", "QUIT"))
     yield lambda: _talk(ports["web"], (f"GET /{WORD}{PHONES[0]} HTTP/1.1", f"X: {API_KEY}", ""))
@@ -369,13 +369,13 @@ def _by_http(daemon: Daemon, figures: Figures) -> Iterator[Callable[[], Any]]:
             ("POST", f"/events/{WORD}?text={WORD}", order),
             ("POST", "/events/sim", order),
         ):
-            yield lambda m=method, p=path, b=body, k=key: ask(p, m, b, k)  # type: ignore[misc]
+            yield lambda m=method, p=path, b=body, k=key: ask(p, m, b, k)
     for body in (order, order, again):
-        yield lambda body=body: ask("/api/v1/messages", "POST", body, **{"Idempotency-Key": WORD * 2})  # type: ignore[misc]
+        yield lambda body=body: ask("/api/v1/messages", "POST", body, **{"Idempotency-Key": WORD * 2})
     for text in (f"{WORD} zurück", "STOP", f"Kaputt {WORD}"):
         for number in (PHONES[0], PHONES[1]):
             said = f'{{"text": "{text}", "to": "{OURS}"}}'.encode()
-            yield lambda n=number, s=said: ask(f"/sim/phones/{quote(n)}", "POST", s)  # type: ignore[misc]
+            yield lambda n=number, s=said: ask(f"/sim/phones/{quote(n)}", "POST", s)
     yield lambda: ask("/metrics")
     yield lambda: ask(f"/help?lang={WORD}")
 

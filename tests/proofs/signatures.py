@@ -29,7 +29,7 @@ from sqlalchemy import func, select
 from mail2sms.carriers import _proofs, plivo, sinch, twilio
 from mail2sms.carriers._base import Call
 from mail2sms.inbound import Inbound
-from mail2sms.model import DeliveryReport
+from mail2sms.model import MoMessage
 from mail2sms.store import Store, schema
 from tests.carriers import cases
 from tests.carriers.signing import SIGNS
@@ -145,7 +145,7 @@ async def replay(url: str, type_name: str, times: int) -> tuple[int, int]:
                 for event in await under_test.receive(call):
                     await inbound.record(event)
         events = [event for call in calls for event in under_test.events(call)]
-        ids = {event.event_id for event in events if not isinstance(event, DeliveryReport)}
+        ids = {event.event_id for event in events if isinstance(event, MoMessage)}
         owed = select(func.count()).select_from(schema.notice)  # those that wait for files, too
         return await store.read(lambda connection: connection.execute(owed).scalar_one()), len(ids)
     finally:

@@ -10,8 +10,9 @@ import contextlib
 import itertools
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mail2sms.carriers import _smpp_pdu as wire
 from mail2sms.carriers._smpp_pdu import RESPONSE, Address, Command, Short, Tag
@@ -78,7 +79,7 @@ class Peer:
         self.write(wire.pdu(command, sequence, body))
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(within_s):
-                return await answered
+                return int(await answered)
         return None
 
 
@@ -189,8 +190,8 @@ class Smsc:
         if known and command == Command.CANCEL_SM:
             self.taken.remove(known)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[arg-type, var-annotated]
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
