@@ -89,7 +89,7 @@ def _settle_answered(
 ) -> None:
     """An answer counts that came after it was given up and before its settlement, or too late for the sender."""
     doubts = [o.attempt_id for s in settlements for o in s.outcomes if o.outcome == "uncertain"]
-    answered = {s.mt.id for s in late if any(o.outcome != "uncertain" for o in s.outcomes)}
+    answered = {s.mt.id for s in late}
     if doubts:
         answered |= set(connection.scalars(_ANSWERED, {"ids": doubts}))
     if answered:

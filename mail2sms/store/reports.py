@@ -15,6 +15,7 @@ from sqlalchemy import (
     Integer,
     Row,
     Text,
+    and_,
     bindparam,
     exists,
     func,
@@ -49,15 +50,8 @@ _CLOCKS_MS = 86_400_000  # between ours and that of a carrier that knows no time
 _ANY = frozenset(Status)
 _NOT_TAKEN = frozenset({Status.QUEUED, Status.REJECTED})
 # What is known of a part already, and what a later attempt at it says nothing about: a doubt outlives a second try that
-# failed for certain, and so does the end of what was taken.
-_NOT_AFTER = {
-    Status.DELIVERED: _ANY,
-    Status.ENROUTE: _ANY,
-    Status.UNKNOWN: _NOT_TAKEN,
-    **dict.fromkeys((Status.UNDELIVERABLE, Status.EXPIRED), frozenset({Status.QUEUED})),
-}
-_MENDABLE = (Status.ENROUTE.value, Status.EXPIRED.value)
-"""What a part may have been reported as for another report to count."""
+# failed for certain.
+_NOT_AFTER = {Status.DELIVERED: _ANY, Status.ENROUTE: _ANY, Status.UNKNOWN: _NOT_TAKEN}
 
 
 WAKES: dict[Status, tuple[str, ...]] = {
@@ -173,16 +167,19 @@ def by_carrier(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 _STATUSES = select(message.c.id, message.c.status).where(message.c.id.in_(_IDS))
 _ATTEMPTS = select(attempt).where(attempt.c.message.in_(_IDS)).order_by(attempt.c.number)
+_SAID: BindParameter[str] = bindparam("said", type_=Text)
+_IS_MENDED = or_(  # No IN: its parameters expand, which executemany can't.
+    attempt.c.report.is_(None),
+    attempt.c.report == Status.ENROUTE.value,
+    and_(attempt.c.report == Status.EXPIRED.value, Status.ENROUTE.value != _SAID),
+)
+"""Whether a report counts beside what the part was reported as."""
 _REPORTED = (
     update(attempt)
-    # No IN: its parameters expand, which executemany can't.
-    .where(
-        attempt.c.id == bindparam("attempt_id"),
-        or_(attempt.c.report.is_(None), *(attempt.c.report == said for said in _MENDABLE)),
-    )
+    .where(attempt.c.id == bindparam("attempt_id"), _IS_MENDED)
     # Whatever we thought of the attempt: a report proves that it was taken.
     .values(
-        report=bindparam("said"),
+        report=_SAID,
         outcome="taken",
         carrier_message_id=func.coalesce(bindparam("cid", type_=Text), attempt.c.carrier_message_id),
         code=bindparam("why"),
@@ -245,18 +242,31 @@ def _parts(attempts: Sequence[Row[Any]]) -> list[tuple[Status, str]]:
         is_doubt = standing is Status.UNKNOWN and not is_taken
         if said is not Status.DELIVERED and (is_doubt or standing in (Status.ENROUTE, Status.DELIVERED)):
             return before
+        if said is Status.QUEUED and any(row.report for row in attempts if row.carrier == carrier):
+            return before  # it had it, and tells its end
     return last
 
 
 def _known(attempts: Sequence[Row[Any]], carrier: str) -> list[tuple[Status, str]]:
-    known: dict[int, tuple[Status, str]] = {}
+    """What a carrier's tries, the segments of each together, say of each part."""
+    tries: dict[str, list[Row[Any]]] = {}
     for row in attempts:
-        if row.carrier != carrier:
-            continue
-        status = Status(row.report) if row.report else _FROM_OUTCOME[row.outcome]
-        so_far = known.get(row.part)
-        if row.report or so_far is None or status not in _NOT_AFTER.get(so_far[0], ()):
-            known[row.part] = (status, row.code)
+        if row.carrier == carrier:
+            tries.setdefault(segmented.attempt_of(row.id), []).append(row)
+    known: dict[int, tuple[Status, str]] = {}
+    reported: set[int] = set()
+    for rows in tries.values():
+        part = rows[0].part
+        statuses = [Status(row.report) if row.report else _FROM_OUTCOME[row.outcome] for row in rows]
+        status = lifecycle.fold(statuses)
+        is_reported = any(row.report for row in rows)
+        so_far = known[part][0] if part in known else None
+        is_over = so_far in _NOT_AFTER and status in _NOT_AFTER[so_far]
+        if is_reported or not (is_over or (part in reported and status is Status.QUEUED)):
+            code = next((row.code for row, one in zip(rows, statuses, strict=True) if one is status), "")
+            known[part] = (status, code)
+        if is_reported:
+            reported.add(part)
     return list(known.values())
 
 

@@ -27,6 +27,11 @@ _OF_MESSAGE = select(attempt).where(attempt.c.message == bindparam("of"))
 _COUNTED = select(message.c.segments).where(message.c.id == bindparam("of"))
 
 
+def attempt_of(id_: str) -> str:
+    """Return the attempt that a row is of, be it a segment's."""
+    return id_.partition(".")[0]
+
+
 def of_parts(connection: Connection, known: Sequence[Known]) -> list[Known]:
     """Write down which segments were delivered; return what the reports say of whole parts."""
     return [said for each in known for said in _of_part(connection, *each)]
@@ -58,7 +63,7 @@ def _rows(connection: Connection, row: Row[Any]) -> tuple[Row[Any], list[Row[Any
 
 
 def _row(part: Row[Any], number: int, at: int, values: dict[str, Any]) -> dict[str, Any]:
-    made = {"id": f"{part.id}.{number}", "part": number, "outcome": "taken", "ended_at": part.ended_at or at}
+    made = {"id": f"{part.id}.{number}", "outcome": "taken", "ended_at": part.ended_at or at}
     return {**part._asdict(), **made, **values}
 
 

@@ -146,3 +146,53 @@ async def test_the_doubt_ends_with_the_answer_of_the_first(
     assert await status_of(store) == "unknown"
     await store.record_answer(replace(answer, carrier="sim-a", attempt_id="a-1", outcome=outcome))
     assert await status_of(store) == status
+
+
+ENDS = [Status.UNDELIVERABLE, Status.EXPIRED, Status.REJECTED]
+
+
+@pytest.mark.parametrize("carriers", [("sim-a", "sim-a"), ("sim-a", "sim-b")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    ("has_come", "became"),
+    [(True, Status.CANCELLED), *((has_come, end) for has_come in (False, True) for end in ENDS)],
+)
+@pytest.mark.parametrize("is_over", [False, True], ids=["queued", "unknown"])
+async def test_the_end_of_what_was_taken_is_not_hidden_by_who_was_not_there(
+    store: Store, carriers: tuple[str, ...], became: Status, has_come: bool, is_over: bool
+) -> None:
+    """The first try was taken after all, and failed; later ones found nobody: it is not for ever on its way."""
+    await store.put(bundle(route=("sim-a", "sim-b") if "sim-b" in carriers else ("sim-a",)))
+    await attempt(store, 1, "sim-a", LOST)
+    await attempt(store, 2, "sim-a", Unavailable("HTTP-503", "not there"))
+    if "sim-b" in carriers:
+        await attempt(store, 3, "sim-b", Unavailable("HTTP-503", "not there"))
+    if is_over:
+        await store.expire(NOW + 48 * HOUR)
+        assert await status_of(store) == "unknown"
+    if has_come:
+        await hear(store, 1, "sim-a", Status.ENROUTE)
+        assert await status_of(store) == "enroute"
+    await hear(store, 1, "sim-a", became)
+    assert await status_of(store) == became.value
+
+
+async def test_segments_of_two_tries_make_no_whole(store: Store) -> None:
+    """Both were taken; of each the first segment arrived."""
+    await store.put(bundle(route=("sim-a",)))
+    await attempt(store, 1, "sim-a", LOST)
+    await attempt(store, 2, "sim-a", Taken(carrier_message_id="d-1", others=("d-2",)))
+    for number, id_ in ((1, "c-1"), (2, "d-1")):
+        report = DeliveryReport(
+            carrier="sim-a",
+            carrier_message_id=id_,
+            status=Status.DELIVERED,
+            at=NOW,
+            event_id="",
+            attempt_id=f"a-{number}",
+            segment=id_,
+            segments=2,
+        )
+        await store.record_report(report)
+    assert await status_of(store) == "enroute"
+    await store.record_report(replace(report, carrier_message_id="d-2", segment="d-2"))
+    assert await status_of(store) == "delivered"
