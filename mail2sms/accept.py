@@ -102,9 +102,10 @@ class Accept:
         self._judge = Judge(policy, routes, validity_ms, links)
         self._told: Set[str] = frozenset()  # which limits were told of: only to spare the store the question
 
-    async def accept(self, submissions: Sequence[Submission]) -> Receipt:
+    async def accept(self, submissions: Sequence[Submission], owner: str = "") -> Receipt:
         """Judge and store what one email or API call asks for, and tell by email what of it may not go.
 
+        `owner` is told in the place of a machine.
         Raises NothingGoes (all of it in one) when nothing may, and StoreUnavailable.
         """
 
@@ -112,7 +113,7 @@ class Accept:
             def told(stored: Stored) -> tuple[NewNotice, ...]:
                 taken = next(new.mt.id for new in bundle.messages if new.mt.id not in stored.refused)
                 about = stored.repeated.get(taken, taken)
-                return teaching.over_notices(submissions[0], about, [*self._over(bundle, stored)])
+                return teaching.over_notices(submissions[0], about, [*self._over(bundle, stored)], owner)
 
             return replace(bundle, tell_over=told)
 

@@ -16,7 +16,7 @@ from mail2sms.heard import LateAnswer, MoPart
 from mail2sms.ids import conversation_of, reply_key
 from mail2sms.log import log
 from mail2sms.model import DeliveryReport, MoMessage, MtMessage, Status, Submission
-from mail2sms.store import Bundle, NewMessage, NewMo, NewPart, Store
+from mail2sms.store import Bundle, Joined, NewMessage, NewMo, NewPart, Store
 from mail2sms.store.acknowledged import last_alarm
 
 _EVENTS = {Status.DELIVERED: "mt_delivered", Status.CANCELLED: "mt_cancelled"}
@@ -61,12 +61,19 @@ class Inbound:
     async def join_overdue(self) -> None:
         """Record long texts whose missing parts did not come. Raises StoreUnavailable."""
         for joined in await self._store.give_out_overdue(now_ms()):
-            log.warning("mo_incomplete", carrier=joined.mo.carrier, count=len(joined.parts))
-            await self._record_mo(joined.mo, joined.parts)
+            if not joined.known:
+                log.warning("mo_incomplete", carrier=joined.mo.carrier, count=len(joined.parts))
+            await self._record_joined(joined)
 
     async def _record_part(self, part: MoPart) -> None:
         new = NewPart(part=part, account=self._account, now=now_ms())
         for joined in await self._store.keep_part(new):
+            await self._record_joined(joined)
+
+    async def _record_joined(self, joined: Joined) -> None:
+        if joined.known:
+            log.info("mo_repeated", mo=joined.known, carrier=joined.mo.carrier)
+        else:
             await self._record_mo(joined.mo, joined.parts)
 
     async def _record_answer(self, answer: LateAnswer) -> None:

@@ -403,6 +403,16 @@ async def test_whom_a_limit_leaves_out_is_told_with_what_goes(
     assert (len(puts), [each.reason for each in await store.claim_notices(claim)]) == (1, ["quota.country"])
 
 
+@pytest.mark.parametrize("owner", ["keeper@acme.example", ""])
+async def test_who_looks_after_a_machine_hears_whom_a_limit_left_out(store: Store, owner: str) -> None:
+    """The machine has no inbox; nothing is sent to nobody."""
+    machine = writer(address="")
+    door = accept_with(store, quotas=Quotas(countries={"FR": ONE}))
+    await door.accept([submission("m-1", recipients=(PHONE, OTHER), writer=machine)], owner)
+    claim = NoticeClaim(channel="email", owner="n", now=NOW, lease_ms=60_000, limit=10)
+    assert [each.address for each in await store.claim_notices(claim)] == [owner] * bool(owner)
+
+
 async def test_of_a_mail_that_came_before_who_is_new_and_left_out_is_told(store: Store) -> None:
     """A relay may bring one mail in several transactions."""
     door = accept_with(store, quotas=Quotas(countries={"FR": ONE}))

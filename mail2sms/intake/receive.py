@@ -92,7 +92,7 @@ class Receiver:
             await self._tell_owner(asked, asked.refusal)
             return envelope.each(await self._refuse(envelope, asked, asked.refusal))
         try:
-            receipt = await self._accept.accept(asked.submissions)
+            receipt = await self._accept.accept(asked.submissions, asked.owner)
         except NothingGoes as refused:
             await self._tell_owner(asked, refused)
             if envelope.has_reply_each:

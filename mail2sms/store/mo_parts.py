@@ -5,15 +5,15 @@ older text lacks parts starts another text: the older one is given out as it is.
 no other text any more; until it is recorded as an MO, it is given out again as the same.
 
 Most carriers tell nothing by which the same part that comes again differs from the same words said again: an alarm
-panel counts its references from 0 each day. Soon after the first it is a repeat. Later, a text that comes whole again
-was said again, and of one that doesn't, a carrier had not heard that we took it.
+panel counts its references from 0 each day. Soon after the first it is a repeat. Later, a text of which several parts
+come again was said again, and of a single one, a carrier had not heard that we took it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, delete, func, select, update
@@ -34,6 +34,7 @@ GAP = "[...]"
 PATIENCE_MS = 3_600_000
 """How long the missing parts are waited for."""
 _AGAIN_MS = 600_000  # so long the same part is certainly the one that came
+_TOGETHER_MS = 120_000  # within these the parts of one text come
 _KEPT_MS = 2 * 86_400_000  # so long a part that comes again is known
 _MOST = 100  # texts at a time
 
@@ -49,10 +50,14 @@ class NewPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Joined:
-    """A text of these parts (by id): all of them, or what came of it in time."""
+    """A text of these parts (by id): all of them, or what came of it in time.
+
+    With `known` it is nothing new: a part of that MO came again, and is closed.
+    """
 
     mo: MoMessage
     parts: tuple[str, ...]
+    known: str = ""
 
 
 def _keep(connection: Connection, news: Sequence[NewPart]) -> list[tuple[Joined, ...]]:
@@ -97,11 +102,19 @@ def _keep_one(connection: Connection, new: NewPart) -> tuple[Joined, ...]:
         return ()
     if mine.joined is not None:
         return (_join([row for row in rows if row.joined == mine.joined]),)
-    lacking = [row for row in rows if row.joined is None]
+    lacking = [row for row in rows if row.joined is None and not _is_left(row, mine)]
     older = [row for row in lacking if row.id != id_]
     if any(row.number == mine.number for row in older):  # the reference is used anew
         return _end(connection, older)
-    return (_give_out(connection, lacking),) if len(lacking) == mine.total else ()
+    if len(lacking) < mine.total:
+        return ()
+    ended = _end(connection, [row for row in rows if row.joined is None and _is_left(row, mine)])
+    return (*ended, _give_out(connection, lacking))
+
+
+def _is_left(row: Row[Any], mine: Row[Any]) -> bool:
+    """Whether a part that came long ago, too, waits here since before the text of a new part began."""
+    return row.before is not None and mine.before is None and row.created_at < mine.created_at - _TOGETHER_MS
 
 
 _LONG_AGO = (part.c.id == bindparam("id"), part.c.mo.is_not(None), part.c.created_at <= bindparam("until"))
@@ -118,12 +131,14 @@ def _reopened(connection: Connection, id_: str, now: int) -> str | None:
 
 
 def _end(connection: Connection, rows: Sequence[Row[Any]]) -> tuple[Joined, ...]:
-    """Give out what lacks parts, unless all of it was told before: that is known already, with its other parts."""
-    befores = {row.before for row in rows}
-    if None in befores:
+    """Give out what lacks parts, unless it is one that was told before: that is known already, with its others."""
+    if not rows:
+        return ()
+    if len(rows) > 1 or rows[0].before is None:
         return (_give_out(connection, rows),)
-    close(connection, [row.id for row in rows], befores.pop())
-    return ()
+    known = replace(_join(rows), known=rows[0].before)
+    close(connection, known.parts, known.known)
+    return (known,)
 
 
 _JOINED = update(part).where(part.c.id.in_(_IDS)).values(joined=bindparam("of"))

@@ -171,7 +171,7 @@ _SAID: BindParameter[str] = bindparam("said", type_=Text)
 _IS_MENDED = or_(  # No IN: its parameters expand, which executemany can't.
     attempt.c.report.is_(None),
     attempt.c.report == Status.ENROUTE.value,
-    and_(attempt.c.report == Status.EXPIRED.value, Status.ENROUTE.value != _SAID),
+    and_(attempt.c.report == Status.EXPIRED.value, _SAID.is_distinct_from(Status.ENROUTE.value)),
 )
 """Whether a report counts beside what the part was reported as."""
 _REPORTED = (

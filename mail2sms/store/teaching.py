@@ -86,13 +86,19 @@ def limit_notice(key: str, use: quotas.Use, writer: Writer, address: str, now: i
     )
 
 
-def over_notices(first: Submission, taken: str, over: Sequence[RefusedPhone]) -> tuple[NewNotice, ...]:
-    """Return what tells the writer whom a limit left out: the same when the mail of this first message comes again."""
-    if not over or first.origin.source != "smtp":
+def over_notices(
+    first: Submission, taken: str, over: Sequence[RefusedPhone], owner: str = ""
+) -> tuple[NewNotice, ...]:
+    """Return what tells the writer whom a limit left out, or the owner of a machine.
+
+    It is the same when the mail comes again whose first message was taken by this id.
+    """
+    writer = replace(first.writer, address=owner or first.writer.address)
+    if not over or first.origin.source != "smtp" or not writer.address:
         return ()
     id_ = derive_id("n", taken, "over", *sorted(each.msisdn for each in over))
     about, at = refuse_phones(over, is_partly=True), first.created_at
-    return refused_notices(id_, first.writer, first.origin, about, at, of_phones(over), is_partly=True)
+    return refused_notices(id_, writer, first.origin, about, at, of_phones(over), is_partly=True)
 
 
 def held(first: Submission, verdict: Verdict) -> tuple[NewNotice, ...]:

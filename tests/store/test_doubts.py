@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -196,3 +197,12 @@ async def test_segments_of_two_tries_make_no_whole(store: Store) -> None:
     assert await status_of(store) == "enroute"
     await store.record_report(replace(report, carrier_message_id="d-2", segment="d-2"))
     assert await status_of(store) == "delivered"
+
+
+@pytest.mark.parametrize("order", [(Status.EXPIRED, Status.ENROUTE), (Status.ENROUTE, Status.EXPIRED)])
+async def test_what_expired_is_not_on_its_way_again(store: Store, order: tuple[Status, ...]) -> None:
+    """Reports come in any order, and two of them in one batch."""
+    await store.put(bundle(route=("sim-a",)))
+    await attempt(store, 1, "sim-a", Taken(carrier_message_id="cid-1"))
+    await asyncio.gather(*(hear(store, 1, "sim-a", status) for status in order))
+    assert await status_of(store) == "expired"

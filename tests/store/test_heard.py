@@ -293,6 +293,7 @@ _HOUR_MS = 3_600_000
         (3 * _HOUR_MS, _ALARM[1:], 1),  # we were away before it heard that we took the last
         (3 * _HOUR_MS, _ALARM[1:] * 2, 1),
         (3 * _HOUR_MS, [_ALARM[1], replace(_ALARM[0], text="Water, "), _ALARM[1]], 2),
+        (3 * _HOUR_MS, [replace(_ALARM[0], text="Water, "), _ALARM[1]], 2),
     ],
 )
 async def test_the_same_long_text_again_is_a_new_one_if_it_comes_whole(
@@ -305,6 +306,29 @@ async def test_the_same_long_text_again_is_a_new_one_if_it_comes_whole(
     assert len(await _texts(store)) == texts
     assert await store.forget(NOW + after_ms + 4 * 24 * _HOUR_MS) >= 2
     assert await store.give_out_overdue(NOW + after_ms + 4 * 24 * _HOUR_MS) == ()
+
+
+async def test_a_part_that_came_again_is_of_no_later_text(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """We and the panel had no power: the SMSC brings what we had not answered, and the panel counts anew."""
+    await _hear(store, monkeypatch, _ALARM, 0)
+    await _hear(store, monkeypatch, _ALARM[1:], _HOUR_MS)
+    water = [replace(_ALARM[0], text="Water, "), replace(_ALARM[1], text="hall 4")]
+    await _hear(store, monkeypatch, water, _HOUR_MS + 600_000)
+    await _wait(store, monkeypatch, 4 * _HOUR_MS)
+    assert await _texts(store) == ["Fire, hall 3", "Water, hall 4"]
+
+
+async def test_of_a_text_said_again_several_parts_are_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is missing; a second alarm must not be silent for that."""
+    parts = [_part(number, f"{number} ") for number in (1, 2, 3)]
+    await _hear(store, monkeypatch, parts, 0)
+    await _hear(store, monkeypatch, parts[1:], _HOUR_MS)
+    await _wait(store, monkeypatch, 4 * _HOUR_MS)
+    assert await _texts(store) == ["1 2 3 ", "[...]2 3 "]
 
 
 async def test_a_part_that_says_which_it_is_is_a_repeat_however_late(
