@@ -153,7 +153,8 @@ class Binds:
         sessions = self.sending
         if not sessions:
             wait_s = min(max(1.0, self._away_s() / 2), _LONGEST_AWAY_S)
-            raise Unavailable(self._why.code, self._why.detail, retry_after_s=wait_s)
+            stays = self.is_returning
+            raise Unavailable(self._why.code, self._why.detail, retry_after_s=wait_s, same_carrier=stays)
         return sessions[zlib.crc32(message.encode()) % len(sessions)]
 
     async def ask(self, command: Command, body: bytes, within_s: float) -> Response:

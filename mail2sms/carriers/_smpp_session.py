@@ -206,6 +206,7 @@ class Session(asyncio.Protocol):
     def _end(self, why: str) -> None:
         """Close when what is to be written is out."""
         self._why, self._is_ending = self._why or why, True
+        self._tell(why)
         self._flush()
         if self._transport is not None:
             self._transport.close()
@@ -213,6 +214,7 @@ class Session(asyncio.Protocol):
     def give_up(self, why: str) -> None:
         """Close at once: this session is of no use."""
         self._why, self._is_ending = self._why or why, True
+        self._tell(why)
         if self._transport is not None:
             self._transport.abort()
 
