@@ -1,7 +1,7 @@
 """From email to carrier at a steady 50 mails a second; memory at rest; start to ready.
 
 Usage: latency [SECONDS] [sqlite|postgresql]. Measured from the moment the daemon has the mail, before its commit, to
-the moment the simulated carrier has the text: both clocks are this machine's.
+the moment the simulated carrier has the text: both clocks are this machine's. `_AIMS` are for an idle machine.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tests.servers.postgresql import PostgreSQL
 
 RATE = 50
 SESSIONS = 5
+_AIMS = {"p50_ms": 15.0, "p99_ms": 100.0, "idle_mb": 130.0, "ready_s": 3.0}  # at most
 
 
 def _send(port: int, session: int, count: int, began: float, failed: list[str]) -> None:
@@ -105,8 +106,11 @@ def _measure(daemon: Daemon, seconds: int, kind: str) -> bool:
         f"RSS idle {idle:.0f} MB, after {loaded:.0f} MB; start to ready {daemon.started_in_s:.1f} s",
         flush=True,
     )
-    within = figures["p50_ms"] <= 15 and figures["p99_ms"] <= 100
-    return within and idle <= 130 and daemon.started_in_s <= 3
+    figures |= {"idle_mb": idle, "ready_s": daemon.started_in_s}
+    missed = [f"{name} is over {most:g}" for name, most in _AIMS.items() if figures[name] > most]
+    if missed:
+        print(f"{kind}: {', '.join(missed)}", flush=True)
+    return not missed
 
 
 if __name__ == "__main__":
