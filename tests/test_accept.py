@@ -405,10 +405,11 @@ async def test_whom_a_limit_leaves_out_is_told_with_what_goes(
 
 @pytest.mark.parametrize("owner", ["keeper@acme.example", ""])
 async def test_who_looks_after_a_machine_hears_whom_a_limit_left_out(store: Store, owner: str) -> None:
-    """The machine has no inbox; nothing is sent to nobody."""
+    """Once an hour, be it at each mail; the machine has no inbox, and nothing is sent to nobody."""
     machine = writer(address="")
-    door = accept_with(store, quotas=Quotas(countries={"FR": ONE}))
-    await door.accept([submission("m-1", recipients=(PHONE, OTHER), writer=machine)], owner)
+    door = accept_with(store, quotas=Quotas(prefix=ONE))
+    for id_, taken in (("m-1", OTHER), ("m-2", FAR)):
+        await door.accept([submission(id_, recipients=(taken, THIRD), writer=machine)], owner)
     claim = NoticeClaim(channel="email", owner="n", now=NOW, lease_ms=60_000, limit=10)
     assert [each.address for each in await store.claim_notices(claim)] == [owner] * bool(owner)
 

@@ -196,7 +196,8 @@ class Binds:
         log.info("bind_up", carrier=self._name, count=len(self._sessions))
         try:
             why = await asyncio.shield(session.left)
-            if not self.sending:
+            is_good = session.has_worked or loop.time() - began_s >= _HEALTHY_S
+            if is_good and not self.sending:  # one that ends each session soon is as good as away
                 self._down_since_s = loop.time()
             self._note(Unavailable("unbound", why))
             await asyncio.shield(session.closed)  # what it was given is being answered

@@ -34,7 +34,7 @@ GAP = "[...]"
 PATIENCE_MS = 3_600_000
 """How long the missing parts are waited for."""
 _AGAIN_MS = 600_000  # so long the same part is certainly the one that came
-_TOGETHER_MS = 120_000  # within these the parts of one text come
+_TOGETHER_MS = 300_000  # within these the parts of one text come
 _KEPT_MS = 2 * 86_400_000  # so long a part that comes again is known
 _MOST = 100  # texts at a time
 
@@ -102,19 +102,23 @@ def _keep_one(connection: Connection, new: NewPart) -> tuple[Joined, ...]:
         return ()
     if mine.joined is not None:
         return (_join([row for row in rows if row.joined == mine.joined]),)
-    lacking = [row for row in rows if row.joined is None and not _is_left(row, mine)]
-    older = [row for row in lacking if row.id != id_]
+    return _given_out(connection, mine, [row for row in rows if row.joined is None])
+
+
+def _given_out(connection: Connection, mine: Row[Any], rows: Sequence[Row[Any]]) -> tuple[Joined, ...]:
+    """Give out what is whole with this part, or over since it came.
+
+    `left` are parts that came long ago, too, and waited here before the text began of which a new one came last.
+    """
+    begun = max((row.created_at for row in rows if row.before is None), default=0) - _TOGETHER_MS
+    left = [row for row in rows if row.before is not None and row.created_at < begun]
+    lacking = [row for row in rows if row not in left]
+    older = [row for row in lacking if row.id != mine.id]
     if any(row.number == mine.number for row in older):  # the reference is used anew
         return _end(connection, older)
-    if len(lacking) < mine.total:
+    if len({row.number for row in lacking}) < mine.total:
         return ()
-    ended = _end(connection, [row for row in rows if row.joined is None and _is_left(row, mine)])
-    return (*ended, _give_out(connection, lacking))
-
-
-def _is_left(row: Row[Any], mine: Row[Any]) -> bool:
-    """Whether a part that came long ago, too, waits here since before the text of a new part began."""
-    return row.before is not None and mine.before is None and row.created_at < mine.created_at - _TOGETHER_MS
+    return (*_end(connection, left), _give_out(connection, lacking))
 
 
 _LONG_AGO = (part.c.id == bindparam("id"), part.c.mo.is_not(None), part.c.created_at <= bindparam("until"))

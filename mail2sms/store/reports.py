@@ -166,7 +166,7 @@ def by_carrier(ids: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 _STATUSES = select(message.c.id, message.c.status).where(message.c.id.in_(_IDS))
-_ATTEMPTS = select(attempt).where(attempt.c.message.in_(_IDS)).order_by(attempt.c.number)
+_ATTEMPTS = select(attempt).where(attempt.c.message.in_(_IDS)).order_by(attempt.c.number, attempt.c.id)
 _SAID: BindParameter[str] = bindparam("said", type_=Text)
 _IS_MENDED = or_(  # No IN: its parameters expand, which executemany can't.
     attempt.c.report.is_(None),
@@ -236,15 +236,17 @@ def _parts(attempts: Sequence[Row[Any]]) -> list[tuple[Status, str]]:
         return last
     said = lifecycle.fold([status for status, _ in last])
     is_taken = any(row.report for row in attempts if row.carrier == carriers[0]) or said not in _NOT_TAKEN
+    found_nobody = all(status is Status.QUEUED for status, _ in last)
+    ended: list[tuple[Status, str]] = []
     for carrier in carriers[1:]:
         before = _known(attempts, carrier)
         standing = lifecycle.fold([status for status, _ in before])
         is_doubt = standing is Status.UNKNOWN and not is_taken
         if said is not Status.DELIVERED and (is_doubt or standing in (Status.ENROUTE, Status.DELIVERED)):
             return before
-        if said is Status.QUEUED and any(row.report for row in attempts if row.carrier == carrier):
-            return before  # it had it, and tells its end
-    return last
+        if not ended and any(row.report for row in attempts if row.carrier == carrier):
+            ended = before  # it had it, and tells its end
+    return ended if found_nobody and ended else last
 
 
 def _known(attempts: Sequence[Row[Any]], carrier: str) -> list[tuple[Status, str]]:
@@ -262,7 +264,8 @@ def _known(attempts: Sequence[Row[Any]], carrier: str) -> list[tuple[Status, str
         is_reported = any(row.report for row in rows)
         so_far = known[part][0] if part in known else None
         is_over = so_far in _NOT_AFTER and status in _NOT_AFTER[so_far]
-        if is_reported or not (is_over or (part in reported and status is Status.QUEUED)):
+        is_moot = is_over or (part in reported and status is Status.QUEUED)
+        if so_far is not Status.DELIVERED and (is_reported or not is_moot):
             code = next((row.code for row, one in zip(rows, statuses, strict=True) if one is status), "")
             known[part] = (status, code)
         if is_reported:

@@ -14,6 +14,7 @@ from mail2sms.rules._base import who as counted_for
 from mail2sms.store.rows import NewNotice
 from mail2sms.verdict import RefusedPhone, Verdict, merge, refuse_phones
 
+_HOUR_MS = 3_600_000
 _NOTICE_VALID_MS = 86_400_000
 _QUOTED, _QUOTED_LINES = 16_384, 1000  # characters, lines of a text that is sent back
 
@@ -91,12 +92,13 @@ def over_notices(
 ) -> tuple[NewNotice, ...]:
     """Return what tells the writer whom a limit left out, or the owner of a machine.
 
-    It is the same when the mail comes again whose first message was taken by this id.
+    It is the same when the mail comes again whose first message was taken by this id; an owner hears once an hour.
     """
     writer = replace(first.writer, address=owner or first.writer.address)
     if not over or first.origin.source != "smtp" or not writer.address:
         return ()
-    id_ = derive_id("n", taken, "over", *sorted(each.msisdn for each in over))
+    once = f"{owner} {first.writer.name} {first.created_at // _HOUR_MS}" if owner else taken
+    id_ = derive_id("n", once, "over", *sorted(each.msisdn for each in over))
     about, at = refuse_phones(over, is_partly=True), first.created_at
     return refused_notices(id_, writer, first.origin, about, at, of_phones(over), is_partly=True)
 

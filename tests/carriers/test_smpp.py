@@ -189,8 +189,11 @@ async def test_a_session_that_is_not_known_any_more_is_left_with_all_its_answers
     assert [type(each) for each in found] == [Unavailable, *[Taken] * 9]
 
 
-async def test_an_smsc_that_unbinds_has_time_to_answer_what_it_took(smsc: Smsc) -> None:
+async def test_an_smsc_that_unbinds_has_time_to_answer_what_it_took(
+    smsc: Smsc, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its last answers may be slow: none is a doubt. Meanwhile what waits stays, until there is another session."""
+    monkeypatch.setattr("mail2sms.carriers._smpp_binds._HEALTHY_S", 0.0)
     smsc.late_s = 1.5
     smsc.faults.extend(["late"] * 10)
     async with bound(smsc, timeout="20s") as (carrier, _):

@@ -206,3 +206,36 @@ async def test_what_expired_is_not_on_its_way_again(store: Store, order: tuple[S
     await attempt(store, 1, "sim-a", Taken(carrier_message_id="cid-1"))
     await asyncio.gather(*(hear(store, 1, "sim-a", status) for status in order))
     assert await status_of(store) == "expired"
+
+
+async def test_what_another_carrier_has_half_is_not_over_with_the_first_one_s_end(store: Store) -> None:
+    """It waits to finish."""
+    await store.put(bundle())
+    await attempt(store, 1, "sim-a", LOST)
+    await attempt(store, 2, "sim-a", Unavailable("HTTP-503", "not there"))
+    view = await store.read(views.read_one, ACCOUNT, "m-1")
+    assert view is not None
+    wanted = Claim(carrier="sim-b", owner="node", now=view.due_at, lease_ms=60_000, limit=1)
+    (claimed,) = await store.claim(wanted)
+    halves = tuple(replace(part(claimed.mt, f"b-{index}"), index=index) for index in (0, 1))
+    assert await store.intend(Intent(mt=claimed.mt, parts=halves, now=NOW))
+    outcomes: list[Taken | SendFailed] = [
+        Taken(carrier_message_id="b"),
+        Unavailable("throttled", same_carrier=True),
+    ]
+    ended = tuple(part_outcome(half, outcome) for half, outcome in zip(halves, outcomes, strict=True))
+    change = lifecycle.after_attempt(claimed.mt, outcomes, NOW, 0.5, "resend")
+    await store.settle(Settlement(mt=claimed.mt, outcomes=ended, change=change, now=NOW))
+    assert await status_of(store) == "queued"
+    await hear(store, 1, "sim-a", Status.EXPIRED)
+    assert await status_of(store) == "queued"
+
+
+async def test_what_arrived_is_not_over_with_the_end_of_a_second_try(store: Store) -> None:
+    """The phone shows it."""
+    await store.put(bundle(route=("sim-a",)))
+    await attempt(store, 1, "sim-a", LOST)
+    await attempt(store, 2, "sim-a", Taken(carrier_message_id="cid-2"))
+    await hear(store, 2, "sim-a", Status.EXPIRED)
+    await hear(store, 1, "sim-a", Status.DELIVERED)
+    assert await status_of(store) == "delivered"

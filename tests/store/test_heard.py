@@ -320,6 +320,19 @@ async def test_a_part_that_came_again_is_of_no_later_text(
     assert await _texts(store) == ["Fire, hall 3", "Water, hall 4"]
 
 
+async def test_a_text_with_a_part_that_recurs_comes_out_right(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its middle was said yesterday, too, and yesterday's first part came again before."""
+    old = [_part(number, text) for number, text in ((1, "Fire, "), (2, "Main St, "), (3, "hall 3"))]
+    new = [old[1], *(_part(number, text) for number, text in ((1, "Water, "), (3, "hall 4")))]
+    await _hear(store, monkeypatch, old, 0)
+    await _hear(store, monkeypatch, old[:1], _HOUR_MS)
+    await _hear(store, monkeypatch, sorted(new, key=lambda each: each.number), _HOUR_MS + 360_000)
+    await _wait(store, monkeypatch, 4 * _HOUR_MS)
+    assert await _texts(store) == ["Fire, Main St, hall 3", "Water, Main St, hall 4"]
+
+
 async def test_of_a_text_said_again_several_parts_are_told(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
