@@ -128,13 +128,13 @@ async def test_after_standing_still_a_node_is_no_faster(store: Store) -> None:
                 time.sleep(0.6)  # the whole loop stands still
             return await super().send(part)
 
-    await queue(store, 12)
+    await queue(store, 30)
     carrier = Halting("sim-a", Rates(whole=Rate(20, 1)))
     async with dispatching(store, carrier):
-        await given(carrier, 12)
-    # A database that is slow may have had those before in hand.
+        await given(carrier, 30)
+    # A database that is slow may have had those before in hand; the first may be late, and the last not.
     times = [at_s for at_s, _ in carrier.given][6:]
-    assert times[-1] - times[0] >= (len(times) - 1) / 20 * 0.8
+    assert times[-1] - times[0] >= (len(times) - 1) / 20 - 0.2
 
 
 @contextlib.contextmanager
